@@ -1,0 +1,69 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Modules are listed in the order data flows through them: a module imports only what stands before it.
+let package = Package(
+  name: "gristmill",
+  products: [
+    .library(
+      name: "Gristmill",
+      targets: [
+        "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion", "GristImaging",
+        "GristModel", "GristVerification",
+      ]),
+    .executable(name: "gristmill", targets: ["gristmill"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "3.10.0"),
+  ],
+  targets: [
+    // System libraries and the thin C that lets Swift reach them.
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
+    .systemLibrary(
+      name: "CLibSentencePiece", pkgConfig: "sentencepiece", providers: [.apt(["libsentencepiece-dev"])]),
+    .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
+    .target(
+      name: "CGristSentencePiece", dependencies: ["CLibSentencePiece"]),
+    .target(name: "CGristSystem"),
+    .target(name: "CGristKernels"),
+
+    .target(name: "GristCore", dependencies: ["CGristSystem"]),
+    .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "COpenBLAS"]),
+    .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
+    .target(
+      name: "GristCheckpoints",
+      dependencies: ["GristCore", "GristFormat", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(
+      name: "GristQuantization", dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints"]),
+    .target(
+      name: "GristConversion",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
+      ]),
+    .target(name: "GristImaging", dependencies: ["GristCore", "CGristJPEG"]),
+    .target(
+      name: "GristModel",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging",
+        "CGristSentencePiece",
+      ]),
+    .target(
+      name: "GristVerification",
+      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristModel"]),
+    .executableTarget(
+      name: "gristmill",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
+        "GristConversion", "GristModel", "GristVerification",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17,
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,53 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grist_tables.h"
+
+#if defined(__x86_64__)
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+static int always(void) { return 1; }
+
+/* Best first. */
+static const struct {
+  const grist_kernel_table *table;
+  int (*is_supported)(void);
+} candidates[] = {
+#if defined(__x86_64__)
+    {&grist_table_avx512, has_avx512},
+    {&grist_table_avx2, has_avx2},
+#endif
+    {&grist_table_portable, always},
+};
+enum { kCandidates = sizeof candidates / sizeof *candidates };
+
+static const grist_kernel_table *chosen;
+static pthread_once_t choose_once = PTHREAD_ONCE_INIT;
+
+static void choose(void) {
+  int first = 0;
+  const char *limit = getenv("GRISTMILL_ISA");
+  for (int i = 0; limit != NULL && i < kCandidates; i++)
+    if (strcmp(candidates[i].table->name, limit) == 0) first = i;
+  for (int i = first; chosen == NULL && i < kCandidates; i++)
+    if (candidates[i].is_supported()) chosen = candidates[i].table;
+}
+
+const grist_kernel_table *grist_kernels(void) {
+  pthread_once(&choose_once, choose);
+  return chosen;
+}
+
+const grist_kernel_table *grist_kernel_table_named(const char *name) {
+  for (int i = 0; i < kCandidates; i++)
+    if (strcmp(candidates[i].table->name, name) == 0 && candidates[i].is_supported()) return candidates[i].table;
+  return NULL;
+}

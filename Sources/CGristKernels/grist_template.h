@@ -1,0 +1,416 @@
+/* The kernels in plain C, written so that a compiler can vectorise them. Each instruction set includes this file once
+   with GRIST_ISA set to its name (and, around the include, its target attribute), and so gets its own copy; it may
+   then replace single functions in its table by hand-written ones. */
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "grist_kernels.h"
+
+#define GRIST_LANES 32
+
+static inline float half_bits_to_float(uint16_t bits) {
+  /* Branch-free for vectorisers: exponent rebias by multiplication also handles subnormals; infinities and NaNs keep
+     a full exponent. */
+  uint32_t wide = (uint32_t)(bits & 0x7fff) << 13;
+  float value;
+  memcpy(&value, &wide, sizeof value);
+  value *= 0x1p112f;
+  uint32_t out;
+  memcpy(&out, &value, sizeof out);
+  uint32_t special = (uint32_t)0 - (uint32_t)((bits & 0x7c00) == 0x7c00);
+  out = (out | (special & 0x7f800000)) | (uint32_t)(bits & 0x8000) << 16;
+  memcpy(&value, &out, sizeof value);
+  return value;
+}
+
+static inline float bfloat_bits_to_float(uint16_t bits) {
+  uint32_t wide = (uint32_t)bits << 16;
+  float value;
+  memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+static void float_from_half(const uint16_t *source, float *out, size_t count) {
+  for (size_t i = 0; i < count; i++) out[i] = half_bits_to_float(source[i]);
+}
+
+static void float_from_bfloat(const uint16_t *source, float *out, size_t count) {
+  for (size_t i = 0; i < count; i++) out[i] = bfloat_bits_to_float(source[i]);
+}
+
+static inline float sum_lanes(const float *lanes) {
+  float sums[GRIST_LANES];
+  memcpy(sums, lanes, sizeof sums);
+  for (int width = GRIST_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) sums[i] += sums[i + width];
+  return sums[0];
+}
+
+#define GRIST_DOT(name, type, convert)                                              \
+  static float name(const type *weights, const float *x, size_t count) {            \
+    float lanes[GRIST_LANES] = {0};                                                 \
+    size_t i = 0;                                                                   \
+    for (; i + GRIST_LANES <= count; i += GRIST_LANES)                              \
+      for (int j = 0; j < GRIST_LANES; j++) lanes[j] += convert(weights[i + j]) * x[i + j]; \
+    for (int j = 0; i < count; i++, j++) lanes[j] += convert(weights[i]) * x[i];    \
+    return sum_lanes(lanes);                                                        \
+  }
+
+#define GRIST_SAME(value) (value)
+GRIST_DOT(dot_float, float, GRIST_SAME)
+GRIST_DOT(dot_half, uint16_t, half_bits_to_float)
+GRIST_DOT(dot_bfloat, uint16_t, bfloat_bits_to_float)
+
+static void quantize_activations(
+    const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums) {
+  size_t group = 0;
+  for (size_t start = 0; start < columns; start += group_size, group++) {
+    size_t count = columns - start < group_size ? columns - start : group_size;
+    float greatest = 0;
+    for (size_t i = 0; i < count; i++) {
+      float magnitude = fabsf(x[start + i]);
+      greatest = magnitude > greatest ? magnitude : greatest;
+    }
+    float inverse = greatest > 0 ? 127.0f / greatest : 0;
+    if (!(inverse <= 3.0e38f)) inverse = 0; /* so tiny that 127/greatest overflows: nothing is lost by zero */
+    int32_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+      /* Adding 1.5*2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. */
+      float shifted = x[start + i] * inverse + 12582912.0f;
+      int32_t bits;
+      memcpy(&bits, &shifted, sizeof bits);
+      int32_t code = bits - 0x4b400000;
+      codes[start + i] = (int8_t)code;
+      sum += code;
+    }
+    scales[group] = inverse > 0 ? greatest / 127.0f : 0;
+    sums[group] = sum;
+  }
+  for (size_t i = columns; i % GRIST_BLOCK_COLUMNS != 0; i++) codes[i] = 0;
+}
+
+static inline size_t padded_columns(size_t columns) {
+  return (columns + GRIST_BLOCK_COLUMNS - 1) / GRIST_BLOCK_COLUMNS * GRIST_BLOCK_COLUMNS;
+}
+
+static inline void store_tile_row(
+    const grist_tile_product *p, size_t tile, size_t token, const float *values) {
+  size_t first = tile * GRIST_TILE_ROWS;
+  size_t rows = p->rows - first < GRIST_TILE_ROWS ? p->rows - first : GRIST_TILE_ROWS;
+  float *out = p->out + token * p->out_stride + first;
+  for (size_t row = 0; row < rows; row++)
+    out[row] = values[row] * p->multiplier + (p->bias != NULL ? p->bias[first + row] : 0);
+}
+
+static void multiply_int8_tiles(const grist_tile_product *p) {
+  size_t padded = padded_columns(p->columns);
+  size_t groups = (p->columns + p->group_size - 1) / p->group_size;
+  for (size_t tile = 0; tile < p->tiles && tile * GRIST_TILE_ROWS < p->rows; tile++) {
+    const int8_t *codes = (const int8_t *)p->codes + tile * padded * GRIST_TILE_ROWS;
+    const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
+    for (size_t token = 0; token < p->tokens; token++) {
+      const int8_t *x = p->activations + token * padded;
+      float total[GRIST_TILE_ROWS] = {0};
+      for (size_t group = 0; group < groups; group++) {
+        size_t start = group * p->group_size;
+        size_t end = start + p->group_size < padded ? start + p->group_size : padded;
+        int32_t sums[GRIST_TILE_ROWS] = {0};
+        for (size_t k = start; k < end; k += 4)
+          for (int row = 0; row < GRIST_TILE_ROWS; row++)
+            for (int i = 0; i < 4; i++)
+              sums[row] += codes[k * GRIST_TILE_ROWS + (size_t)(4 * row + i)] * x[k + (size_t)i];
+        float scale = p->activation_scales[token * groups + group];
+        for (int row = 0; row < GRIST_TILE_ROWS; row++)
+          total[row] += half_bits_to_float(scales[group * GRIST_TILE_ROWS + (size_t)row]) * scale * (float)sums[row];
+      }
+      store_tile_row(p, tile, token, total);
+    }
+  }
+}
+
+static void multiply_int4_tiles(const grist_tile_product *p) {
+  size_t padded = padded_columns(p->columns);
+  size_t groups = (p->columns + p->group_size - 1) / p->group_size;
+  for (size_t tile = 0; tile < p->tiles && tile * GRIST_TILE_ROWS < p->rows; tile++) {
+    const uint8_t *codes = p->codes + tile * padded / 2 * GRIST_TILE_ROWS;
+    const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
+    for (size_t token = 0; token < p->tokens; token++) {
+      const int8_t *x = p->activations + token * padded;
+      float total[GRIST_TILE_ROWS] = {0};
+      for (size_t group = 0; group < groups; group++) {
+        size_t start = group * p->group_size;
+        size_t end = start + p->group_size < padded ? start + p->group_size : padded;
+        int32_t sums[GRIST_TILE_ROWS] = {0};
+        for (size_t k = start; k < end; k += GRIST_BLOCK_COLUMNS) {
+          const uint8_t *block = codes + k / 2 * GRIST_TILE_ROWS;
+          for (int row = 0; row < GRIST_TILE_ROWS; row++)
+            for (int i = 0; i < 4; i++) {
+              int byte = block[4 * row + i];
+              sums[row] += (byte & 15) * x[k + (size_t)i] + (byte >> 4) * x[k + 4 + (size_t)i];
+            }
+        }
+        float scale = p->activation_scales[token * groups + group];
+        int32_t bias = 8 * p->activation_sums[token * groups + group];
+        for (int row = 0; row < GRIST_TILE_ROWS; row++)
+          total[row] +=
+              half_bits_to_float(scales[group * GRIST_TILE_ROWS + (size_t)row]) * scale * (float)(sums[row] - bias);
+      }
+      store_tile_row(p, tile, token, total);
+    }
+  }
+}
+
+static void float_from_int8_tile(
+    const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out) {
+  const int8_t *values = (const int8_t *)codes;
+  for (int row = 0; row < GRIST_TILE_ROWS; row++)
+    for (size_t column = 0; column < columns; column++) {
+      float scale = half_bits_to_float(scales[column / group_size * GRIST_TILE_ROWS + (size_t)row]) * multiplier;
+      out[(size_t)row * columns + column] =
+          scale * values[column / 4 * 4 * GRIST_TILE_ROWS + (size_t)(4 * row) + column % 4];
+    }
+}
+
+static void float_from_int4_tile(
+    const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out) {
+  for (int row = 0; row < GRIST_TILE_ROWS; row++)
+    for (size_t column = 0; column < columns; column++) {
+      float scale = half_bits_to_float(scales[column / group_size * GRIST_TILE_ROWS + (size_t)row]) * multiplier;
+      uint8_t byte = codes[column / 8 * 4 * GRIST_TILE_ROWS + (size_t)(4 * row) + column % 4];
+      int code = (column % 8 < 4 ? byte & 15 : byte >> 4) - 8;
+      out[(size_t)row * columns + column] = scale * (float)code;
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count) {
+  float inverse = 1.0f / sqrtf(dot_float(x, x, count) / (float)count + epsilon);
+  for (size_t i = 0; i < count; i++) out[i] = weight[i] * (x[i] * inverse);
+}
+
+static void layer_norm(
+    const float *x, const float *weight, const float *bias, float epsilon, float *out, size_t count) {
+  float lanes[GRIST_LANES] = {0};
+  size_t i = 0;
+  for (; i + GRIST_LANES <= count; i += GRIST_LANES)
+    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += x[i + (size_t)j];
+  for (int j = 0; i < count; i++, j++) lanes[j] += x[i];
+  float mean = sum_lanes(lanes) / (float)count;
+  memset(lanes, 0, sizeof lanes);
+  for (i = 0; i + GRIST_LANES <= count; i += GRIST_LANES)
+    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += (x[i + (size_t)j] - mean) * (x[i + (size_t)j] - mean);
+  for (int j = 0; i < count; i++, j++) lanes[j] += (x[i] - mean) * (x[i] - mean);
+  float inverse = 1.0f / sqrtf(sum_lanes(lanes) / (float)count + epsilon);
+  for (i = 0; i < count; i++) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+}
+
+/* e^x to about 1 ulp for x in [-87, 88]; smaller x give 0, larger ones a huge finite value. Cody-Waite reduction and a
+   degree-6 polynomial. */
+static inline float fast_exp(float x) {
+  float clamped = x < -87.3f ? -87.3f : (x > 88.0f ? 88.0f : x);
+  float shifted = clamped * 1.44269504088896341f + 12582912.0f;
+  float n = shifted - 12582912.0f;
+  float r = clamped - n * 0.693145751953125f;
+  r = r - n * 1.42860682030941723e-6f;
+  float p = 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  int32_t bits;
+  memcpy(&bits, &p, sizeof bits);
+  bits += (int32_t)n * (1 << 23);
+  memcpy(&p, &bits, sizeof p);
+  return x < -87.3f ? 0.0f : p;
+}
+
+static inline float sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
+
+static void softmax(float *x, size_t count) {
+  float greatest = x[0];
+  for (size_t i = 1; i < count; i++) greatest = x[i] > greatest ? x[i] : greatest;
+  for (size_t i = 0; i < count; i++) x[i] = fast_exp(x[i] - greatest);
+  float lanes[GRIST_LANES] = {0};
+  size_t i = 0;
+  for (; i + GRIST_LANES <= count; i += GRIST_LANES)
+    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += x[i + (size_t)j];
+  for (int j = 0; i < count; i++, j++) lanes[j] += x[i];
+  float inverse = 1.0f / sum_lanes(lanes);
+  for (i = 0; i < count; i++) x[i] *= inverse;
+}
+
+static void silu_multiply(float *gate, const float *up, size_t count) {
+  for (size_t i = 0; i < count; i++) gate[i] = gate[i] * sigmoid(gate[i]) * up[i];
+}
+
+static void quick_gelu(float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] = x[i] * sigmoid(1.702f * x[i]);
+}
+
+static void gelu(float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] = x[i] * 0.5f * (1.0f + erff(x[i] * 0.70710678118654752440f));
+}
+
+static void relu(float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] = x[i] > 0 ? x[i] : 0;
+}
+
+static void add(float *x, const float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] += y[i];
+}
+
+static void axpy(float a, const float *x, float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] += a * x[i];
+}
+
+static void rotate_half(float *head, const float *cos, const float *sin, size_t half) {
+  for (size_t i = 0; i < half; i++) {
+    float low = head[i], high = head[i + half];
+    head[i] = low * cos[i] - high * sin[i];
+    head[i + half] = high * cos[i] + low * sin[i];
+  }
+}
+
+/* Quantization of one group. For codes q, the best scale is s = sum(wq)/sum(qq), and the squared error that remains is
+   sum(ww) - sum(wq)^2/sum(qq). So a handful of trial scales gives codes, each code set its best scale, and the winner
+   is the one with the greatest sum(wq)^2/sum(qq); rounding to f16 comes last, and the codes are made anew for it. */
+
+struct group_fit {
+  float cross; /* sum of weight * code */
+  float square; /* sum of code * code */
+};
+
+static inline float round_code(float value, float low, float high) {
+  float rounded = (value + 12582912.0f) - 12582912.0f;
+  return rounded < low ? low : (rounded > high ? high : rounded);
+}
+
+static inline struct group_fit fit_group(const float *weights, size_t count, float inverse, float low, float high) {
+  float cross[GRIST_LANES / 2] = {0}, square[GRIST_LANES / 2] = {0};
+  size_t i = 0;
+  for (; i + GRIST_LANES / 2 <= count; i += GRIST_LANES / 2)
+    for (int j = 0; j < GRIST_LANES / 2; j++) {
+      float code = round_code(weights[i + (size_t)j] * inverse, low, high);
+      cross[j] += weights[i + (size_t)j] * code;
+      square[j] += code * code;
+    }
+  for (int j = 0; i < count; i++, j++) {
+    float code = round_code(weights[i] * inverse, low, high);
+    cross[j] += weights[i] * code;
+    square[j] += code * code;
+  }
+  struct group_fit fit = {0, 0};
+  for (int j = 0; j < GRIST_LANES / 2; j++) {
+    fit.cross += cross[j];
+    fit.square += square[j];
+  }
+  return fit;
+}
+
+static inline float scale_error(const float *weights, size_t count, float scale, float low, float high) {
+  float inverse = 1.0f / scale;
+  float errors[GRIST_LANES / 2] = {0};
+  size_t i = 0;
+  for (; i + GRIST_LANES / 2 <= count; i += GRIST_LANES / 2)
+    for (int j = 0; j < GRIST_LANES / 2; j++) {
+      float error = weights[i + (size_t)j] - scale * round_code(weights[i + (size_t)j] * inverse, low, high);
+      errors[j] += error * error;
+    }
+  for (int j = 0; i < count; i++, j++) {
+    float error = weights[i] - scale * round_code(weights[i] * inverse, low, high);
+    errors[j] += error * error;
+  }
+  float total = 0;
+  for (int j = 0; j < GRIST_LANES / 2; j++) total += errors[j];
+  return total;
+}
+
+/* Each trial is the (fractional) code that the weight of greatest magnitude would get. */
+static inline uint16_t quantize_group(
+    const float *weights, size_t count, float prescale, float low, float high, const float *trials, int trial_count,
+    int8_t *codes, double *squared_error) {
+  float scaled[256];
+  float extreme = 0;
+  for (size_t i = 0; i < count; i++) {
+    scaled[i] = weights[i] * prescale;
+    if (fabsf(scaled[i]) > fabsf(extreme)) extreme = scaled[i];
+  }
+  *squared_error = 0;
+  if (extreme == 0) {
+    memset(codes, 0, count);
+    return 0;
+  }
+  float best_gain = -1, best_scale = 0;
+  for (int t = 0; t < trial_count; t++) {
+    struct group_fit fit = fit_group(scaled, count, trials[t] / extreme, low, high);
+    if (fit.square <= 0) continue;
+    float gain = fit.cross * fit.cross / fit.square;
+    if (gain > best_gain) {
+      best_gain = gain;
+      best_scale = fit.cross / fit.square;
+    }
+  }
+  /* Rounding to f16 moves the scale by up to 2^-11; its neighbours may fit the codes better. */
+  uint16_t centre = grist_half_from_float(best_scale);
+  uint16_t bits = 0;
+  float best_error = INFINITY;
+  for (int step = -1; step <= 1; step++) {
+    uint16_t candidate = (uint16_t)(centre + step);
+    if ((candidate & 0x7fff) == 0 || (candidate & 0x7c00) == 0x7c00) continue;
+    float error = scale_error(scaled, count, half_bits_to_float(candidate), low, high);
+    if (error < best_error) {
+      best_error = error;
+      bits = candidate;
+    }
+  }
+  if (bits == 0) {
+    double zero_error = 0;
+    for (size_t i = 0; i < count; i++) zero_error += (double)weights[i] * weights[i];
+    memset(codes, 0, count);
+    *squared_error = zero_error;
+    return 0;
+  }
+  float scale = half_bits_to_float(bits), inverse = 1.0f / scale;
+  for (size_t i = 0; i < count; i++) codes[i] = (int8_t)round_code(scaled[i] * inverse, low, high);
+  *squared_error = (double)best_error / ((double)prescale * prescale);
+  return bits;
+}
+
+static uint16_t quantize_int8_group(
+    const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error) {
+  static const float trials[] = {127.0f, 126.5f, 127.5f, 128.5f, 130.0f, 132.0f, 135.0f, 138.0f};
+  return quantize_group(
+      weights, count, prescale, -127, 127, trials, sizeof trials / sizeof *trials, codes, squared_error);
+}
+
+static uint16_t quantize_int4_group(
+    const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error) {
+  /* The extreme weight's code: -8 uses the whole range with a scale of the opposite sign; 7 and less trade the
+     extreme against the rest. Values beyond 8 clip the extreme. */
+  static const float trials[] = {-8.0f, -7.6f, -7.2f,  -6.8f,  -6.4f,  -8.5f,  -9.0f, -9.6f, -10.3f, -11.0f, -12.0f,
+                                 7.0f,  7.4f,  6.6f,   6.2f,   7.9f,   8.4f,   9.0f,  9.6f,  10.3f,  11.0f};
+  return quantize_group(
+      weights, count, prescale, -8, 7, trials, sizeof trials / sizeof *trials, codes, squared_error);
+}
+
+#define GRIST_JOIN_(a, b) a##b
+#define GRIST_JOIN(a, b) GRIST_JOIN_(a, b)
+#define GRIST_TEXT_(a) #a
+#define GRIST_TEXT(a) GRIST_TEXT_(a)
+
+/* clang-format off */
+#define GRIST_TABLE_ENTRIES                                                                       \
+  .name = GRIST_TEXT(GRIST_ISA),                                                                  \
+  .float_from_half = float_from_half, .float_from_bfloat = float_from_bfloat,                     \
+  .dot_float = dot_float, .dot_half = dot_half, .dot_bfloat = dot_bfloat,                         \
+  .quantize_activations = quantize_activations,                                                   \
+  .multiply_int8_tiles = multiply_int8_tiles, .multiply_int4_tiles = multiply_int4_tiles,         \
+  .float_from_int8_tile = float_from_int8_tile, .float_from_int4_tile = float_from_int4_tile,     \
+  .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
+  .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
+  .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \
+  .quantize_int8_group = quantize_int8_group, .quantize_int4_group = quantize_int4_group
+/* clang-format on */

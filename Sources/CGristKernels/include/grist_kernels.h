@@ -1,0 +1,104 @@
+/* The numeric kernels: one table of functions per instruction set, chosen at run time.
+
+   Every kernel works on one thread; callers split the work. Pointers need only their element's alignment unless a
+   comment says more. Integers are little-endian, floats IEEE 754. */
+#ifndef GRIST_KERNELS_H
+#define GRIST_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "grist_pool.h"
+
+enum {
+  /* Rows in one weight tile. */
+  GRIST_TILE_ROWS = 16,
+  /* Columns come in blocks of this many; narrower matrices are padded with zero codes. */
+  GRIST_BLOCK_COLUMNS = 8,
+};
+
+/* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist.md, "Tiles".
+
+   codes   int8: per 8 columns 128 bytes: twice 64 bytes, byte 4*row+i holding column k+i, then k+4+i.
+           int4: per 8 columns 64 bytes: byte 4*row+i holding column k+i in the low and k+4+i in the high nibble,
+           both biased by 8.
+   scales  f16, per tile and group sixteen in a row.
+
+   out[token*out_stride + row] = multiplier * sum over groups of
+       weight_scale * activation_scale * dot(codes, activation codes)  (+ bias[row] if bias is not NULL)
+   for every row < rows; the padding rows of the last tile are computed and thrown away. */
+typedef struct {
+  const uint8_t *codes;
+  const uint16_t *scales;
+  size_t tiles;
+  size_t columns; /* unpadded */
+  size_t group_size; /* a multiple of 8 */
+  size_t rows; /* rows to write, <= tiles*16 */
+  float multiplier;
+  const float *bias;
+  const int8_t *activations; /* [tokens][padded columns], zero beyond `columns` */
+  const float *activation_scales; /* [tokens][groups] */
+  const int32_t *activation_sums; /* [tokens][groups], sums of the codes */
+  size_t tokens;
+  float *out;
+  size_t out_stride;
+} grist_tile_product;
+
+typedef struct {
+  const char *name;
+
+  void (*float_from_half)(const uint16_t *source, float *out, size_t count);
+  void (*float_from_bfloat)(const uint16_t *source, float *out, size_t count);
+
+  /* Dot product of `count` weights and f32 activations, summed in f32 in 32 interleaved partial sums. */
+  float (*dot_float)(const float *weights, const float *x, size_t count);
+  float (*dot_half)(const uint16_t *weights, const float *x, size_t count);
+  float (*dot_bfloat)(const uint16_t *weights, const float *x, size_t count);
+
+  /* One token: codes in [-127, 127] to nearest, scale = greatest magnitude / 127 per group (0 for an all-zero group),
+     sums of the codes. Codes are zero-padded to a multiple of 8 columns. */
+  void (*quantize_activations)(
+      const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums);
+  void (*multiply_int8_tiles)(const grist_tile_product *product);
+  void (*multiply_int4_tiles)(const grist_tile_product *product);
+
+  /* One tile to 16 rows of f32, out[row*columns + column]. */
+  void (*float_from_int8_tile)(
+      const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
+  void (*float_from_int4_tile)(
+      const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
+
+  void (*rms_norm)(const float *x, const float *weight, float epsilon, float *out, size_t count);
+  void (*layer_norm)(
+      const float *x, const float *weight, const float *bias, float epsilon, float *out, size_t count);
+  /* In place, over `count` >= 1 values. */
+  void (*softmax)(float *x, size_t count);
+  void (*silu_multiply)(float *gate, const float *up, size_t count); /* gate = gate * sigmoid(gate) * up */
+  void (*quick_gelu)(float *x, size_t count); /* x * sigmoid(1.702 x) */
+  void (*gelu)(float *x, size_t count); /* x * (1 + erf(x / sqrt 2)) / 2 */
+  void (*relu)(float *x, size_t count);
+  void (*add)(float *x, const float *y, size_t count);
+  void (*axpy)(float a, const float *x, float *y, size_t count); /* y += a * x */
+  /* Rotates pairs (i, i + half) of one head by the angles of one position; cos and sin hold `half` values. */
+  void (*rotate_half)(float *head, const float *cos, const float *sin, size_t half);
+
+  /* Symmetric quantization of one group: finds the scale, rounded to f16, that minimises the squared error, and the
+     codes for it. int8: codes in [-127, 127]; int4: codes in [-8, 7] and the scale may be negative. `prescale`
+     multiplies the weights first (a power of two that brings the scales into f16's range). Returns the scale's bits;
+     an all-zero group has scale 0. *squared_error receives the sum of squared errors in the unscaled weights. */
+  uint16_t (*quantize_int8_group)(
+      const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error);
+  uint16_t (*quantize_int4_group)(
+      const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error);
+} grist_kernel_table;
+
+/* The best table this CPU can run. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:
+   "portable", "avx2", "avx512". Unknown names allow everything. */
+const grist_kernel_table *grist_kernels(void);
+/* The table of this name, or NULL when this CPU or build has none. For tests. */
+const grist_kernel_table *grist_kernel_table_named(const char *name);
+
+uint16_t grist_half_from_float(float value); /* to nearest even, overflow to infinity */
+float grist_float_from_half(uint16_t bits);
+
+#endif

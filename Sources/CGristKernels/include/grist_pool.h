@@ -1,0 +1,23 @@
+/* The one pool of compute threads. */
+#ifndef GRIST_POOL_H
+#define GRIST_POOL_H
+
+#include <stddef.h>
+
+typedef struct grist_pool grist_pool;
+
+/* Called once for each index. `worker` is in [0, threads) and tells apart calls that run at the same time. */
+typedef void (*grist_pool_task)(void *context, size_t index, size_t worker);
+
+/* A pool of `threads` >= 1 threads, the caller of grist_pool_run counted in. Returns NULL when threads cannot be
+   started. */
+grist_pool *grist_pool_create(size_t threads);
+void grist_pool_destroy(grist_pool *pool);
+size_t grist_pool_threads(const grist_pool *pool);
+
+/* Calls task(context, i, worker) for every i in [0, count) and returns when all are done. Indices are handed out one
+   by one, so a slow or busy core holds nobody up. A call from inside a task runs its indices in place, under
+   the number of the worker it is called from. Calls from different threads take turns. */
+void grist_pool_run(grist_pool *pool, size_t count, grist_pool_task task, void *context);
+
+#endif

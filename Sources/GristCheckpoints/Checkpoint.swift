@@ -1,0 +1,148 @@
+import Crypto
+import GristCore
+
+/// An upstream checkpoint folder: its tensors, and the small files that belong to them.
+public struct Checkpoint: Sendable {
+  public let path: String
+  /// Sorted by name.
+  public let tensors: [SourceTensor]
+  /// The files the weights came from, in name order.
+  public let weightFiles: [WeightFile]
+  /// Small files by the name they have in the folder; those of the vision tower are under `vision_tower/`.
+  public let sideFiles: [SideFile]
+  /// What was met and might surprise: said to the user, never silently passed over.
+  public let notes: [String]
+  private let tensorsByName: [String: SourceTensor]
+
+  public struct WeightFile: Sendable {
+    public let name: String
+    public let path: String
+    public let byteCount: Int
+    /// Everything before the data, verbatim, so that an export can restore the file.
+    public let header: Bytes
+  }
+
+  public struct SideFile: Sendable {
+    public let name: String
+    public let bytes: Bytes
+
+    public init(name: String, bytes: Bytes) {
+      self.name = name
+      self.bytes = bytes
+    }
+  }
+
+  /// Where the vision tower's own files are kept among the side files.
+  public static let visionConfigurationName = "vision_tower/config.json"
+  public static let visionPreprocessorName = "vision_tower/preprocessor_config.json"
+  /// What upstream's checkpoints put before the names of a CLIP checkpoint's tensors.
+  static let visionPrefix = "model.vision_tower.vision_tower."
+
+  private static let sideFileNames = [
+    "config.json", "generation_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "processor_config.json",
+    "chat_template.json", "chat_template.jinja", SafetensorsFolder.indexName,
+  ]
+  private static let sideFileLimit = 64 << 20
+
+  /// Opens a checkpoint folder.
+  ///
+  /// - Parameter visionTower: a CLIP checkpoint folder whose configuration replaces the one beside the checkpoint, and
+  ///   whose weights are used where the checkpoint has none.
+  ///
+  /// Throws 66 for a missing folder, weight file or shard; 65 for a damaged one.
+  public init(path: String, visionTower: String? = nil) throws {
+    guard fileKind(at: path) == .folder else {
+      throw GristError(
+        .missingInput, fileKind(at: path) == nil ? "no such folder" : "not a checkpoint folder", file: path,
+        advice: "name the folder that holds config.json and the weights")
+    }
+    self.path = path
+    let folder = try SafetensorsFolder(path: path)
+    var tensors = folder.tensors
+    var files = folder.files
+    var notes = folder.notes
+    var sideFiles: [SideFile] = []
+    for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
+      sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(path, name), limit: Self.sideFileLimit)))
+    }
+    let towerFolder = try visionTower ?? Self.namedTowerFolder(sideFiles, checkpoint: path)
+    if let towerFolder {
+      for (name, key) in [
+        ("config.json", Self.visionConfigurationName), ("preprocessor_config.json", Self.visionPreprocessorName),
+      ] where fileKind(at: joinPath(towerFolder, name)) == .file {
+        sideFiles.append(
+          SideFile(name: key, bytes: try readFile(joinPath(towerFolder, name), limit: Self.sideFileLimit)))
+      }
+    }
+    if let visionTower {
+      guard sideFiles.contains(where: { $0.name == Self.visionConfigurationName }) else {
+        throw GristError(.missingInput, "the vision tower's folder has no config.json", file: visionTower)
+      }
+      let known = Set(tensors.map(\.name))
+      if !known.contains(where: { $0.hasPrefix(Self.visionPrefix) }) {
+        let tower = try SafetensorsFolder(path: visionTower)
+        let visual = tower.tensors.filter { $0.name.hasPrefix("vision_model.") }
+        tensors += visual.map { $0.renamed(Self.visionPrefix + $0.name) }
+        files += tower.files
+        notes.append("the vision tower's \(visual.count) tensors come from \(visionTower)")
+      } else {
+        notes.append("the checkpoint has its own vision tower weights; only the configuration of \(visionTower) is used")
+      }
+    }
+    let used = Set(sideFiles.map(\.name) + folder.files.map { fileName(of: $0.path) })
+    for name in try folderContents(path) where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
+      notes.append("\(name) is no part of the model and is left out")
+    }
+    self.sideFiles = sideFiles
+    self.notes = notes
+    self.tensors = tensors.sorted { $0.name < $1.name }
+    weightFiles = files.map {
+      WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: $0.header)
+    }
+    tensorsByName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  public func tensor(named name: String) -> SourceTensor? { tensorsByName[name] }
+
+  public func sideFile(named name: String) -> Bytes? { sideFiles.first { $0.name == name }?.bytes }
+
+  /// The folder inside the checkpoint that `mm_vision_tower` names, if it is one.
+  private static func namedTowerFolder(_ sideFiles: [SideFile], checkpoint: String) throws -> String? {
+    guard let config = sideFiles.first(where: { $0.name == "config.json" }) else { return nil }
+    let reader = try JSONReader(
+      locating(file: joinPath(checkpoint, "config.json")) { try JSONValue.parse(config.bytes) },
+      file: joinPath(checkpoint, "config.json"))
+    guard let name = reader.value("mm_vision_tower")?.string ?? reader.value("vision_tower")?.string, !name.isEmpty,
+      !name.hasPrefix("/"), !name.split(separator: "/").contains("..")
+    else { return nil }
+    let folder = joinPath(checkpoint, name)
+    return fileKind(at: joinPath(folder, "config.json")) == .file ? folder : nil
+  }
+
+  /// The SHA-256 of a file, lower-case hexadecimal, read in small pieces. Throws 66 and 74.
+  public static func sha256(ofFile path: String) throws -> String {
+    let file = try MappedFile(path: path)
+    var hash = SHA256()
+    let step = 8 << 20
+    var offset = 0
+    while offset < file.count {
+      try Interruption.check()
+      let count = min(step, file.count - offset)
+      file.bytes.slice(offset, count)?.withUnsafeBytes { hash.update(bufferPointer: $0) }
+      file.advise(.dontNeed, offset: offset, count: count)
+      offset += count
+    }
+    return hexadecimal(hash.finalize())
+  }
+
+  public static func sha256(_ bytes: Bytes) -> String {
+    var hash = SHA256()
+    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+    return hexadecimal(hash.finalize())
+  }
+
+  private static func hexadecimal(_ digest: SHA256.Digest) -> String {
+    digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+  }
+}

@@ -1,0 +1,185 @@
+import GristCore
+
+/// One safetensors file, mapped, with every rule of the format checked before any tensor is handed out.
+///
+/// Layout: u64 header length, that many bytes of JSON (an object: name → dtype, shape, data_offsets, and optionally
+/// `__metadata__`), then the data. Offsets count from the data's start; the tensors' ranges must fill it exactly,
+/// without holes or overlaps. Source: the safetensors format description, and the checks of its reference parser.
+public struct SafetensorsFile: Sendable {
+  public let path: String
+  /// In the order in which their data lies in the file.
+  public let tensors: [SourceTensor]
+  /// The strings of `__metadata__`.
+  public let metadata: [(name: String, value: String)]
+  /// The length word and the JSON, verbatim.
+  public let header: Bytes
+  public let byteCount: Int
+
+  /// The longest header the format allows.
+  public static let headerLimit = 100_000_000
+
+  /// Throws 66 when the file is not there, 65 with file, tensor and offset when it breaks a rule.
+  public init(path: String) throws {
+    let file = try MappedFile(path: path)
+    self.path = path
+    byteCount = file.count
+    (header, tensors, metadata) = try locating(file: path) { try Self.parse(file) }
+  }
+
+  private static func parse(
+    _ file: MappedFile
+  ) throws -> (header: Bytes, tensors: [SourceTensor], metadata: [(name: String, value: String)]) {
+    let bytes = file.bytes
+    guard let length = bytes.integer(at: 0, as: UInt64.self) else {
+      throw GristError(
+        .badData, "too short for a safetensors header", offset: 0, found: "\(bytes.count) bytes",
+        advice: "fetch the file again")
+    }
+    guard length <= UInt64(headerLimit) else {
+      throw GristError(
+        .badData, "the header is longer than the \(headerLimit) bytes that safetensors allows", offset: 0,
+        found: "\(length) bytes", advice: "check that this is a safetensors file")
+    }
+    guard let json = bytes.slice(8, Int(length)), let header = bytes.slice(0, 8 + Int(length)) else {
+      throw GristError(
+        .badData, "the header ends beyond the file", offset: 0,
+        found: "a header of \(length) bytes in a file of \(bytes.count)", advice: "fetch the file again")
+    }
+    guard json.integer(at: 0, as: UInt8.self) == UInt8(ascii: "{") else {
+      throw GristError(
+        .badData, "the header must start with '{'", offset: 8, advice: "check that this is a safetensors file")
+    }
+    let document: JSONValue
+    do {
+      document = try JSONValue.parse(json)
+    } catch var error as GristError {
+      error.offset = error.offset.map { $0 + 8 }
+      throw error
+    }
+    guard let object = document.object else {
+      throw GristError(.badData, "the header must be a JSON object", offset: 8, found: document.kind)
+    }
+    let metadata = try object["__metadata__"].map(Self.metadata) ?? []
+    let dataStart = header.count
+    var tensors: [SourceTensor] = []
+    for (name, value) in object.members where name != "__metadata__" {
+      tensors.append(
+        try locating(tensor: name) { try tensor(name, value, file: file, dataStart: dataStart) })
+    }
+    tensors.sort { ($0.offset, $0.byteCount) < ($1.offset, $1.byteCount) }
+    try checkFill(tensors, dataStart: dataStart, fileLength: bytes.count)
+    return (header, tensors, metadata)
+  }
+
+  private static func metadata(_ value: JSONValue) throws -> [(name: String, value: String)] {
+    guard let object = value.object else {
+      throw GristError(.badData, "\"__metadata__\" must be an object of strings", offset: 8, found: value.kind)
+    }
+    return try object.members.map { name, value in
+      guard let string = value.string else {
+        throw GristError(
+          .badData, "\"__metadata__\" must hold strings only", offset: 8, found: "\(value.kind) under \"\(name)\"")
+      }
+      return (name, string)
+    }
+  }
+
+  private static let elementTypes: [String: ElementType] = [
+    "F64": .f64, "F32": .f32, "F16": .f16, "BF16": .bf16, "I64": .i64, "I32": .i32, "I8": .i8, "U8": .u8,
+    "BOOL": .bool,
+  ]
+
+  private static func tensor(
+    _ name: String, _ value: JSONValue, file: MappedFile, dataStart: Int
+  ) throws -> SourceTensor {
+    guard let object = value.object else {
+      throw GristError(.badData, "a tensor's entry must be an object", offset: 8, found: value.kind)
+    }
+    if let unknown = object.names.first(where: { !["dtype", "shape", "data_offsets"].contains($0) }) {
+      throw GristError(.badData, "a tensor's entry has an unknown field", offset: 8, found: "\"\(unknown)\"")
+    }
+    guard let dtype = object["dtype"]?.string else {
+      throw GristError(.badData, "\"dtype\" must be a string", offset: 8, found: object["dtype"]?.text() ?? "nothing")
+    }
+    guard let elementType = elementTypes[dtype] else {
+      throw GristError(
+        .badData, "a dtype that is not supported", offset: 8, found: dtype,
+        advice: "supported are " + elementTypes.keys.sorted().joined(separator: ", "))
+    }
+    let shape = try naturals(object["shape"], "shape")
+    let range = try naturals(object["data_offsets"], "data_offsets")
+    guard range.count == 2, range[0] <= range[1] else {
+      throw GristError(
+        .badData, "\"data_offsets\" must be a start and an end", offset: 8,
+        found: object["data_offsets"]?.text() ?? "nothing")
+    }
+    guard range[1] <= file.count - dataStart else {
+      throw GristError(
+        .badData, "the data ends beyond the file", offset: UInt64(dataStart) + UInt64(range[0]),
+        found: "an end at byte \(range[1]) of \(file.count - dataStart) bytes of data",
+        advice: "the file is truncated or damaged: fetch it again")
+    }
+    let start = dataStart + range[0]
+    let length = range[1] - range[0]
+    guard
+      let tensor = SourceTensor(
+        name: name, elementType: elementType, shape: shape, file: file.path, offset: start,
+        storage: MappedStorage(file: file, offset: start, count: length))
+    else {
+      throw GristError(.badData, "the shape is too large", offset: 8, found: "\(shape)")
+    }
+    guard tensor.byteCount == length else {
+      throw GristError(
+        .badData, "shape and dtype do not fit the byte range", offset: UInt64(start),
+        found: "\(dtype) \(shape) is \(tensor.byteCount) bytes, the range holds \(length)")
+    }
+    return tensor
+  }
+
+  private static func naturals(_ value: JSONValue?, _ field: String) throws -> [Int] {
+    let integers = value?.array?.compactMap { element -> Int? in
+      guard case .integer(let integer) = element, integer >= 0 else { return nil }
+      return Int(exactly: integer)
+    }
+    guard let integers, integers.count == value?.array?.count else {
+      throw GristError(
+        .badData, "\"\(field)\" must be an array of whole numbers", offset: 8, found: value?.text() ?? "nothing")
+    }
+    return integers
+  }
+
+  private static func checkFill(_ tensors: [SourceTensor], dataStart: Int, fileLength: Int) throws {
+    var end = dataStart
+    for tensor in tensors {
+      guard tensor.offset == end else {
+        throw GristError(
+          .badData, tensor.offset < end ? "two tensors overlap" : "bytes before the tensor belong to none",
+          tensor: tensor.name, offset: UInt64(tensor.offset), found: "the data before it ends at byte \(end)")
+      }
+      end += tensor.byteCount
+    }
+    guard end == fileLength else {
+      throw GristError(
+        .badData, "bytes after the last tensor belong to none", offset: UInt64(end),
+        found: "\(fileLength - end) bytes")
+    }
+  }
+}
+
+/// A range of a mapped file.
+struct MappedStorage: TensorStorage {
+  let file: MappedFile
+  let offset: Int
+  let count: Int
+
+  func bytes(_ range: Range<Int>) throws -> Bytes {
+    guard range.upperBound <= count, let slice = file.bytes.slice(offset + range.lowerBound, range.count) else {
+      throw GristError(.badData, "the data ends beyond the file", offset: UInt64(offset))
+    }
+    return slice
+  }
+
+  func release(_ range: Range<Int>) {
+    file.advise(.dontNeed, offset: offset + range.lowerBound, count: range.count)
+  }
+}

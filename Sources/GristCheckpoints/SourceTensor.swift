@@ -1,0 +1,61 @@
+import GristCore
+
+/// Where a tensor's bytes come from: a mapping, or a reader that fetches a range.
+public protocol TensorStorage: Sendable {
+  /// The bytes `range` of the tensor, little-endian, row-major. Throws 74 or 65 when they cannot be had.
+  func bytes(_ range: Range<Int>) throws -> Bytes
+  /// Says that the range will not be used again soon, so that its memory can be given back.
+  func release(_ range: Range<Int>)
+}
+
+/// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs no memory.
+public struct SourceTensor: Sendable {
+  public let name: String
+  public let elementType: ElementType
+  /// Outermost extent first; empty for a scalar.
+  public let shape: [Int]
+  /// The file it lies in, for messages.
+  public let file: String
+  /// Byte offset of its data in `file`, for messages.
+  public let offset: Int
+  public let elementCount: Int
+  private let storage: any TensorStorage
+
+  /// Nil when the shape's byte count does not fit `Int`.
+  public init?(
+    name: String, elementType: ElementType, shape: [Int], file: String, offset: Int, storage: any TensorStorage
+  ) {
+    guard let count = GristCore.elementCount(of: shape),
+      !count.multipliedReportingOverflow(by: elementType.byteCount).overflow
+    else { return nil }
+    self.name = name
+    self.elementType = elementType
+    self.shape = shape
+    self.file = file
+    self.offset = offset
+    elementCount = count
+    self.storage = storage
+  }
+
+  public var byteCount: Int { elementCount * elementType.byteCount }
+
+  /// All bytes of the tensor.
+  public func bytes() throws -> Bytes { try bytes(0..<byteCount) }
+
+  /// Some bytes of the tensor; `range` must lie within `0 ..< byteCount`.
+  public func bytes(_ range: Range<Int>) throws -> Bytes {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    return try locating(file: file, tensor: name) { try storage.bytes(range) }
+  }
+
+  public func release(_ range: Range<Int>? = nil) { storage.release(range ?? 0..<byteCount) }
+
+  /// The same tensor under another name.
+  public func renamed(_ name: String) -> SourceTensor {
+    guard
+      let copy = SourceTensor(
+        name: name, elementType: elementType, shape: shape, file: file, offset: offset, storage: storage)
+    else { return self }
+    return copy
+  }
+}

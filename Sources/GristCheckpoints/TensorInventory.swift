@@ -1,0 +1,163 @@
+import GristCore
+
+/// The part of the model a tensor belongs to; parts follow each other in execution order.
+public enum ModelPart: Hashable, Sendable, Comparable {
+  case tokenEmbeddings
+  case visionEmbeddings
+  case visionLayer(Int)
+  case projector
+  case router
+  case languageLayer(Int)
+  case head
+  /// Tensors that are kept but never computed with.
+  case unused
+
+  /// The segment's name in a `.grist` file.
+  public var segment: String {
+    switch self {
+    case .tokenEmbeddings: "embeddings"
+    case .visionEmbeddings: "vision.embeddings"
+    case .visionLayer(let layer): "vision.layer.\(layer)"
+    case .projector: "projector"
+    case .router: "router"
+    case .languageLayer(let layer): "language.layer.\(layer)"
+    case .head: "head"
+    case .unused: "unused"
+    }
+  }
+}
+
+/// What a tensor is, as far as storing it is concerned.
+public enum TensorKind: Sendable, Equatable {
+  /// A weight matrix of a linear layer [outputs, inputs], or a convolution that acts like one.
+  case linear
+  /// A table that is looked up by row.
+  case embedding
+  /// Norms, biases, positions, voter, newline: small, and precious.
+  case vector
+  /// Unknown to us.
+  case other
+}
+
+/// One tensor that a configuration asks for.
+public struct ExpectedTensor: Sendable {
+  public let name: String
+  public let shape: [Int]
+  public let part: ModelPart
+  public let kind: TensorKind
+  /// Whether the model cannot be computed without it.
+  public let isRequired: Bool
+}
+
+extension ModelConfiguration {
+  public static let tokenEmbeddingsName = "model.embed_tokens.weight"
+  public static let headName = "lm_head.weight"
+  public static let finalNormName = "model.norm.weight"
+  public static let imageNewlineName = "model.image_newline"
+  public static let visionPrefix = "model.vision_tower.vision_tower.vision_model."
+  public static let routerPrefix = "model.router."
+
+  public static func languageLayerPrefix(_ layer: Int) -> String { "model.layers.\(layer)." }
+  public static func visionLayerPrefix(_ layer: Int) -> String { "\(visionPrefix)encoder.layers.\(layer)." }
+  /// Linear layer `index` of the projector; in upstream's `Sequential` GELUs take the odd places.
+  public func projectorPrefix(_ index: Int) -> String {
+    projectorDepth == 1 ? "model.mm_projector." : "model.mm_projector.\(2 * index)."
+  }
+
+  /// Every tensor the configuration asks for, in execution order, with upstream's names.
+  public var expectedTensors: [ExpectedTensor] {
+    var list = InventoryList()
+    list.add(
+      Self.tokenEmbeddingsName, [vocabularySize, hiddenSize], .tokenEmbeddings, tiesWordEmbeddings ? .linear : .embedding)
+    if let vision { addVision(vision, to: &list) }
+    if let router { addRouter(router, to: &list) }
+    for layer in 0..<layers { addLanguageLayer(layer, to: &list) }
+    list.add(Self.finalNormName, [hiddenSize], .head, .vector)
+    list.add(Self.headName, [vocabularySize, hiddenSize], .head, .linear, required: !tiesWordEmbeddings)
+    return list.tensors
+  }
+
+  private func addVision(_ vision: VisionConfiguration, to list: inout InventoryList) {
+    let prefix = Self.visionPrefix
+    let width = vision.hiddenSize
+    list.add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .vector)
+    list.add(
+      prefix + "embeddings.patch_embedding.weight", [width, 3, vision.patchSize, vision.patchSize], .visionEmbeddings,
+      .linear)
+    list.add(
+      prefix + "embeddings.position_embedding.weight", [vision.patches + 1, width], .visionEmbeddings, .vector)
+    list.addNorm(prefix + "pre_layrnorm", width, .visionEmbeddings)
+    for layer in 0..<vision.layers {
+      let isRun = layer < visionLayersRun
+      let part = isRun ? ModelPart.visionLayer(layer) : .unused
+      let layerPrefix = Self.visionLayerPrefix(layer)
+      list.addNorm(layerPrefix + "layer_norm1", width, part, required: isRun)
+      for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+        list.addBiased(layerPrefix + "self_attn." + name, width, width, part, required: isRun)
+      }
+      list.addNorm(layerPrefix + "layer_norm2", width, part, required: isRun)
+      list.addBiased(layerPrefix + "mlp.fc1", vision.intermediateSize, width, part, required: isRun)
+      list.addBiased(layerPrefix + "mlp.fc2", width, vision.intermediateSize, part, required: isRun)
+    }
+    list.addNorm(prefix + "post_layernorm", width, .unused, required: false)
+    for index in 0..<projectorDepth {
+      let name = String(projectorPrefix(index).dropLast())
+      list.addBiased(name, hiddenSize, index == 0 ? width : hiddenSize, .projector)
+    }
+    list.add(
+      Self.imageNewlineName, [hiddenSize], .projector, .vector, required: patchMerge == .spatial(unpad: true))
+  }
+
+  private func addRouter(_ router: Router, to list: inout InventoryList) {
+    let merger = Self.routerPrefix + "merger."
+    let hidden = hiddenSize
+    list.add(merger + "self_attn.in_proj_weight", [3 * hidden, hidden], .router, .linear)
+    list.add(merger + "self_attn.in_proj_bias", [3 * hidden], .router, .vector)
+    list.addBiased(merger + "self_attn.out_proj", hidden, hidden, .router)
+    list.addNorm(merger + "norm1", hidden, .router)
+    list.addBiased(merger + "linear1", hidden, hidden, .router)
+    list.addBiased(merger + "linear2", hidden, hidden, .router)
+    list.addNorm(merger + "norm2", hidden, .router)
+    list.addBiased(Self.routerPrefix + "router.0", hidden, hidden, .router)
+    list.addBiased(Self.routerPrefix + "router.2", granularities.count, hidden, .router)
+    list.add(Self.routerPrefix + "voter", [routerRows(router), 1], .router, .vector)
+    list.addNorm(Self.routerPrefix + "norm", granularities.count, .router)
+  }
+
+  /// Rows of the router's sequence: all granularities, then the filtered text.
+  public func routerRows(_ router: Router) -> Int { granularities.reduce(0, +) + router.filteredTextTokens }
+
+  private func addLanguageLayer(_ layer: Int, to list: inout InventoryList) {
+    let prefix = Self.languageLayerPrefix(layer)
+    let part = ModelPart.languageLayer(layer)
+    let queryWidth = heads * headDimension
+    let keyWidth = keyValueHeads * headDimension
+    list.add(prefix + "input_layernorm.weight", [hiddenSize], part, .vector)
+    list.add(prefix + "self_attn.q_proj.weight", [queryWidth, hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.k_proj.weight", [keyWidth, hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.v_proj.weight", [keyWidth, hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.o_proj.weight", [hiddenSize, queryWidth], part, .linear)
+    list.add(prefix + "post_attention_layernorm.weight", [hiddenSize], part, .vector)
+    list.add(prefix + "mlp.gate_proj.weight", [intermediateSize, hiddenSize], part, .linear)
+    list.add(prefix + "mlp.up_proj.weight", [intermediateSize, hiddenSize], part, .linear)
+    list.add(prefix + "mlp.down_proj.weight", [hiddenSize, intermediateSize], part, .linear)
+  }
+}
+
+private struct InventoryList {
+  var tensors: [ExpectedTensor] = []
+
+  mutating func add(_ name: String, _ shape: [Int], _ part: ModelPart, _ kind: TensorKind, required: Bool = true) {
+    tensors.append(ExpectedTensor(name: name, shape: shape, part: part, kind: kind, isRequired: required))
+  }
+
+  mutating func addNorm(_ name: String, _ width: Int, _ part: ModelPart, required: Bool = true) {
+    add(name + ".weight", [width], part, .vector, required: required)
+    add(name + ".bias", [width], part, .vector, required: required)
+  }
+
+  mutating func addBiased(_ name: String, _ rows: Int, _ columns: Int, _ part: ModelPart, required: Bool = true) {
+    add(name + ".weight", [rows, columns], part, .linear, required: required)
+    add(name + ".bias", [rows], part, .vector, required: required)
+  }
+}

@@ -1,0 +1,60 @@
+import Glibc
+
+/// What is at a path, following links.
+public enum FileKind: Sendable { case file, folder, other }
+
+/// What is at `path`, or nil when nothing is there.
+public func fileKind(at path: String) -> FileKind? {
+  var status = stat()
+  guard stat(path, &status) == 0 else { return nil }
+  switch status.st_mode & S_IFMT {
+  case S_IFREG: return .file
+  case S_IFDIR: return .folder
+  default: return .other
+  }
+}
+
+/// The names in a folder, sorted, without "." and "..". Throws 66 when it is not there, 74 when it cannot be read.
+public func folderContents(_ path: String) throws -> [String] {
+  guard let directory = opendir(path) else {
+    if errno == ENOENT || errno == ENOTDIR { throw GristError(.missingInput, "no such folder", file: path) }
+    throw GristError(.inputOutput, "cannot list the folder: \(systemMessage())", file: path)
+  }
+  defer { closedir(directory) }
+  var names: [String] = []
+  while let entry = readdir(directory) {
+    let name = withUnsafePointer(to: entry.pointee.d_name) { tuple in
+      tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) {
+        String(cString: $0)
+      }
+    }
+    if name != "." && name != ".." { names.append(name) }
+  }
+  return names.sorted()
+}
+
+/// Reads a whole file of at most `limit` bytes; a larger one is an error, so that a wrong path cannot fill the memory.
+public func readFile(_ path: String, limit: Int = 1 << 30) throws -> Bytes {
+  let file = try MappedFile(path: path)
+  guard file.count <= limit else {
+    throw GristError(.badData, "the file is larger than the \(limit) bytes allowed here", file: path, found: "\(file.count) bytes")
+  }
+  return Bytes(file.bytes.array)
+}
+
+/// `folder/name`, without doubling the separator.
+public func joinPath(_ folder: String, _ name: String) -> String {
+  folder.hasSuffix("/") ? folder + name : folder + "/" + name
+}
+
+/// The folder part of a path, "." when it has none.
+public func folderName(of path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return "." }
+  return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
+/// The last component of a path.
+public func fileName(of path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return path }
+  return String(path[path.index(after: slash)...])
+}

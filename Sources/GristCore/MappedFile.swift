@@ -1,0 +1,89 @@
+import CGristSystem
+import Glibc
+
+/// A file mapped read-only into memory.
+///
+/// The mapping is guarded: when somebody shrinks the file while it is mapped, touching the lost part ends the
+/// program with a sentence and exit code 74 instead of a bare bus error.
+public final class MappedFile: @unchecked Sendable {
+  // Unchecked: immutable after init; the mapping is read-only.
+  public let path: String
+  public let count: Int
+  private let base: UnsafeMutableRawPointer?
+  private let guardToken: Int32
+
+  /// Maps the whole file. Throws 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file.
+  public init(path: String) throws {
+    self.path = path
+    let descriptor = try openForReading(path)
+    defer { close(descriptor) }
+    let length = try plainFileLength(descriptor, path: path)
+    count = length
+    guard length > 0 else {
+      base = nil
+      guardToken = -1
+      return
+    }
+    guard let address = mmap(nil, length, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
+      throw GristError(.inputOutput, "cannot map the file: \(systemMessage())", file: path)
+    }
+    base = address
+    guardToken = grist_system_register_mapping(address, length, path)
+  }
+
+  deinit {
+    guard let base else { return }
+    grist_system_unregister_mapping(guardToken)
+    munmap(base, count)
+  }
+
+  public var bytes: Bytes { Bytes(base: base.map { UnsafeRawPointer($0) }, count: count, owner: self) }
+
+  /// How the pages of a range will be used next.
+  public enum Advice: Sendable {
+    /// Start reading the range from disk.
+    case willNeed
+    /// Drop the range from this process's memory; touching it again reads it anew.
+    case dontNeed
+  }
+
+  /// Tells the kernel about a byte range. A hint: failures are ignored. For `.dontNeed` only whole pages inside the
+  /// range are dropped.
+  public func advise(_ advice: Advice, offset: Int, count: Int) {
+    guard let base, offset >= 0, count > 0, offset <= self.count, count <= self.count - offset else { return }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let end = offset + count
+    switch advice {
+    case .willNeed:
+      let start = offset / page * page
+      madvise(base + start, end - start, MADV_WILLNEED)
+    case .dontNeed:
+      let start = (offset + page - 1) / page * page
+      let stop = end == self.count ? end : end / page * page
+      if stop > start { madvise(base + start, stop - start, MADV_DONTNEED) }
+    }
+  }
+}
+
+func openForReading(_ path: String) throws -> Int32 {
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  if descriptor >= 0 { return descriptor }
+  if errno == ENOENT || errno == ENOTDIR {
+    throw GristError(.missingInput, "no such file", file: path)
+  }
+  throw GristError(.inputOutput, "cannot open the file: \(systemMessage())", file: path)
+}
+
+func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
+  var status = stat()
+  guard fstat(descriptor, &status) == 0 else {
+    throw GristError(.inputOutput, "cannot read the file's length: \(systemMessage())", file: path)
+  }
+  guard status.st_mode & S_IFMT == S_IFREG else {
+    throw GristError(.badData, "not a plain file", file: path)
+  }
+  return Int(status.st_size)
+}
+
+/// The system's message for the current `errno`.
+public func systemMessage() -> String { String(cString: strerror(errno)) }

@@ -1,0 +1,84 @@
+import GristCore
+
+/// A row-major matrix of f32 that owns its memory: activations on their way through a model.
+///
+/// A reference type: operations write in place. Shapes are checked by preconditions, since they come from a
+/// configuration that was validated when the model was opened.
+public final class FloatMatrix: @unchecked Sendable {
+  // Unchecked: the owner decides who writes; kernels write to disjoint rows.
+  public let rows: Int
+  public let columns: Int
+  let base: UnsafeMutablePointer<Float>
+
+  /// A zeroed matrix.
+  public init(rows: Int, columns: Int) {
+    precondition(rows >= 0 && columns >= 0)
+    self.rows = rows
+    self.columns = columns
+    let count = rows * columns
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: AlignedBuffer.alignment)
+    base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
+    base.initialize(repeating: 0, count: count)
+  }
+
+  public convenience init(rows: Int, columns: Int, values: [Float]) {
+    self.init(rows: rows, columns: columns)
+    precondition(values.count == rows * columns)
+    values.withUnsafeBufferPointer { source in
+      if let address = source.baseAddress { base.update(from: address, count: source.count) }
+    }
+  }
+
+  deinit { UnsafeMutableRawPointer(base).deallocate() }
+
+  public var count: Int { rows * columns }
+
+  public subscript(row: Int, column: Int) -> Float {
+    get {
+      precondition(row >= 0 && row < rows && column >= 0 && column < columns)
+      return base[row * columns + column]
+    }
+    set {
+      precondition(row >= 0 && row < rows && column >= 0 && column < columns)
+      base[row * columns + column] = newValue
+    }
+  }
+
+  /// The values of one row; valid while the matrix lives and is not written.
+  public func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
+    precondition(row >= 0 && row < rows)
+    return try withExtendedLifetime(self) {
+      try body(UnsafeBufferPointer(start: base + row * columns, count: columns))
+    }
+  }
+
+  public func withMutableRow<Result>(
+    _ row: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
+  ) rethrows -> Result {
+    precondition(row >= 0 && row < rows)
+    return try withExtendedLifetime(self) {
+      try body(UnsafeMutableBufferPointer(start: base + row * columns, count: columns))
+    }
+  }
+
+  public func row(_ row: Int) -> [Float] { withRow(row) { Array($0) } }
+
+  public func setRow(_ row: Int, _ values: [Float]) {
+    precondition(values.count == columns)
+    withMutableRow(row) { _ = $0.update(from: values) }
+  }
+
+  /// Copies whole rows from another matrix of the same width.
+  public func copyRows(_ range: Range<Int>, of source: FloatMatrix, toRow destination: Int) {
+    precondition(source.columns == columns && range.lowerBound >= 0 && range.upperBound <= source.rows)
+    precondition(destination >= 0 && destination + range.count <= rows)
+    (base + destination * columns).update(from: source.base + range.lowerBound * columns, count: range.count * columns)
+  }
+
+  /// The rows `range` as a matrix of their own.
+  public func copy(rows range: Range<Int>) -> FloatMatrix {
+    let result = FloatMatrix(rows: range.count, columns: columns)
+    result.copyRows(range, of: self, toRow: 0)
+    return result
+  }
+}

@@ -1,0 +1,41 @@
+import CGristKernels
+import COpenBLAS
+import GristCore
+
+/// The kernel table of this machine, chosen once. Unsafe in name only: function pointers that are never written.
+nonisolated(unsafe) let kernels: grist_kernel_table = {
+  // OpenBLAS computes on the thread that calls it: our pool is the only one.
+  openblas_set_num_threads(1)
+  return grist_kernels().pointee
+}()
+
+/// What computes: the pool, and how activations meet quantized weights.
+public struct Compute: Sendable {
+  /// The precision in which activations meet quantized weights.
+  public enum Activations: String, Sendable, CaseIterable {
+    /// Quantized to int8, one scale a token and group: integer products, the fast way.
+    case int8
+    /// Kept in f32; weights are expanded to f32 first. Isolates the error of the weights from that of the activations.
+    case f32
+  }
+
+  public let pool: ThreadPool
+  public let activations: Activations
+
+  public init(pool: ThreadPool, activations: Activations = .int8) {
+    self.pool = pool
+    self.activations = activations
+  }
+
+  /// The name of the instruction set whose kernels run here.
+  public static var instructionSet: String { String(cString: kernels.name) }
+
+  /// Calls `body` for ranges of rows that together are all of `rows`.
+  func overRows(_ rows: Int, cost columns: Int, _ body: (Range<Int>) -> Void) {
+    let rowsPerTask = max(1, 16384 / max(columns, 1))
+    let tasks = (rows + rowsPerTask - 1) / rowsPerTask
+    pool.run(tasks) { task, _ in
+      body(task * rowsPerTask..<min((task + 1) * rowsPerTask, rows))
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import CGristKernels
+import GristCore
+
+/// Weights stored element by element, row-major, in one or more runs of whole rows.
+public struct PlainWeights: LinearWeights {
+  public let rows: Int
+  public let columns: Int
+  public let elementType: ElementType
+  private let runs: [Bytes]
+  private let rowsPerRun: Int
+
+  /// `runs` hold `rowsPerRun` rows each, the last one what remains. Returns nil when their lengths do not fit the
+  /// shape, or the type is not a real number of at most 32 bits (f64 is converted by whoever reads the checkpoint).
+  public init?(rows: Int, columns: Int, elementType: ElementType, runs: [Bytes], rowsPerRun: Int) {
+    guard rows >= 0, columns >= 0, rowsPerRun > 0, [.f32, .f16, .bf16].contains(elementType) else { return nil }
+    guard runs.count == (rows + rowsPerRun - 1) / rowsPerRun else { return nil }
+    for (index, run) in runs.enumerated() {
+      let runRows = min(rowsPerRun, rows - index * rowsPerRun)
+      guard let count = elementCount(of: [runRows, columns, elementType.byteCount]), run.count == count else {
+        return nil
+      }
+    }
+    self.rows = rows
+    self.columns = columns
+    self.elementType = elementType
+    self.runs = runs
+    self.rowsPerRun = rowsPerRun
+  }
+
+  /// Calls `body` with the address of each row of `range`.
+  private func forEachRow(_ range: Range<Int>, _ body: (Int, UnsafeRawPointer) -> Void) {
+    let rowBytes = columns * elementType.byteCount
+    var row = range.lowerBound
+    while row < range.upperBound {
+      let run = row / rowsPerRun
+      let end = min((run + 1) * rowsPerRun, range.upperBound)
+      runs[run].withUnsafeBytes { buffer in
+        guard let base = buffer.baseAddress else { return }
+        for inner in row..<end { body(inner, base + (inner - run * rowsPerRun) * rowBytes) }
+      }
+      row = end
+    }
+  }
+
+  public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+    forEachRow(range) { row, source in
+      expandElements(source, elementType, count: columns, into: out + (row - range.lowerBound) * columns)
+    }
+  }
+
+  public func multiply(_ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute) {
+    guard x.rows == 1 else { return multiplyExpanded(x, bias: bias, into: out, compute: compute) }
+    compute.overRows(rows, cost: columns) { range in
+      forEachRow(range) { row, source in
+        out.base[row] = dotElements(source, elementType, x.base, count: columns)
+      }
+      if let bias { addBias(bias, range, to: out) }
+    }
+  }
+}
+
+/// Whether an address suits the element type; checkpoints only promise bytes.
+private func isAligned(_ source: UnsafeRawPointer, _ type: ElementType) -> Bool {
+  UInt(bitPattern: source) % UInt(type.byteCount) == 0
+}
+
+/// Converts `count` elements at `source` (any alignment) to f32. Only f32, f16 and bf16.
+func expandElements(
+  _ source: UnsafeRawPointer, _ type: ElementType, count: Int, into out: UnsafeMutablePointer<Float>
+) {
+  guard isAligned(source, type) || type == .f32 else {
+    return withAlignedCopy(source, byteCount: count * type.byteCount) {
+      expandElements($0, type, count: count, into: out)
+    }
+  }
+  switch type {
+  case .f16: kernels.float_from_half(source.assumingMemoryBound(to: UInt16.self), out, count)
+  case .bf16: kernels.float_from_bfloat(source.assumingMemoryBound(to: UInt16.self), out, count)
+  default: UnsafeMutableRawPointer(out).copyMemory(from: source, byteCount: count * 4)
+  }
+}
+
+private func dotElements(
+  _ source: UnsafeRawPointer, _ type: ElementType, _ x: UnsafePointer<Float>, count: Int
+) -> Float {
+  guard isAligned(source, type) else {
+    return withAlignedCopy(source, byteCount: count * type.byteCount) { dotElements($0, type, x, count: count) }
+  }
+  switch type {
+  case .f16: return kernels.dot_half(source.assumingMemoryBound(to: UInt16.self), x, count)
+  case .bf16: return kernels.dot_bfloat(source.assumingMemoryBound(to: UInt16.self), x, count)
+  default: return kernels.dot_float(source.assumingMemoryBound(to: Float.self), x, count)
+  }
+}
+
+private func withAlignedCopy<Result>(
+  _ source: UnsafeRawPointer, byteCount: Int, _ body: (UnsafeRawPointer) -> Result
+) -> Result {
+  let copy = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)
+  defer { copy.deallocate() }
+  copy.copyMemory(from: source, byteCount: byteCount)
+  return body(copy)
+}

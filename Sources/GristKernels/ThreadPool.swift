@@ -1,0 +1,56 @@
+import CGristKernels
+import GristCore
+
+/// The one pool of compute threads. Swift's concurrency is for I/O; arithmetic runs here.
+public final class ThreadPool: @unchecked Sendable {
+  // Unchecked: the C pool serialises its callers itself.
+  private let pool: OpaquePointer
+  public let threadCount: Int
+
+  /// Starts `threads` ≥ 1 threads, the caller of ``run(_:_:)`` counted in. Throws 74 when the system has none left.
+  public init(threads: Int) throws {
+    guard let pool = grist_pool_create(max(threads, 1)) else {
+      throw GristError(.inputOutput, "cannot start \(threads) threads", advice: "ask for fewer with --threads")
+    }
+    self.pool = pool
+    threadCount = grist_pool_threads(pool)
+  }
+
+  deinit { grist_pool_destroy(pool) }
+
+  /// Calls `body(index, worker)` for every index in `0 ..< count`, several at a time, and returns when all are done.
+  /// `worker` is in `0 ..< threadCount`; calls with the same worker never overlap. `body` must be safe to call from
+  /// several threads at once; writing to disjoint memory is.
+  public func run(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
+    withoutActuallyEscaping(body) { escaping in
+      var task = Task(body: escaping)
+      withUnsafeMutablePointer(to: &task) { context in
+        grist_pool_run(
+          pool, max(count, 0),
+          { context, index, worker in
+            context?.assumingMemoryBound(to: Task.self).pointee.body(index, worker)
+          }, context)
+      }
+    }
+  }
+
+  /// Like ``run(_:_:)`` for work that can fail: when calls throw, the error of the lowest index is rethrown after all
+  /// are done.
+  public func runThrowing(_ count: Int, _ body: (_ index: Int, _ worker: Int) throws -> Void) throws {
+    guard count > 0 else { return }
+    let errors = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: count)
+    errors.initialize(repeating: nil)
+    defer {
+      errors.deinitialize()
+      errors.deallocate()
+    }
+    run(count) { index, worker in
+      do { try body(index, worker) } catch { errors[index] = error }
+    }
+    if let first = errors.lazy.compactMap({ $0 }).first { throw first }
+  }
+
+  private struct Task {
+    let body: (Int, Int) -> Void
+  }
+}
