@@ -101,3 +101,40 @@ private func withAlignedCopy<Result>(
   copy.copyMemory(from: source, byteCount: byteCount)
   return body(copy)
 }
+
+extension PlainWeights {
+  /// Weights in one run. f64 is rounded to f32. Nil when the length does not fit or the type is no real number.
+  public init?(rows: Int, columns: Int, bytes: Bytes, elementType: ElementType) {
+    guard elementType != .f64 else {
+      let converted = floats(bytes, .f64).withUnsafeBytes { Bytes([UInt8]($0)) }
+      self.init(rows: rows, columns: columns, elementType: .f32, runs: [converted], rowsPerRun: max(rows, 1))
+      return
+    }
+    self.init(rows: rows, columns: columns, elementType: elementType, runs: [bytes], rowsPerRun: max(rows, 1))
+  }
+}
+
+/// Elements as f32. Empty when the type is not a real number.
+public func floats(_ bytes: Bytes, _ type: ElementType) -> [Float] {
+  guard type.isFloatingPoint else { return [] }
+  let count = bytes.count / type.byteCount
+  return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+    expandElements(bytes, type, into: buffer)
+    initialized = count
+  }
+}
+
+/// Converts as many elements as both sides have to f32; any alignment; f64 is rounded. Types that are not real numbers
+/// give zeros.
+public func expandElements(_ bytes: Bytes, _ type: ElementType, into out: UnsafeMutableBufferPointer<Float>) {
+  let count = min(bytes.count / type.byteCount, out.count)
+  guard count > 0, let target = out.baseAddress else { return }
+  bytes.withUnsafeBytes { source in
+    guard let base = source.baseAddress else { return }
+    switch type {
+    case .f32, .f16, .bf16: expandElements(base, type, count: count, into: target)
+    case .f64: for index in 0..<count { target[index] = Float(base.loadUnaligned(fromByteOffset: index * 8, as: Double.self)) }
+    default: target.update(repeating: 0, count: count)
+    }
+  }
+}

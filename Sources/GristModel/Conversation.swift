@@ -1,0 +1,63 @@
+import GristCore
+
+/// A prompt in upstream's `vicuna_v1` template.
+public struct Conversation: Sendable, Equatable {
+  /// A finished exchange.
+  public struct Turn: Sendable, Equatable {
+    public let user: String
+    public let assistant: String
+
+    public init(user: String, assistant: String) {
+      self.user = user
+      self.assistant = assistant
+    }
+  }
+
+  /// What stands for the image in the text.
+  public static let imagePlaceholder = "<image>"
+  /// What stands for the image among the ids.
+  public static let imageID = -200
+
+  public static let system =
+    "A chat between a curious user and an artificial intelligence assistant. "
+    + "The assistant gives helpful, detailed, and polite answers to the user's questions."
+
+  public let history: [Turn]
+  public let message: String
+  /// Whether an image comes with the first message.
+  public let hasImage: Bool
+
+  /// Throws 64 when the texts spell out the image placeholder themselves.
+  public init(history: [Turn] = [], message: String, hasImage: Bool) throws {
+    for text in history.flatMap({ [$0.user, $0.assistant] }) + [message]
+    where text.contains(Self.imagePlaceholder) {
+      throw GristError(
+        .usage, "the prompt spells out \(Self.imagePlaceholder), which stands for the image",
+        advice: "leave it out: the image is put before the first message")
+    }
+    self.history = history
+    self.message = message
+    self.hasImage = hasImage
+  }
+
+  /// The prompt as one text.
+  public var text: String {
+    var text = Self.system + " "
+    let placeholder = hasImage ? Self.imagePlaceholder + "\n" : ""
+    for (index, turn) in history.enumerated() {
+      text += "USER: \(index == 0 ? placeholder : "")\(turn.user) ASSISTANT: \(turn.assistant)</s>"
+    }
+    return text + "USER: \(history.isEmpty ? placeholder : "")\(message) ASSISTANT:"
+  }
+
+  /// The prompt's ids: BOS once, then each part between image placeholders encoded on its own, ``imageID`` between.
+  public func inputIDs(_ tokenizer: Tokenizer) throws -> [Int] {
+    var ids = [tokenizer.bos]
+    let parts = text.split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)
+    for (index, part) in parts.enumerated() {
+      if index > 0 { ids.append(Self.imageID) }
+      ids += try tokenizer.encode(String(part))
+    }
+    return ids
+  }
+}

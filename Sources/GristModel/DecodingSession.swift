@@ -1,0 +1,28 @@
+import GristKernels
+
+/// One answer in the making: the cache, and the logits for the next token.
+public final class DecodingSession {
+  private let model: VisionLanguageModel
+  private let language: LanguageModel
+  private let cache: KeyValueCache
+  /// Logits for the next token, one a vocabulary entry.
+  public private(set) var logits: [Float]
+
+  init(
+    _ model: VisionLanguageModel, _ prompt: VisionLanguageModel.PreparedPrompt, newTokens: Int, language: LanguageModel
+  ) throws {
+    self.model = model
+    self.language = language
+    cache = KeyValueCache(model.configuration, capacity: prompt.sequenceLength + max(newTokens, 0))
+    let rows = prompt.rows.copy(rows: 0..<prompt.rows.rows)
+    logits = try language.logits(rows, cache: cache, model.compute)
+  }
+
+  /// Whether another token fits.
+  public var canAdvance: Bool { cache.count < cache.capacity }
+
+  /// Appends a token; ``logits`` are then those of the next one.
+  public func advance(_ token: Int) throws {
+    logits = try language.logits(model.embed([token]), cache: cache, model.compute)
+  }
+}

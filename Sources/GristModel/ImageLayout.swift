@@ -1,0 +1,68 @@
+import GristCheckpoints
+import GristKernels
+
+/// How the chosen tokens of an image's tiles become rows of the language model's input.
+struct ImageLayout: Sendable {
+  let merge: ModelConfiguration.PatchMerge
+  /// The embedding that ends a row of patches.
+  let newline: [Float]
+
+  /// - Parameters:
+  ///   - features: [tiles · grid.tokens, width], the whole image's tile first.
+  ///   - columns, rows: how the other tiles tile the image.
+  ///   - imageWidth, imageHeight: of the original image, in pixels.
+  func rows(
+    _ features: FloatMatrix, tiles: Int, grid: PoolingGrid, columns: Int, rows: Int, imageWidth: Int, imageHeight: Int
+  ) -> FloatMatrix {
+    guard case .spatial(let unpad) = merge else { return features }
+    guard tiles > 1 else {
+      guard unpad else { return features }
+      return assemble(features, (0..<features.rows).map { $0 } + [nil])
+    }
+    let height = rows * grid.rows
+    let width = columns * grid.columns
+    var keptRows = 0..<height
+    var keptColumns = 0..<width
+    if unpad {
+      (keptRows, keptColumns) = Self.unpadded(
+        width: width, height: height, imageWidth: imageWidth, imageHeight: imageHeight)
+    }
+    var sources: [Int?] = (0..<grid.tokens).map { $0 }
+    for y in keptRows {
+      for x in keptColumns {
+        let tile = 1 + y / grid.rows * columns + x / grid.columns
+        sources.append(tile * grid.tokens + y % grid.rows * grid.columns + x % grid.columns)
+      }
+      if unpad { sources.append(nil) }
+    }
+    return assemble(features, sources)
+  }
+
+  /// The part of a `width` × `height` map that shows the image rather than the padding around it. Aspect ratios are
+  /// compared and rounded in double precision, in upstream's order, even where the map's cells are not square.
+  static func unpadded(
+    width: Int, height: Int, imageWidth: Int, imageHeight: Int
+  ) -> (rows: Range<Int>, columns: Range<Int>) {
+    if Double(imageWidth) / Double(imageHeight) > Double(width) / Double(height) {
+      let newHeight = Int(Double(imageHeight) * (Double(width) / Double(imageWidth)))
+      let padding = max((height - newHeight) / 2, 0)
+      return (padding..<height - padding, 0..<width)
+    }
+    let newWidth = Int(Double(imageWidth) * (Double(height) / Double(imageHeight)))
+    let padding = max((width - newWidth) / 2, 0)
+    return (0..<height, padding..<width - padding)
+  }
+
+  /// Rows of `features` by index; nil stands for the newline.
+  private func assemble(_ features: FloatMatrix, _ sources: [Int?]) -> FloatMatrix {
+    let out = FloatMatrix(rows: sources.count, columns: features.columns)
+    for (row, source) in sources.enumerated() {
+      if let source {
+        out.copyRows(source..<source + 1, of: features, toRow: row)
+      } else {
+        out.setRow(row, newline)
+      }
+    }
+    return out
+  }
+}

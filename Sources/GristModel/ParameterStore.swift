@@ -1,0 +1,55 @@
+import GristCheckpoints
+import GristCore
+import GristKernels
+
+/// Where a model's weights come from: a checkpoint folder, a `.grist` file, or a mixture of both.
+public protocol ParameterStore: Sendable {
+  /// The model's path, for messages.
+  var path: String { get }
+
+  /// A weight matrix [rows, columns]; extents beyond the second are flattened into the columns.
+  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights
+
+  /// A table that is looked up by row.
+  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable
+
+  /// All values of a small tensor, row-major.
+  func values(_ name: String, count: Int) throws -> [Float]
+
+  /// One of the small files that belong to the model.
+  func sideFile(named name: String) throws -> Bytes?
+}
+
+/// A table of vectors.
+public protocol EmbeddingTable: Sendable {
+  var rows: Int { get }
+  /// Writes row `index` (in `0 ..< rows`) to `out`, which is one row long.
+  func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws
+}
+
+/// A weight matrix used as a table.
+struct MatrixTable: EmbeddingTable {
+  let weights: any LinearWeights
+  var rows: Int { weights.rows }
+
+  func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
+    guard let base = out.baseAddress else { return }
+    weights.expand(index..<index + 1, into: base)
+  }
+}
+
+extension ParameterStore {
+  /// The error for a tensor the model needs and does not have.
+  func missing(_ name: String) -> GristError {
+    GristError(
+      .badData, "the model needs a tensor that is not there", file: path, tensor: name,
+      advice: name.hasPrefix(ModelConfiguration.visionPrefix)
+        ? "convert it with --vision-tower FOLDER if the tower was left out upstream" : "fetch the checkpoint again")
+  }
+
+  func wrongShape(_ name: String, expected: [Int], found: [Int]) -> GristError {
+    GristError(
+      .badData, "a tensor's shape is not what the configuration asks for", file: path, tensor: name,
+      found: "\(found) instead of \(expected)")
+  }
+}

@@ -1,0 +1,214 @@
+import GristCheckpoints
+import GristCore
+import GristImaging
+import GristKernels
+
+/// A whole AVG-LLaVA (or LLaVA) model, ready to answer. Weights are read when they are first needed.
+public final class VisionLanguageModel: Sendable {
+  public let path: String
+  public let configuration: ModelConfiguration
+  public let tokenizer: Tokenizer
+  /// Tokens that end an answer.
+  public let endTokens: Set<Int>
+  let compute: Compute
+  private let embeddings: any EmbeddingTable
+  private let vision: Vision?
+  private let language: LanguageModel
+
+  /// Everything that is only there when the model sees images.
+  private struct Vision: Sendable {
+    let preprocessor: ImagePreprocessor
+    let side: Int
+    let tower: Lazy<VisionTower>
+    let projector: Lazy<Projector>
+    let router: Lazy<Router>?
+  }
+
+  /// Opens a model from its weights and side files. Throws 66 when the tokenizer or a configuration is missing, 65 when
+  /// a configuration or a tensor does not fit.
+  public init(_ store: some ParameterStore, compute: Compute) throws {
+    path = store.path
+    self.compute = compute
+    let configuration = try ModelConfiguration(path: store.path) { name in try? store.sideFile(named: name) }
+    self.configuration = configuration
+    guard let model = try store.sideFile(named: "tokenizer.model") else {
+      throw GristError(.missingInput, "the model has no tokenizer.model", file: store.path)
+    }
+    tokenizer = try Tokenizer(model: model, file: joinPath(store.path, "tokenizer.model"))
+    guard tokenizer.vocabularySize <= configuration.vocabularySize else {
+      throw GristError(
+        .badData, "the tokenizer has more pieces than the model has embeddings", file: store.path,
+        found: "\(tokenizer.vocabularySize) against \(configuration.vocabularySize)")
+    }
+    endTokens = try Self.endTokens(store, tokenizer)
+    embeddings = try store.embedding(
+      ModelConfiguration.tokenEmbeddingsName, rows: configuration.vocabularySize, columns: configuration.hiddenSize)
+    language = try LanguageModel(store, configuration)
+    vision = try configuration.vision.map { tower in
+      Vision(
+        preprocessor: try Self.preprocessor(configuration, tower), side: tower.gridSize,
+        tower: Lazy { try VisionTower(store, tower, layersRun: configuration.visionLayersRun) },
+        projector: Lazy { try Projector(store, configuration, towerWidth: tower.hiddenSize) },
+        router: configuration.usesRouter
+          ? configuration.router.map { router in Lazy { try Router(store, configuration, router) } } : nil)
+    }
+  }
+
+  private static func endTokens(_ store: some ParameterStore, _ tokenizer: Tokenizer) throws -> Set<Int> {
+    let place = joinPath(store.path, "config.json")
+    guard let bytes = try store.sideFile(named: "config.json") else { return [tokenizer.eos] }
+    let json = try JSONReader(JSONValue.parse(bytes), file: place)
+    guard let value = json.value("eos_token_id") else { return [tokenizer.eos] }
+    let ids = value.integer.map { [$0] } ?? value.array?.compactMap(\.integer) ?? []
+    guard !ids.isEmpty else { throw json.failure("eos_token_id", "a token id or a list of them") }
+    return Set(ids)
+  }
+
+  private static func preprocessor(
+    _ configuration: ModelConfiguration, _ tower: VisionConfiguration
+  ) throws -> ImagePreprocessor {
+    let mode: AspectRatioMode
+    switch configuration.aspectRatio {
+    case .anyResolution(let sizes): mode = .anyres(gridPinpoints: sizes.map { (width: $0[0], height: $0[1]) })
+    case .pad: mode = .pad
+    case .crop: mode = .crop(shortestEdge: tower.imageSize)
+    }
+    return try ImagePreprocessor(
+      tileSize: tower.imageSize, mean: configuration.normalization.mean.map(Double.init),
+      standardDeviation: configuration.normalization.standardDeviation.map(Double.init), aspectRatio: mode)
+  }
+
+  /// Whether the model can look at images.
+  public var seesImages: Bool { vision != nil }
+
+  /// An image as the model sees it.
+  public struct ImageFeatures: Sendable {
+    let tiles: ImageTiles
+    /// [tiles · patches, hidden size], the whole image's tile first.
+    let features: FloatMatrix
+    public var tileCount: Int { tiles.tiles.count }
+  }
+
+  /// Cuts an image into tiles and runs tower and projector. Throws 64 for a text-only model, 65 for an image that
+  /// cannot be tiled or a missing tensor.
+  public func encode(_ image: RGBImage) throws -> ImageFeatures {
+    let vision = try requireVision()
+    let tiles = try vision.preprocessor.preprocess(image)
+    let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
+    let features = try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
+    return ImageFeatures(tiles: tiles, features: features)
+  }
+
+  private func requireVision() throws -> Vision {
+    guard let vision else {
+      throw GristError(.usage, "the model has no vision tower", file: path, advice: "leave the image out")
+    }
+    return vision
+  }
+
+  /// A prompt turned into rows of the decoder's input.
+  public struct PreparedPrompt: Sendable {
+    /// Token ids, ``Conversation/imageID`` for the image.
+    public let inputIDs: [Int]
+    /// Nil without an image, without a router, or when the granularity was forced.
+    public let decision: RouterDecision?
+    /// Tokens a tile; nil without an image.
+    public let granularity: Int?
+    /// Tiles of the image, the whole one counted in; 0 without an image.
+    public let tiles: Int
+    let rows: FloatMatrix
+    /// Rows fed to the decoder.
+    public var sequenceLength: Int { rows.rows }
+  }
+
+  /// Builds the decoder's input, asking the router for the granularity unless one is given.
+  ///
+  /// Throws 64 when the prompt and the image do not fit together or the granularity is none of the model's.
+  public func prepare(
+    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil
+  ) throws -> PreparedPrompt {
+    guard conversation.hasImage == (image != nil) else {
+      throw GristError(.usage, "the prompt and the image do not belong together")
+    }
+    let ids = try conversation.inputIDs(tokenizer)
+    let text = try embed(ids.filter { $0 != Conversation.imageID })
+    guard let image else {
+      return PreparedPrompt(
+        inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: truncated(text))
+    }
+    let vision = try requireVision()
+    if let forced, !configuration.granularities.contains(forced) {
+      throw GristError(
+        .usage, "the model has no granularity of \(forced) tokens",
+        advice: "it has " + configuration.granularities.map(String.init).joined(separator: ", "))
+    }
+    let decision = forced == nil ? try route(vision, image, text: text) : nil
+    let granularity = forced ?? decision?.choice ?? configuration.patchesPerTile
+    guard let grid = PoolingGrid(granularity: granularity, side: vision.side) else {
+      throw GristError(.badData, "the granularity does not fit the tower's grid", file: path, found: "\(granularity)")
+    }
+    let pooled = Scaler(side: vision.side).pool(image.features, tiles: image.tileCount, to: grid, compute)
+    let layout = ImageLayout(merge: configuration.patchMerge, newline: try vision.projector.get().newline)
+    let imageRows = layout.rows(
+      pooled, tiles: image.tileCount, grid: grid, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
+      imageWidth: image.tiles.imageWidth, imageHeight: image.tiles.imageHeight)
+    return PreparedPrompt(
+      inputIDs: ids, decision: decision, granularity: granularity, tiles: image.tileCount,
+      rows: truncated(splice(text, imageRows, ids)))
+  }
+
+  /// What the router decides for an image and a prompt; nil without a router.
+  private func route(_ vision: Vision, _ image: ImageFeatures, text: FloatMatrix) throws -> RouterDecision? {
+    guard let router = vision.router, let settings = configuration.router else { return nil }
+    let patches = vision.side * vision.side
+    let global = image.features.copy(rows: 0..<patches)
+    let filtered = TextFilter(count: settings.filteredTextTokens)(text: text, image: global, compute)
+    let kept = FloatMatrix(rows: filtered.order.count, columns: text.columns)
+    for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: text, toRow: row) }
+    let scaler = Scaler(side: vision.side)
+    let pooled = configuration.granularities.compactMap { PoolingGrid(granularity: $0, side: vision.side) }.map {
+      scaler.pool(image.features, tiles: image.tileCount, to: $0, compute)
+    }
+    let logits = try router.get().logits(pooled: pooled, text: kept, tiles: image.tileCount, compute)
+    return RouterDecision(
+      granularities: configuration.granularities, logits: logits, filterOrder: filtered.order)
+  }
+
+  /// Embeddings of token ids: [ids, hidden size]. Throws 65 for an id beyond the table.
+  func embed(_ ids: [Int]) throws -> FloatMatrix {
+    let rows = FloatMatrix(rows: ids.count, columns: configuration.hiddenSize)
+    for (row, id) in ids.enumerated() {
+      guard id >= 0, id < embeddings.rows else {
+        throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")
+      }
+      try rows.withMutableRow(row) { try embeddings.copyRow(id, into: $0) }
+    }
+    return rows
+  }
+
+  private func splice(_ text: FloatMatrix, _ image: FloatMatrix, _ ids: [Int]) -> FloatMatrix {
+    let position = ids.firstIndex(of: Conversation.imageID) ?? ids.count
+    let rows = FloatMatrix(rows: text.rows + image.rows, columns: text.columns)
+    rows.copyRows(0..<position, of: text, toRow: 0)
+    rows.copyRows(0..<image.rows, of: image, toRow: position)
+    rows.copyRows(position..<text.rows, of: text, toRow: position + image.rows)
+    return rows
+  }
+
+  private func truncated(_ rows: FloatMatrix) -> FloatMatrix {
+    rows.rows <= configuration.maximumLength ? rows : rows.copy(rows: 0..<configuration.maximumLength)
+  }
+
+  /// Starts decoding: runs the prompt and leaves room for `newTokens` more.
+  public func start(_ prompt: PreparedPrompt, newTokens: Int) throws -> DecodingSession {
+    try DecodingSession(self, prompt, newTokens: newTokens, language: language)
+  }
+}
+
+extension ModelConfiguration {
+  /// Patches of one tile; 0 for a text-only model.
+  public var patchesPerTile: Int { vision?.patches ?? 0 }
+
+  /// Upstream asks the router only where tiles are merged spatially.
+  public var usesRouter: Bool { router != nil && patchMerge != .flat }
+}

@@ -1,0 +1,162 @@
+import GristCheckpoints
+import GristKernels
+
+/// A linear layer with a bias.
+struct BiasedLinear: Sendable {
+  let weights: any LinearWeights
+  let bias: [Float]
+
+  init(_ store: some ParameterStore, _ name: String, rows: Int, columns: Int) throws {
+    weights = try store.matrix(name + ".weight", rows: rows, columns: columns)
+    bias = try store.values(name + ".bias", count: rows)
+  }
+
+  init(weights: any LinearWeights, bias: [Float]) {
+    self.weights = weights
+    self.bias = bias
+  }
+
+  func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
+    compute.linear(x, weights, bias: bias)
+  }
+}
+
+/// A LayerNorm.
+struct LayerNorm: Sendable {
+  let weight: [Float]
+  let bias: [Float]
+  let epsilon: Float
+
+  init(_ store: some ParameterStore, _ name: String, width: Int, epsilon: Float) throws {
+    weight = try store.values(name + ".weight", count: width)
+    bias = try store.values(name + ".bias", count: width)
+    self.epsilon = epsilon
+  }
+
+  func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
+    compute.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
+  }
+}
+
+/// CLIP's vision transformer, up to the layer whose output LLaVA takes.
+struct VisionTower: Sendable {
+  private let configuration: VisionConfiguration
+  private let patchEmbedding: any LinearWeights
+  private let classEmbedding: [Float]
+  private let positionEmbedding: [Float]
+  private let preNorm: LayerNorm
+  private let layers: [Lazy<Layer>]
+
+  struct Layer: Sendable {
+    let norm1: LayerNorm
+    let query: BiasedLinear
+    let key: BiasedLinear
+    let value: BiasedLinear
+    let out: BiasedLinear
+    let norm2: LayerNorm
+    let fc1: BiasedLinear
+    let fc2: BiasedLinear
+
+    init(_ store: some ParameterStore, layer: Int, _ configuration: VisionConfiguration) throws {
+      let prefix = ModelConfiguration.visionLayerPrefix(layer)
+      let width = configuration.hiddenSize
+      func linear(_ name: String, _ rows: Int, _ columns: Int) throws -> BiasedLinear {
+        try BiasedLinear(store, prefix + name, rows: rows, columns: columns)
+      }
+      let epsilon = configuration.layerNormEpsilon
+      norm1 = try LayerNorm(store, prefix + "layer_norm1", width: width, epsilon: epsilon)
+      query = try linear("self_attn.q_proj", width, width)
+      key = try linear("self_attn.k_proj", width, width)
+      value = try linear("self_attn.v_proj", width, width)
+      out = try linear("self_attn.out_proj", width, width)
+      norm2 = try LayerNorm(store, prefix + "layer_norm2", width: width, epsilon: epsilon)
+      fc1 = try linear("mlp.fc1", configuration.intermediateSize, width)
+      fc2 = try linear("mlp.fc2", width, configuration.intermediateSize)
+    }
+  }
+
+  init(_ store: some ParameterStore, _ configuration: VisionConfiguration, layersRun: Int) throws {
+    let prefix = ModelConfiguration.visionPrefix
+    let width = configuration.hiddenSize
+    self.configuration = configuration
+    patchEmbedding = try store.matrix(
+      prefix + "embeddings.patch_embedding.weight", rows: width, columns: configuration.patchWidth)
+    classEmbedding = try store.values(prefix + "embeddings.class_embedding", count: width)
+    positionEmbedding = try store.values(
+      prefix + "embeddings.position_embedding.weight", count: (configuration.patches + 1) * width)
+    preNorm = try LayerNorm(
+      store, prefix + "pre_layrnorm", width: width, epsilon: configuration.layerNormEpsilon)
+    layers = (0..<layersRun).map { layer in
+      Lazy { try Layer(store, layer: layer, configuration) }
+    }
+  }
+
+  /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width].
+  func features(_ tiles: [[Float]], _ compute: Compute) throws -> FloatMatrix {
+    let patches = configuration.patches
+    let length = patches + 1
+    let width = configuration.hiddenSize
+    let embedded = compute.linear(patchRows(tiles), patchEmbedding)
+    var x = FloatMatrix(rows: tiles.count * length, columns: width)
+    for tile in tiles.indices {
+      x.setRow(tile * length, classEmbedding)
+      x.copyRows(tile * patches..<(tile + 1) * patches, of: embedded, toRow: tile * length + 1)
+      for row in 0..<length {
+        x.withMutableRow(tile * length + row) { values in
+          for column in values.indices { values[column] += positionEmbedding[row * width + column] }
+        }
+      }
+    }
+    x = preNorm(x, compute)
+    let layout = SequenceLayout.consecutive(sequences: tiles.count, length: length)
+    for layer in layers { try run(layer.get(), x, layout, compute) }
+    let features = FloatMatrix(rows: tiles.count * patches, columns: width)
+    for tile in tiles.indices {
+      features.copyRows(tile * length + 1..<(tile + 1) * length, of: x, toRow: tile * patches)
+    }
+    return features
+  }
+
+  private func run(_ layer: Layer, _ x: FloatMatrix, _ layout: SequenceLayout, _ compute: Compute) {
+    let normed = layer.norm1(x, compute)
+    let heads = AttentionHeads(
+      count: configuration.heads, keyValueCount: configuration.heads,
+      dimension: configuration.hiddenSize / configuration.heads)
+    let attended = compute.attention(
+      queries: HeadColumns(layer.query(normed, compute)), keys: HeadColumns(layer.key(normed, compute)),
+      values: HeadColumns(layer.value(normed, compute)), heads: heads, queryLayout: layout, keyLayout: layout)
+    compute.add(layer.out(attended, compute), to: x)
+    let hidden = layer.fc1(layer.norm2(x, compute), compute)
+    compute.apply(configuration.activation == .quickGELU ? .quickGELU : .gelu, to: hidden)
+    compute.add(layer.fc2(hidden, compute), to: x)
+  }
+
+  /// Each patch as a row of colour, row, column: the convolution with stride = kernel becomes a matrix product.
+  private func patchRows(_ tiles: [[Float]]) -> FloatMatrix {
+    let size = configuration.imageSize
+    let patch = configuration.patchSize
+    let grid = configuration.gridSize
+    let rows = FloatMatrix(rows: tiles.count * configuration.patches, columns: configuration.patchWidth)
+    for (tile, pixels) in tiles.enumerated() {
+      precondition(pixels.count == 3 * size * size)
+      for patchRow in 0..<grid {
+        for patchColumn in 0..<grid {
+          let index = tile * configuration.patches + patchRow * grid + patchColumn
+          rows.withMutableRow(index) { row in
+            var position = 0
+            for colour in 0..<3 {
+              for y in 0..<patch {
+                let start = (colour * size + patchRow * patch + y) * size + patchColumn * patch
+                for x in 0..<patch {
+                  row[position] = pixels[start + x]
+                  position += 1
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    return rows
+  }
+}
