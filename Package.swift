@@ -62,6 +62,13 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // What tests share: fixtures and temporary folders.
+    .target(name: "TestSupport", dependencies: ["GristCore"], path: "Tests/TestSupport"),
+    .testTarget(
+      name: "GristModelTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel", "TestSupport",
+      ]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
