@@ -1,45 +1,6 @@
 import CGristKernels
 import GristCore
 
-/// The shape of a matrix quantized in groups of input columns, in tiles of 16 rows; `Formats/grist.md` draws it.
-public struct TileShape: Sendable, Equatable {
-  /// Rows in one tile.
-  public static let tileRows = Int(GRIST_TILE_ROWS)
-  /// Columns come in blocks of this many; a narrower matrix is padded with codes of zero.
-  public static let blockColumns = Int(GRIST_BLOCK_COLUMNS)
-  /// Group sizes the kernels know.
-  public static let groupSizes = [32, 64, 128]
-
-  public let rows: Int
-  public let columns: Int
-  /// 4 or 8.
-  public let bits: Int
-  public let groupSize: Int
-
-  /// Nil unless bits is 4 or 8, the group size is known, and the shape's payload fits `Int`.
-  public init?(rows: Int, columns: Int, bits: Int, groupSize: Int) {
-    guard rows > 0, columns > 0, bits == 4 || bits == 8, Self.groupSizes.contains(groupSize) else { return nil }
-    // 4 bytes a weight with the padding is beyond anything a tile needs.
-    guard let paddedRows = rows.roundedUp(toMultipleOf: Self.tileRows),
-      let paddedColumns = columns.roundedUp(toMultipleOf: Self.blockColumns),
-      elementCount(of: [paddedRows, paddedColumns, 4]) != nil
-    else { return nil }
-    self.rows = rows
-    self.columns = columns
-    self.bits = bits
-    self.groupSize = groupSize
-  }
-
-  public var tiles: Int { (rows + Self.tileRows - 1) / Self.tileRows }
-  public var paddedColumns: Int { (columns + Self.blockColumns - 1) / Self.blockColumns * Self.blockColumns }
-  public var groups: Int { (columns + groupSize - 1) / groupSize }
-  /// Bytes of one tile's codes, a multiple of 64.
-  public var codeBytesPerTile: Int { paddedColumns * Self.tileRows * bits / 8 }
-  /// Bytes of one tile's f16 scales.
-  public var scaleBytesPerTile: Int { groups * Self.tileRows * 2 }
-  public var bytesPerTile: Int { codeBytesPerTile + scaleBytesPerTile }
-}
-
 /// int8 or int4 weights in tiles, in one or more runs; a run holds the codes of its tiles, then their scales.
 public struct TiledWeights: LinearWeights {
   public let shape: TileShape
@@ -50,7 +11,7 @@ public struct TiledWeights: LinearWeights {
   /// `runs` hold `tilesPerRun` tiles each, the last one what remains; every scale counts `multiplier` times. Returns
   /// nil when the runs' lengths do not fit the shape or a run does not start on an even address.
   public init?(shape: TileShape, multiplier: Float, runs: [Bytes], tilesPerRun: Int) {
-    guard tilesPerRun > 0, runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun else { return nil }
+    guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0, runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun else { return nil }
     for (index, run) in runs.enumerated() {
       let tiles = min(tilesPerRun, shape.tiles - index * tilesPerRun)
       guard run.count == tiles * shape.bytesPerTile else { return nil }
@@ -86,7 +47,7 @@ public struct TiledWeights: LinearWeights {
   }
 
   public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
-    let tileRows = TileShape.tileRows
+    let tileRows = TileShape.kernelTileRows
     let convert = shape.bits == 8 ? kernels.float_from_int8_tile : kernels.float_from_int4_tile
     let scratch = FloatMatrix(rows: tileRows, columns: columns)
     let tiles = range.lowerBound / tileRows..<(range.upperBound + tileRows - 1) / tileRows
@@ -119,10 +80,10 @@ public struct TiledWeights: LinearWeights {
       compute.pool.run(tasks) { task, _ in
         let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
         forEachRun(range) { tiles, codes, scales in
-          let firstRow = tiles.lowerBound * TileShape.tileRows
+          let firstRow = tiles.lowerBound * TileShape.kernelTileRows
           var product = grist_tile_product(
             codes: codes, scales: scales, tiles: tiles.count, columns: columns, group_size: shape.groupSize,
-            rows: min(rows - firstRow, tiles.count * TileShape.tileRows), multiplier: multiplier,
+            rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows), multiplier: multiplier,
             bias: bias.map { $0 + firstRow }, activations: activations.codes, activation_scales: activations.scales,
             activation_sums: activations.sums, tokens: x.rows, out: out.base + firstRow, out_stride: out.columns)
           run?(&product)

@@ -1,0 +1,98 @@
+import GristCore
+
+/// Writes a `.grist` file from front to back: segments of chunks, then the index, and last of all the header that makes
+/// it one. The file appears under its name only after ``finish()``; until then nothing is there to find.
+public final class GristWriter {
+  private let output: AtomicFile
+  private var manifest: Manifest
+  private var chunks: [ChunkEntry] = []
+  private var names: Set<String> = []
+  private var startsSegment = false
+
+  /// Throws 74 when the destination cannot be written.
+  public init(path: String, provenance: Provenance) throws {
+    output = try AtomicFile(path: path)
+    manifest = Manifest(provenance: provenance)
+    try write([UInt8](repeating: 0, count: GristLayout.superblockFields))
+  }
+
+  /// Bytes written so far.
+  public var byteCount: Int { output.count }
+
+  /// The provenance can be completed until the file is finished: hashes are known only after the last tensor was read.
+  public var provenance: Provenance {
+    get { manifest.provenance }
+    set { manifest.provenance = newValue }
+  }
+
+  /// Everything written from here on belongs to a new segment.
+  public func beginSegment(_ name: String) {
+    manifest.segments.append(SegmentRecord(name: name, first: chunks.count, count: 0))
+    startsSegment = true
+  }
+
+  /// Adds a tensor whose chunks were packed from its payload, `unitsPerChunk` units each, the last one what remains.
+  public func add(_ tensor: TensorRecord, unitsPerChunk: Int, chunks packed: some Sequence<PackedChunk>) throws {
+    guard names.insert(tensor.name).inserted else {
+      throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: tensor.name)
+    }
+    var record = tensor
+    record.chunks = ChunkRun(first: chunks.count, count: 0, unitsPerChunk: unitsPerChunk)
+    for chunk in packed { try append(chunk) }
+    record.chunks.count = chunks.count - record.chunks.first
+    manifest.tensors.append(record)
+  }
+
+  /// Adds a file. `sha256` is its hash in hexadecimal.
+  public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
+    var record = FileRecord(name: name, byteCount: bytes.count, sha256: sha256)
+    record.chunks = ChunkRun(first: chunks.count, count: 0, unitsPerChunk: GristLayout.chunkTarget)
+    var offset = 0
+    while offset < bytes.count {
+      guard let piece = bytes.slice(offset, min(GristLayout.chunkTarget, bytes.count - offset)) else { break }
+      try append(PackedChunk(piece, packing: packing))
+      offset += piece.count
+    }
+    record.chunks.count = chunks.count - record.chunks.first
+    manifest.files.append(record)
+  }
+
+  private func append(_ chunk: PackedChunk) throws {
+    precondition(!manifest.segments.isEmpty, "a chunk belongs to a segment")
+    guard chunk.stored.count <= UInt32.max, chunk.payloadLength <= UInt32.max else {
+      throw GristError(
+        .badData, "a row is too large to store: a chunk holds at most 4 GiB", file: output.path,
+        found: "\(chunk.payloadLength) bytes")
+    }
+    guard chunk.payloadLength > 0 else { return }
+    try output.pad(toMultipleOf: startsSegment ? GristLayout.segmentAlignment : GristLayout.chunkAlignment)
+    startsSegment = false
+    chunks.append(
+      ChunkEntry(
+        offset: output.count, storedLength: chunk.stored.count, payloadLength: chunk.payloadLength,
+        checksum: checksum(chunk.stored), codec: chunk.codec))
+    try chunk.stored.withUnsafeBytes { try output.append($0) }
+    manifest.segments[manifest.segments.count - 1].count += 1
+  }
+
+  private func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try output.append($0) } }
+
+  /// Writes the index and the header, flushes everything to the disk and gives the file its name.
+  public func finish() throws {
+    manifest.segments.removeAll { $0.count == 0 }
+    try output.pad(toMultipleOf: GristLayout.chunkAlignment)
+    let manifestOffset = output.count
+    var index = Array(manifest.json.text().utf8)
+    let manifestLength = index.count
+    index += [UInt8](repeating: 0, count: (64 - index.count % 64) % 64)
+    let tableOffset = manifestOffset + index.count
+    for chunk in chunks { chunk.encode(into: &index) }
+    try write(index)
+    let superblock = Superblock(
+      fileLength: output.count, manifestOffset: manifestOffset, manifestLength: manifestLength,
+      chunkTableOffset: tableOffset, chunkCount: chunks.count,
+      indexChecksum: index.withUnsafeBytes { checksum($0) })
+    try superblock.encoded.withUnsafeBytes { try output.overwrite($0, at: 0) }
+    try output.commit()
+  }
+}

@@ -1,0 +1,101 @@
+import GristCore
+
+/// A run of chunks that belongs to one tensor or file.
+public struct ChunkRun: Sendable, Equatable {
+  public var first: Int
+  public var count: Int
+  /// Units of the payload in every chunk but the last.
+  public var unitsPerChunk: Int
+  public var range: Range<Int> { first..<first + count }
+}
+
+/// One tensor of a `.grist` file.
+public struct TensorRecord: Sendable, Equatable {
+  public let name: String
+  public let shape: [Int]
+  public let scheme: TensorScheme
+  /// The type it had in the source.
+  public let sourceElement: ElementType
+  /// ‖stored − source‖ / ‖source‖ over all elements; 0 where nothing was lost.
+  public let relativeError: Double
+  public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
+
+  public init(
+    name: String, shape: [Int], scheme: TensorScheme, sourceElement: ElementType, relativeError: Double
+  ) {
+    self.name = name
+    self.shape = shape
+    self.scheme = scheme
+    self.sourceElement = sourceElement
+    self.relativeError = relativeError
+  }
+}
+
+/// A file that travels inside: configuration, tokenizer, source headers, a reference record.
+public struct FileRecord: Sendable, Equatable {
+  public let name: String
+  public let byteCount: Int
+  public let sha256: String
+  public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
+
+  public init(name: String, byteCount: Int, sha256: String) {
+    self.name = name
+    self.byteCount = byteCount
+    self.sha256 = sha256
+  }
+}
+
+/// A contiguous range of chunks that is used together.
+public struct SegmentRecord: Sendable, Equatable {
+  public let name: String
+  public internal(set) var first: Int
+  public internal(set) var count: Int
+}
+
+/// Where the weights came from and what was done to them.
+public struct Provenance: Sendable, Equatable {
+  public struct Source: Sendable, Equatable {
+    public let name: String
+    public let byteCount: Int
+    public let sha256: String
+
+    public init(name: String, byteCount: Int, sha256: String) {
+      self.name = name
+      self.byteCount = byteCount
+      self.sha256 = sha256
+    }
+  }
+
+  /// The program that wrote the file, with its version.
+  public let tool: String
+  /// Name of the architecture, "unknown" for one this version only stores.
+  public let architecture: String
+  /// Name of the recipe and the overrides "REGEX=SCHEME" that were given.
+  public let recipe: String
+  public let overrides: [String]
+  public let packing: Packing
+  /// Of the source's tensors, whatever files they were in; see `Formats/grist.md`.
+  public let fingerprint: String
+  public let sources: [Source]
+
+  public init(
+    tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,
+    sources: [Source]
+  ) {
+    self.tool = tool
+    self.architecture = architecture
+    self.recipe = recipe
+    self.overrides = overrides
+    self.packing = packing
+    self.fingerprint = fingerprint
+    self.sources = sources
+  }
+}
+
+/// The description of everything in a `.grist` file but the chunks themselves.
+public struct Manifest: Sendable, Equatable {
+  public var provenance: Provenance
+  public internal(set) var segments: [SegmentRecord] = []
+  public internal(set) var tensors: [TensorRecord] = []
+  public internal(set) var files: [FileRecord] = []
+}

@@ -1,0 +1,103 @@
+import GristCore
+
+extension Manifest {
+  var json: JSONValue {
+    [
+      "provenance": [
+        "tool": JSONValue(provenance.tool), "architecture": JSONValue(provenance.architecture),
+        "recipe": JSONValue(provenance.recipe), "overrides": JSONValue(provenance.overrides),
+        "packing": JSONValue(provenance.packing.rawValue), "fingerprint": JSONValue(provenance.fingerprint),
+        "sources": .array(
+          provenance.sources.map {
+            ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
+          }),
+      ],
+      "segments": .array(
+        segments.map {
+          ["name": JSONValue($0.name), "first": JSONValue($0.first), "count": JSONValue($0.count)]
+        }),
+      "tensors": .array(
+        tensors.map {
+          [
+            "name": JSONValue($0.name), "shape": JSONValue($0.shape), "scheme": $0.scheme.json,
+            "source_element": JSONValue($0.sourceElement.rawValue), "relative_error": JSONValue($0.relativeError),
+            "chunks": $0.chunks.json,
+          ]
+        }),
+      "files": .array(
+        files.map {
+          [
+            "name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256),
+            "chunks": $0.chunks.json,
+          ]
+        }),
+    ]
+  }
+
+  /// Reads a manifest; throws 65 for whatever is missing, of the wrong kind, or unknown to this version. Whether the
+  /// numbers fit the chunks is checked by ``GristFile``.
+  init(_ json: JSONReader) throws {
+    try json.allow(only: ["provenance", "segments", "tensors", "files"])
+    provenance = try Provenance(json.object("provenance"))
+    segments = try json.objects("segments").map { segment in
+      try segment.allow(only: ["name", "first", "count"])
+      return SegmentRecord(
+        name: try segment.string("name"), first: try segment.integer("first", in: ChunkRun.numbers),
+        count: try segment.integer("count", in: ChunkRun.numbers))
+    }
+    tensors = try json.objects("tensors").map { tensor in
+      try tensor.allow(only: ["name", "shape", "scheme", "source_element", "relative_error", "chunks"])
+      guard let element = ElementType(rawValue: try tensor.string("source_element")) else {
+        throw tensor.failure("source_element", "an element type")
+      }
+      let name = try tensor.string("name")
+      var record = TensorRecord(
+        name: name, shape: try tensor.integers("shape", in: 0...Int.max),
+        scheme: try locating(tensor: name) { try TensorScheme(tensor.object("scheme")) }, sourceElement: element,
+        relativeError: try tensor.double("relative_error"))
+      record.chunks = try ChunkRun(tensor.object("chunks"))
+      return record
+    }
+    files = try json.objects("files").map { file in
+      try file.allow(only: ["name", "bytes", "sha256", "chunks"])
+      var record = FileRecord(
+        name: try file.string("name"), byteCount: try file.integer("bytes", in: 0...Int.max),
+        sha256: try file.string("sha256"))
+      record.chunks = try ChunkRun(file.object("chunks"))
+      return record
+    }
+  }
+}
+
+extension Provenance {
+  fileprivate init(_ json: JSONReader) throws {
+    try json.allow(only: ["tool", "architecture", "recipe", "overrides", "packing", "fingerprint", "sources"])
+    guard let packing = Packing(rawValue: try json.string("packing")) else {
+      throw json.failure("packing", "zstd or raw")
+    }
+    self.init(
+      tool: try json.string("tool"), architecture: try json.string("architecture"), recipe: try json.string("recipe"),
+      overrides: try json.strings("overrides"), packing: packing, fingerprint: try json.string("fingerprint"),
+      sources: try json.objects("sources").map { source in
+        try source.allow(only: ["name", "bytes", "sha256"])
+        return Source(
+          name: try source.string("name"), byteCount: try source.integer("bytes", in: 0...Int.max),
+          sha256: try source.string("sha256"))
+      })
+  }
+}
+
+extension ChunkRun {
+  fileprivate static let numbers = 0...Int(UInt32.max)
+
+  fileprivate var json: JSONValue {
+    ["first": JSONValue(first), "count": JSONValue(count), "units": JSONValue(unitsPerChunk)]
+  }
+
+  fileprivate init(_ json: JSONReader) throws {
+    try json.allow(only: ["first", "count", "units"])
+    self.init(
+      first: try json.integer("first", in: Self.numbers), count: try json.integer("count", in: Self.numbers),
+      unitsPerChunk: try json.integer("units", in: 1...Int.max))
+  }
+}

@@ -1,0 +1,138 @@
+import GristCore
+
+/// How a tensor's numbers are stored. Described field by field in the file, so that a reader can tell a scheme it does
+/// not know from one it does, and say which.
+public enum TensorScheme: Sendable, Equatable {
+  /// Element by element, row-major, little-endian.
+  case plain(ElementType)
+  case grouped(GroupedScheme)
+
+  /// Symmetric integer codes with one f16 scale per row and group of input columns.
+  public struct GroupedScheme: Sendable, Equatable {
+    /// 4 or 8.
+    public let bits: Int
+    /// Input columns that share a scale.
+    public let groupSize: Int
+    public let layout: Layout
+    /// Every scale counts 2^scaleExponent times: keeps f16 scales in range for very large or small weights.
+    public let scaleExponent: Int
+
+    public enum Layout: String, Sendable {
+      /// Tiles of 16 rows, for the matrix kernels.
+      case tile16
+      /// Row after row, for tables that are looked up by row.
+      case row
+    }
+
+    public init(bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0) {
+      self.bits = bits
+      self.groupSize = groupSize
+      self.layout = layout
+      self.scaleExponent = scaleExponent
+    }
+
+    /// 2^scaleExponent.
+    public var multiplier: Float {
+      Float(sign: .plus, exponent: scaleExponent, significand: 1)
+    }
+
+    /// Nil when the scheme cannot hold a matrix of this shape.
+    public func shape(rows: Int, columns: Int) -> TileShape? {
+      TileShape(
+        rows: rows, columns: columns, bits: bits, groupSize: groupSize,
+        tileRows: layout == .tile16 ? TileShape.kernelTileRows : 1)
+    }
+  }
+
+  /// "int4 g64", "bf16".
+  public var name: String {
+    switch self {
+    case .plain(let type): type.rawValue
+    case .grouped(let scheme): "int\(scheme.bits) g\(scheme.groupSize)"
+    }
+  }
+
+  var json: JSONValue {
+    switch self {
+    case .plain(let type): ["kind": "plain", "element": JSONValue(type.rawValue)]
+    case .grouped(let scheme):
+      [
+        "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": "symmetric", "group_axis": 1,
+        "group_size": JSONValue(scheme.groupSize), "scale": "f16",
+        "scale_exponent": JSONValue(scheme.scaleExponent), "layout": JSONValue(scheme.layout.rawValue),
+      ]
+    }
+  }
+
+  /// Throws 65 naming whatever this version does not know.
+  init(_ json: JSONReader) throws {
+    func require(_ name: String, _ known: [String]) throws -> String {
+      let value = try json.string(name)
+      guard known.contains(value) else {
+        throw GristError(
+          .badData, "a storage scheme this version does not know: \"\(name)\"", file: json.file, found: value,
+          advice: "use a newer gristmill")
+      }
+      return value
+    }
+    if try require("kind", ["plain", "grouped"]) == "plain" {
+      try json.allow(only: ["kind", "element"])
+      let name = try require("element", ElementType.allCases.map(\.rawValue))
+      self = .plain(ElementType(rawValue: name) ?? .u8)
+      return
+    }
+    try json.allow(
+      only: ["kind", "bits", "codes", "group_axis", "group_size", "scale", "scale_exponent", "layout"])
+    _ = try require("codes", ["symmetric"])
+    _ = try require("scale", ["f16"])
+    let bits = try json.integer("bits", in: 1...64)
+    let groupSize = try json.integer("group_size", in: 1...65_536)
+    guard bits == 4 || bits == 8, TileShape.groupSizes.contains(groupSize),
+      try json.integer("group_axis", in: 0...1) == 1
+    else {
+      throw GristError(
+        .badData, "a storage scheme this version does not know", file: json.file,
+        found: "\(bits) bits in groups of \(groupSize)", advice: "use a newer gristmill")
+    }
+    let layout = try require("layout", ["tile16", "row"])
+    self = .grouped(
+      GroupedScheme(
+        bits: bits, groupSize: groupSize, layout: layout == "row" ? .row : .tile16,
+        scaleExponent: try json.integer("scale_exponent", in: -120...120)))
+  }
+}
+
+/// How a tensor's payload divides into units that are never cut: a tile, a row, an element.
+public struct PayloadUnits: Sendable, Equatable {
+  public let count: Int
+  public let bytesPerUnit: Int
+  public var payloadBytes: Int { count * bytesPerUnit }
+
+  /// Nil when the scheme cannot hold the shape, or the payload does not fit `Int`.
+  public init?(scheme: TensorScheme, shape: [Int]) {
+    guard let elements = elementCount(of: shape) else { return nil }
+    switch scheme {
+    case .plain(let type):
+      let rows = shape.count >= 2 ? shape[0] : elements
+      guard !elements.multipliedReportingOverflow(by: type.byteCount).overflow else { return nil }
+      count = elements == 0 ? 0 : rows
+      bytesPerUnit = elements == 0 ? 0 : elements / rows * type.byteCount
+    case .grouped(let grouped):
+      guard let (rows, columns) = matrixExtents(shape), let tile = grouped.shape(rows: rows, columns: columns) else {
+        return nil
+      }
+      count = tile.tiles
+      bytesPerUnit = tile.bytesPerTile
+    }
+  }
+
+  /// Units to a chunk for a target in bytes; at least one.
+  public func unitsPerChunk(target: Int) -> Int { max(1, target / max(bytesPerUnit, 1)) }
+}
+
+/// A tensor seen as a matrix: the first extent is the rows, all others together the columns. Nil for fewer than two
+/// extents or an empty tensor.
+public func matrixExtents(_ shape: [Int]) -> (rows: Int, columns: Int)? {
+  guard shape.count >= 2, let elements = elementCount(of: shape), elements > 0 else { return nil }
+  return (shape[0], elements / shape[0])
+}
