@@ -332,7 +332,7 @@ static inline float scale_error(const float *weights, size_t count, float scale,
 static inline uint16_t quantize_group(
     const float *weights, size_t count, float prescale, float low, float high, const float *trials, int trial_count,
     int8_t *codes, double *squared_error) {
-  float scaled[256];
+  float scaled[GRIST_MAX_GROUP];
   float extreme = 0;
   for (size_t i = 0; i < count; i++) {
     scaled[i] = weights[i] * prescale;
@@ -396,8 +396,57 @@ static uint16_t quantize_int4_group(
       weights, count, prescale, -8, 7, trials, sizeof trials / sizeof *trials, codes, squared_error);
 }
 
-#define GRIST_JOIN_(a, b) a##b
-#define GRIST_JOIN(a, b) GRIST_JOIN_(a, b)
+static double quantize_row(
+    const float *weights, size_t columns, size_t group_size, int bits, float prescale, size_t row, size_t tile_rows,
+    uint8_t *codes, uint16_t *scales) {
+  double total = 0;
+  size_t padded = padded_columns(columns), group = 0;
+  for (size_t start = 0; start < columns; start += group_size, group++) {
+    size_t count = columns - start < group_size ? columns - start : group_size;
+    int8_t group_codes[GRIST_MAX_GROUP];
+    double squared_error;
+    scales[group * tile_rows + row] = bits == 8
+        ? quantize_int8_group(weights + start, count, prescale, group_codes, &squared_error)
+        : quantize_int4_group(weights + start, count, prescale, group_codes, &squared_error);
+    total += squared_error;
+    for (size_t i = count; (start + i) % GRIST_BLOCK_COLUMNS != 0 && start + i < padded; i++) group_codes[i] = 0;
+    size_t end = start + count < columns ? start + count : padded;
+    for (size_t k = start; k < end; k += GRIST_BLOCK_COLUMNS) {
+      const int8_t *block = group_codes + (k - start);
+      if (bits == 8) {
+        memcpy(codes + (k * tile_rows + 4 * row), block, 4);
+        memcpy(codes + ((k + 4) * tile_rows + 4 * row), block + 4, 4);
+      } else {
+        uint8_t *bytes = codes + (k / 2 * tile_rows + 4 * row);
+        for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)((block[i] + 8) | (block[4 + i] + 8) << 4);
+      }
+    }
+  }
+  return total;
+}
+
+static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
+  uint32_t greatest = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bits &= 0x7fffffff;
+    greatest = bits > greatest ? bits : greatest;
+  }
+  return greatest;
+}
+
+static double sum_of_squares(const float *x, size_t count) {
+  double lanes[8] = {0};
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int j = 0; j < 8; j++) lanes[j] += (double)x[i + (size_t)j] * x[i + (size_t)j];
+  for (int j = 0; i < count; i++, j++) lanes[j] += (double)x[i] * x[i];
+  double total = 0;
+  for (int j = 0; j < 8; j++) total += lanes[j];
+  return total;
+}
+
 #define GRIST_TEXT_(a) #a
 #define GRIST_TEXT(a) GRIST_TEXT_(a)
 
@@ -412,5 +461,6 @@ static uint16_t quantize_int4_group(
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
   .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \
-  .quantize_int8_group = quantize_int8_group, .quantize_int4_group = quantize_int4_group
+  .quantize_row = quantize_row, .greatest_magnitude_bits = greatest_magnitude_bits,              \
+  .sum_of_squares = sum_of_squares
 /* clang-format on */

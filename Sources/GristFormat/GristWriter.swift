@@ -8,6 +8,7 @@ public final class GristWriter {
   private var chunks: [ChunkEntry] = []
   private var names: Set<String> = []
   private var startsSegment = false
+  private var firstChunkOfTensor = 0
 
   /// Throws 74 when the destination cannot be written.
   public init(path: String, provenance: Provenance) throws {
@@ -31,15 +32,19 @@ public final class GristWriter {
     startsSegment = true
   }
 
-  /// Adds a tensor whose chunks were packed from its payload, `unitsPerChunk` units each, the last one what remains.
-  public func add(_ tensor: TensorRecord, unitsPerChunk: Int, chunks packed: some Sequence<PackedChunk>) throws {
-    guard names.insert(tensor.name).inserted else {
-      throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: tensor.name)
+  /// Starts a tensor; its chunks follow by ``append(_:)``, ``endTensor(_:unitsPerChunk:)`` closes it.
+  public func beginTensor(named name: String) throws {
+    guard names.insert(name).inserted else {
+      throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: name)
     }
+    firstChunkOfTensor = chunks.count
+  }
+
+  /// Closes the tensor that was begun: its chunks held `unitsPerChunk` units each, the last one what remained.
+  public func endTensor(_ tensor: TensorRecord, unitsPerChunk: Int) {
     var record = tensor
-    record.chunks = ChunkRun(first: chunks.count, count: 0, unitsPerChunk: unitsPerChunk)
-    for chunk in packed { try append(chunk) }
-    record.chunks.count = chunks.count - record.chunks.first
+    record.chunks = ChunkRun(
+      first: firstChunkOfTensor, count: chunks.count - firstChunkOfTensor, unitsPerChunk: unitsPerChunk)
     manifest.tensors.append(record)
   }
 
@@ -57,7 +62,8 @@ public final class GristWriter {
     manifest.files.append(record)
   }
 
-  private func append(_ chunk: PackedChunk) throws {
+  /// Adds one chunk to the tensor or file that was begun. Throws 74 when the disk is full, 65 for a row beyond 4 GiB.
+  public func append(_ chunk: PackedChunk) throws {
     precondition(!manifest.segments.isEmpty, "a chunk belongs to a segment")
     guard chunk.stored.count <= UInt32.max, chunk.payloadLength <= UInt32.max else {
       throw GristError(

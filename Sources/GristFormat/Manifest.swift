@@ -75,8 +75,8 @@ public struct Provenance: Sendable, Equatable {
   public let overrides: [String]
   public let packing: Packing
   /// Of the source's tensors, whatever files they were in; see `Formats/grist.md`.
-  public let fingerprint: String
-  public let sources: [Source]
+  public var fingerprint: String
+  public var sources: [Source]
 
   public init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,

@@ -1,28 +1,34 @@
 import CGristKernels
 import GristCore
 
-/// Expands row `row` of a run of `rowsInRun` rows in the row layout (tiles of one row: all codes, then all scales) to
-/// f32. `run` must hold the whole run and `out` one row; every scale counts `multiplier` times.
-public func expandQuantizedRow(
-  _ row: Int, of run: Bytes, rowsInRun: Int, shape: TileShape, multiplier: Float,
+/// Expands rows of a run of tiles (all codes, then all scales; either layout) to f32. `run` must hold `tilesInRun` whole
+/// tiles, `rows` count from the run's first row, and `out` has room for exactly these rows; every scale counts
+/// `multiplier` times.
+public func expandQuantizedRows(
+  _ rows: Range<Int>, of run: Bytes, tilesInRun: Int, shape: TileShape, multiplier: Float,
   into out: UnsafeMutableBufferPointer<Float>
 ) {
-  precondition(shape.tileRows == 1 && row >= 0 && row < rowsInRun && out.count == shape.columns)
-  precondition(run.count == rowsInRun * shape.bytesPerTile)
+  precondition(rows.lowerBound >= 0 && rows.upperBound <= tilesInRun * shape.tileRows)
+  precondition(run.count == tilesInRun * shape.bytesPerTile && out.count == rows.count * shape.columns)
   run.withUnsafeBytes { bytes in
-    let codes = row * shape.codeBytesPerTile
-    let scales = rowsInRun * shape.codeBytesPerTile + row * shape.scaleBytesPerTile
-    for column in 0..<shape.columns {
-      let scaleOffset = scales + column / shape.groupSize * 2
-      let bits = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: scaleOffset, as: UInt16.self))
-      let code: Int
-      if shape.bits == 8 {
-        code = Int(Int8(bitPattern: bytes[codes + column]))
-      } else {
-        let byte = bytes[codes + column / 8 * 4 + column % 4]
-        code = Int(column % 8 < 4 ? byte & 15 : byte >> 4) - 8
+    for row in rows {
+      let (tile, rowInTile) = (row / shape.tileRows, row % shape.tileRows)
+      let codes = tile * shape.codeBytesPerTile
+      let scales = tilesInRun * shape.codeBytesPerTile + tile * shape.scaleBytesPerTile
+      let target = (row - rows.lowerBound) * shape.columns
+      for column in 0..<shape.columns {
+        let scaleOffset = scales + (column / shape.groupSize * shape.tileRows + rowInTile) * 2
+        let bits = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: scaleOffset, as: UInt16.self))
+        let code: Int
+        if shape.bits == 8 {
+          let offset = column / 4 * 4 * shape.tileRows + 4 * rowInTile + column % 4
+          code = Int(Int8(bitPattern: bytes[codes + offset]))
+        } else {
+          let byte = bytes[codes + column / 8 * 4 * shape.tileRows + 4 * rowInTile + column % 4]
+          code = Int(column % 8 < 4 ? byte & 15 : byte >> 4) - 8
+        }
+        out[target + column] = grist_float_from_half(bits) * multiplier * Float(code)
       }
-      out[column] = grist_float_from_half(bits) * multiplier * Float(code)
     }
   }
 }

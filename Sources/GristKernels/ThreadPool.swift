@@ -50,6 +50,19 @@ public final class ThreadPool: @unchecked Sendable {
     if let first = errors.lazy.compactMap({ $0 }).first { throw first }
   }
 
+  /// The results of `body(index)` for every index, computed several at a time. Rethrows as ``runThrowing(_:_:)`` does.
+  public func map<Result>(_ count: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
+    guard count > 0 else { return [] }
+    let results = UnsafeMutableBufferPointer<Result?>.allocate(capacity: count)
+    results.initialize(repeating: nil)
+    defer {
+      results.deinitialize()
+      results.deallocate()
+    }
+    try runThrowing(count) { index, _ in results[index] = try body(index) }
+    return results.compactMap { $0 }
+  }
+
   private struct Task {
     let body: (Int, Int) -> Void
   }

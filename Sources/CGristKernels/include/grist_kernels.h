@@ -15,6 +15,8 @@ enum {
   GRIST_TILE_ROWS = 16,
   /* Columns come in blocks of this many; narrower matrices are padded with zero codes. */
   GRIST_BLOCK_COLUMNS = 8,
+  /* The widest group. */
+  GRIST_MAX_GROUP = 128,
 };
 
 /* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist.md, "Tiles".
@@ -82,14 +84,16 @@ typedef struct {
   /* Rotates pairs (i, i + half) of one head by the angles of one position; cos and sin hold `half` values. */
   void (*rotate_half)(float *head, const float *cos, const float *sin, size_t half);
 
-  /* Symmetric quantization of one group: finds the scale, rounded to f16, that minimises the squared error, and the
-     codes for it. int8: codes in [-127, 127]; int4: codes in [-8, 7] and the scale may be negative. `prescale`
-     multiplies the weights first (a power of two that brings the scales into f16's range). Returns the scale's bits;
-     an all-zero group has scale 0. *squared_error receives the sum of squared errors in the unscaled weights. */
-  uint16_t (*quantize_int8_group)(
-      const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error);
-  uint16_t (*quantize_int4_group)(
-      const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error);
+  /* Symmetric quantization of one row to int8 (codes in [-127, 127]) or int4 (codes in [-8, 7], the scale may be
+     negative; stored biased by 8), written to its place in a tile of `tile_rows` rows. For each group the scale, rounded
+     to f16, minimises the squared error; an all-zero group has scale 0. `prescale` multiplies the weights first (a power
+     of two that brings the scales into f16's range). Returns the sum of squared errors in the weights as they came. */
+  double (*quantize_row)(
+      const float *weights, size_t columns, size_t group_size, int bits, float prescale, size_t row, size_t tile_rows,
+      uint8_t *codes, uint16_t *scales);
+  /* The greatest bit pattern of |x|: that of the greatest magnitude, or 0x7f800000 and up when a value is not finite. */
+  uint32_t (*greatest_magnitude_bits)(const float *x, size_t count);
+  double (*sum_of_squares)(const float *x, size_t count);
 } grist_kernel_table;
 
 /* The best table this CPU can run. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:

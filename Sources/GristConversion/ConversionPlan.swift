@@ -1,0 +1,110 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+import GristQuantization
+
+/// What a conversion will do, decided before a byte is written: every tensor, in execution order, with its scheme.
+public struct ConversionPlan: Sendable {
+  public struct Entry: Sendable {
+    public let tensor: SourceTensor
+    public let scheme: TensorScheme
+    public let reason: String
+    /// Payload bytes before packing.
+    public let payloadBytes: Int
+    /// Whether the tensor is looked up by row, and so wants small chunks.
+    let isTable: Bool
+  }
+
+  public struct Segment: Sendable {
+    public let name: String
+    public let entries: [Entry]
+  }
+
+  public let segments: [Segment]
+  /// "avg_llava", "llava", or "unknown".
+  public let architecture: String
+  public let notes: [String]
+
+  public var entries: [Entry] { segments.flatMap(\.entries) }
+  public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
+  public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }
+
+  /// The bound on this conversion's memory beyond the program itself, in bytes: source, f32 and packed copies of a
+  /// chunk for every thread, and one tensor that is looked at before it is encoded.
+  public func memoryBound(threads: Int) -> Int {
+    let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
+    let largestUnit = entries.compactMap { PayloadUnits(scheme: $0.scheme, shape: $0.tensor.shape)?.bytesPerUnit }
+      .max() ?? 0
+    let chunk = max(GristLayout.chunkTarget, largestUnit)
+    return (64 << 20) + largestTensor + threads * Converter.chunksPerThread * chunk * 12
+  }
+
+  /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
+  public init(_ source: ConversionSource, recipe: Recipe) throws {
+    var notes = source.notes
+    var remaining = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    guard let configuration = try source.configuration() else {
+      let entries = try source.tensors.map { tensor in
+        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false)
+      }
+      segments = [Segment(name: "tensors", entries: entries)]
+      architecture = "unknown"
+      self.notes = notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
+      return
+    }
+    var parts: [(part: ModelPart, entries: [Entry])] = []
+    for expected in configuration.expectedTensors {
+      guard let tensor = remaining.removeValue(forKey: expected.name) else {
+        guard expected.isRequired else { continue }
+        throw Self.missing(expected, source: source, configuration)
+      }
+      guard tensor.shape == expected.shape else {
+        throw GristError(
+          .badData, "the shape is not what config.json asks for", file: tensor.file, tensor: tensor.name,
+          offset: UInt64(tensor.offset), found: "\(tensor.shape) instead of \(expected.shape)")
+      }
+      let entry = try Self.entry(
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding)
+      if let last = parts.indices.last, parts[last].part == expected.part {
+        parts[last].entries.append(entry)
+      } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
+        parts[known].entries.append(entry)
+      } else {
+        parts.append((expected.part, [entry]))
+      }
+    }
+    // What is never computed with goes last, out of the way of what is.
+    parts = parts.filter { $0.part != .unused } + parts.filter { $0.part == .unused }
+    var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries) }
+    let unknown = remaining.values.sorted { $0.name < $1.name }
+    if !unknown.isEmpty {
+      segments.append(
+        Segment(
+          name: "other",
+          entries: try unknown.map { try Self.entry($0, recipe.decide($0, as: nil), isTable: false) }))
+      notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
+    }
+    self.segments = segments
+    architecture = configuration.router == nil ? "llava" : "avg_llava"
+    self.notes = notes
+  }
+
+  private static func entry(_ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool) throws -> Entry {
+    let encoder = try TensorEncoder(tensor, scheme: decision.scheme)
+    return Entry(
+      tensor: tensor, scheme: decision.scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
+      isTable: isTable)
+  }
+
+  private static func missing(
+    _ expected: ExpectedTensor, source: ConversionSource, _ configuration: ModelConfiguration
+  ) -> GristError {
+    let isTower = expected.name.hasPrefix(ModelConfiguration.visionPrefix)
+    return GristError(
+      .badData, "the checkpoint lacks a tensor that its config.json asks for", file: source.path,
+      tensor: expected.name,
+      advice: isTower
+        ? "if the tower was left out upstream, pass the folder of \(configuration.visionTowerName) with --vision-tower"
+        : "fetch the checkpoint again")
+  }
+}

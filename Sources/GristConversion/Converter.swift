@@ -1,0 +1,126 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+import GristKernels
+import GristQuantization
+
+/// Writes a planned `.grist` file, chunk by chunk.
+public struct Converter: Sendable {
+  public struct Progress: Sendable {
+    public let tensor: String
+    public let sourceBytesDone: Int
+    public let sourceBytes: Int
+  }
+
+  public struct Summary: Sendable {
+    public let path: String
+    public let byteCount: Int
+    public let tensors: Int
+    public let sourceBytes: Int
+  }
+
+  /// Chunks that are worked on at a time, for every thread.
+  static let chunksPerThread = 4
+
+  private let pool: ThreadPool
+  private let packing: Packing
+
+  public init(pool: ThreadPool, packing: Packing) {
+    self.pool = pool
+    self.packing = packing
+  }
+
+  /// Converts; the file appears complete or not at all. Throws what reading, encoding or writing throws, and 130 when
+  /// the user interrupts.
+  public func convert(
+    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
+    progress: (Progress) -> Void = { _ in }
+  ) throws -> Summary {
+    let writer = try GristWriter(
+      path: path,
+      provenance: Provenance(
+        tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
+        overrides: recipe.overrides.map(\.text), packing: packing,
+        fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? []))
+    let total = plan.sourceBytes
+    var done = 0
+    var fingerprint = SourceFingerprint()
+    for segment in plan.segments {
+      writer.beginSegment(segment.name)
+      for entry in segment.entries {
+        progress(Progress(tensor: entry.tensor.name, sourceBytesDone: done, sourceBytes: total))
+        let digits = try locating(tensor: entry.tensor.name) { try write(entry, to: writer) }
+        fingerprint.add(entry.tensor, digits: digits)
+        done += entry.tensor.byteCount
+      }
+    }
+    writer.beginSegment("files")
+    for file in source.files {
+      try writer.add(file: file.name, file.bytes, sha256: Checkpoint.sha256(file.bytes), packing: packing)
+    }
+    if source.inherited == nil {
+      progress(Progress(tensor: "hashing the source's files", sourceBytesDone: total, sourceBytes: total))
+      writer.provenance.fingerprint = fingerprint.digits
+      writer.provenance.sources = try source.weightFiles.map {
+        Provenance.Source(name: $0.name, byteCount: $0.byteCount, sha256: try Checkpoint.sha256(ofFile: $0.path))
+      }
+    }
+    try writer.finish()
+    return Summary(path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total)
+  }
+
+  /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
+  /// fingerprint.
+  private func write(_ entry: ConversionPlan.Entry, to writer: GristWriter) throws -> String {
+    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme)
+    let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
+    let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
+    let (digits, greatest) = try look(at: encoder, cut)
+    if encoder.needsScan { encoder = try encoder.scanned(greatest) }
+    let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
+
+    try writer.beginTensor(named: entry.tensor.name)
+    var sums = ErrorSums()
+    let batch = pool.threadCount * Self.chunksPerThread
+    for first in stride(from: 0, to: cut.chunks, by: batch) {
+      try Interruption.check()
+      let chunks = first..<min(first + batch, cut.chunks)
+      let results = try pool.map(chunks.count) { index in
+        let (payload, error) = try encoder.encode(cut.units(ofChunk: first + index))
+        return (chunk: try PackedChunk(payload, packing: packing, element: element), error: error)
+      }
+      for result in results {
+        try writer.append(result.chunk)
+        sums += result.error
+      }
+      encoder.release(cut.units(ofChunk: first).lowerBound..<cut.units(ofChunk: chunks.upperBound - 1).upperBound)
+    }
+    writer.endTensor(
+      TensorRecord(
+        name: entry.tensor.name, shape: entry.tensor.shape, scheme: encoder.scheme,
+        sourceElement: entry.tensor.elementType, relativeError: sums.relativeError),
+      unitsPerChunk: cut.unitsPerChunk)
+    return digits
+  }
+
+  /// The first pass over a tensor: its digits for the fingerprint and, where the scheme wants it, its greatest magnitude.
+  private func look(at encoder: TensorEncoder, _ cut: Cut) throws -> (digits: String, greatest: Float) {
+    let scans = encoder.needsScan ? cut.chunks : 0
+    let results = try pool.map(1 + scans) { index -> (digits: String, magnitude: Float) in
+      if index == 0 { return (try SourceFingerprint.digits(of: encoder.source), 0) }
+      return ("", try encoder.scan(cut.units(ofChunk: index - 1)))
+    }
+    return (results[0].digits, results.reduce(0) { max($0, $1.magnitude) })
+  }
+
+  /// How a tensor's units are cut into chunks.
+  private struct Cut: Sendable {
+    let units: Int
+    let unitsPerChunk: Int
+    var chunks: Int { (units + unitsPerChunk - 1) / unitsPerChunk }
+
+    func units(ofChunk chunk: Int) -> Range<Int> {
+      chunk * unitsPerChunk..<min((chunk + 1) * unitsPerChunk, units)
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+
+/// Which tensor gets which scheme, and why.
+///
+/// The router's choice depends on the tower, the projector, the token embeddings and the router, not on the language
+/// model's layers: so the default, `int4`, spends its 4 bits there only.
+public struct Recipe: Sendable {
+  public enum Name: String, Sendable, CaseIterable {
+    /// Every tensor as it came.
+    case source
+    /// Matrices in this type; everything else as it came.
+    case f32, f16, bf16
+    /// Every matrix in int8.
+    case int8
+    /// The language model's linears in int4, everything the router depends on, embeddings and head in int8.
+    case int4
+    /// Every matrix in int4.
+    case int4All = "int4-all"
+  }
+
+  public let name: Name
+  public let groupSize: Int
+  public let overrides: [StorageOverride]
+
+  /// Throws 64 for a group size the kernels do not know.
+  public init(
+    _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = []
+  ) throws {
+    guard TileShape.groupSizes.contains(groupSize) else {
+      throw GristError(.usage, "the group size must be 32, 64 or 128", found: "\(groupSize)")
+    }
+    self.name = name
+    self.groupSize = groupSize
+    self.overrides = overrides
+  }
+
+  /// What was decided for one tensor.
+  public struct Decision: Sendable {
+    public let scheme: TensorScheme
+    /// For people: why this one.
+    public let reason: String
+  }
+
+  /// Decides for one tensor; `expected` is nil for a tensor the model does not know. A scale exponent is chosen later,
+  /// when the values are seen.
+  ///
+  /// Throws 64 when an override asks for something the tensor cannot be: integers in groups need a matrix of real
+  /// numbers, a real type needs real numbers.
+  public func decide(_ tensor: SourceTensor, as expected: ExpectedTensor?) throws -> Decision {
+    if let override = overrides.last(where: { $0.applies(to: tensor.name) }) {
+      return Decision(
+        scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)")
+    }
+    guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
+    let kind = expected?.kind ?? .other
+    guard kind == .linear || kind == .embedding else {
+      return keep(tensor, kind == .other ? "unknown to the model" : "small and precious")
+    }
+    return try decideMatrix(tensor, expected)
+  }
+
+  /// Decides for a tensor of an architecture nobody knows: matrices are those with two or more extents.
+  public func decideUnknown(_ tensor: SourceTensor) throws -> Decision {
+    if overrides.contains(where: { $0.applies(to: tensor.name) }) { return try decide(tensor, as: nil) }
+    guard tensor.elementType.isFloatingPoint, matrixExtents(tensor.shape) != nil else {
+      return keep(tensor, "not a matrix")
+    }
+    return try decideMatrix(tensor, nil)
+  }
+
+  private func decideMatrix(_ tensor: SourceTensor, _ expected: ExpectedTensor?) throws -> Decision {
+    let choice = choice(for: expected?.part)
+    if case .grouped = choice {
+      guard let (rows, columns) = matrixExtents(tensor.shape), rows >= TileShape.kernelTileRows,
+        columns >= TileShape.groupSizes[0]
+      else { return keep(tensor, "too small to quantize: padding would outweigh it") }
+    }
+    return Decision(scheme: try scheme(choice, tensor, expected), reason: reason(for: expected?.part))
+  }
+
+  private func keep(_ tensor: SourceTensor, _ reason: String) -> Decision {
+    Decision(scheme: .plain(tensor.elementType), reason: reason)
+  }
+
+  private func choice(for part: ModelPart?) -> StorageChoice {
+    switch name {
+    case .source: .source
+    case .f32: .plain(.f32)
+    case .f16: .plain(.f16)
+    case .bf16: .plain(.bf16)
+    case .int8: .grouped(bits: 8, groupSize: groupSize)
+    case .int4All: .grouped(bits: 4, groupSize: groupSize)
+    case .int4: .grouped(bits: isLanguageLayer(part) ? 4 : 8, groupSize: groupSize)
+    }
+  }
+
+  private func isLanguageLayer(_ part: ModelPart?) -> Bool {
+    switch part {
+    case .languageLayer, nil: true
+    default: false
+    }
+  }
+
+  private func reason(for part: ModelPart?) -> String {
+    guard name == .int4 else { return "recipe \(name.rawValue)" }
+    return isLanguageLayer(part) ? "a layer of the language model" : "the router or every token depends on it"
+  }
+
+  private func scheme(
+    _ choice: StorageChoice, _ tensor: SourceTensor, _ expected: ExpectedTensor?
+  ) throws -> TensorScheme {
+    switch choice {
+    case .source: return .plain(tensor.elementType)
+    case .plain(let type):
+      guard tensor.elementType.isFloatingPoint else {
+        throw GristError(
+          .usage, "cannot be stored as \(choice): it does not hold real numbers", tensor: tensor.name,
+          found: tensor.elementType.rawValue)
+      }
+      return .plain(type)
+    case .grouped(let bits, let groupSize):
+      guard tensor.elementType.isFloatingPoint, matrixExtents(tensor.shape) != nil,
+        expected == nil || expected?.kind == .linear || expected?.kind == .embedding
+      else {
+        throw GristError(
+          .usage, "cannot be stored as \(choice): only matrices can", tensor: tensor.name,
+          found: "\(tensor.elementType.rawValue) \(tensor.shape)")
+      }
+      return .grouped(
+        .init(bits: bits, groupSize: groupSize, layout: expected?.kind == .embedding ? .row : .tile16))
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+
+/// How a tensor is to be stored, before its own shape and type are looked at.
+public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
+  /// As it came.
+  case source
+  /// Element by element in this type (f32, f16 or bf16).
+  case plain(ElementType)
+  /// Integer codes of this many bits (4 or 8) in groups of this many input columns.
+  case grouped(bits: Int, groupSize: Int)
+
+  /// Group size where none is given.
+  public static let defaultGroupSize = 64
+
+  public var description: String {
+    switch self {
+    case .source: "source"
+    case .plain(let type): type.rawValue
+    case .grouped(let bits, let groupSize): "int\(bits):\(groupSize)"
+    }
+  }
+
+  /// Parses `source`, `f32`, `f16`, `bf16`, `int8`, `int4`; the last two also with a group size, `int4:32`. Throws 64.
+  public init(_ text: String, groupSize: Int = defaultGroupSize) throws {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    let failure = GristError(
+      .usage, "no storage scheme of this name", found: text,
+      advice: "use source, f32, f16, bf16, int8 or int4; int8 and int4 may carry a group size of 32, 64 or 128, "
+        + "as in int4:32")
+    switch (parts[0], parts.count) {
+    case ("source", 1): self = .source
+    case ("f32", 1): self = .plain(.f32)
+    case ("f16", 1): self = .plain(.f16)
+    case ("bf16", 1): self = .plain(.bf16)
+    case ("int8", 1...2), ("int4", 1...2):
+      guard let size = parts.count == 2 ? Int(parts[1]) : groupSize, TileShape.groupSizes.contains(size) else {
+        throw failure
+      }
+      self = .grouped(bits: parts[0] == "int8" ? 8 : 4, groupSize: size)
+    default: throw failure
+    }
+  }
+}
+
+/// Says "this tensor goes into this scheme": a regular expression over tensor names, and a choice.
+public struct StorageOverride: Sendable {
+  /// As the user wrote it.
+  public let text: String
+  public let choice: StorageChoice
+  private let matches: @Sendable (String) -> Bool
+
+  /// Parses `REGEX=SCHEME`; the last "=" divides. A name matches when the expression is found anywhere in it. Throws 64.
+  public init(_ text: String, groupSize: Int = StorageChoice.defaultGroupSize) throws {
+    guard let divider = text.lastIndex(of: "="), divider != text.startIndex else {
+      throw GristError(.usage, "an override must read REGEX=SCHEME", found: text)
+    }
+    let pattern = String(text[..<divider])
+    choice = try StorageChoice(String(text[text.index(after: divider)...]), groupSize: groupSize)
+    self.text = text
+    matches = try nameMatcher(pattern)
+  }
+
+  public func applies(to name: String) -> Bool { matches(name) }
+}
+
+/// A test whether a regular expression is found anywhere in a name. Throws 64 when it is none.
+public func nameMatcher(_ pattern: String) throws -> @Sendable (String) -> Bool {
+  do {
+    // Regex is immutable; it only lacks the annotation.
+    nonisolated(unsafe) let regex = try Regex(pattern)
+    return { $0.firstMatch(of: regex) != nil }
+  } catch {
+    throw GristError(.usage, "not a regular expression", found: pattern, advice: "\(error)")
+  }
+}

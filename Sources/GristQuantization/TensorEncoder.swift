@@ -1,0 +1,140 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+import GristKernels
+
+/// Turns a source tensor into a payload of some scheme, a range of units at a time, so that no tensor is ever held
+/// whole.
+public struct TensorEncoder: Sendable {
+  public let source: SourceTensor
+  public let scheme: TensorScheme
+  public let units: PayloadUnits
+  private let rows: Int
+  private let columns: Int
+
+  /// Throws 65 when the scheme cannot hold the tensor's shape.
+  public init(_ source: SourceTensor, scheme: TensorScheme) throws {
+    guard let units = PayloadUnits(scheme: scheme, shape: source.shape) else {
+      throw GristError(
+        .badData, "the scheme \(scheme.name) cannot hold the shape", file: source.file, tensor: source.name,
+        found: "\(source.shape)")
+    }
+    self.source = source
+    self.scheme = scheme
+    self.units = units
+    rows = source.shape.count >= 2 ? source.shape[0] : source.elementCount
+    columns = rows == 0 ? 0 : source.elementCount / rows
+  }
+
+  /// Source rows (elements, for fewer than two extents) that one unit holds.
+  private var rowsPerUnit: Int {
+    if case .grouped(let grouped) = scheme, grouped.layout == .tile16 { return TileShape.kernelTileRows }
+    return 1
+  }
+
+  /// Whether the values must be looked at before they can be encoded; see ``scanned(_:)``.
+  public var needsScan: Bool {
+    switch scheme {
+    case .grouped, .plain(.f16): scheme != .plain(source.elementType)
+    case .plain: false
+    }
+  }
+
+  /// The greatest magnitude in some units. Throws 65 naming the tensor when a value is not a finite number.
+  public func scan(_ range: Range<Int>) throws -> Float {
+    let (bytes, byteRange) = try sourceBytes(range)
+    var greatest: Float = 0
+    try forEachBlock(bytes) { offset, values in
+      let magnitude = greatestMagnitude(values)
+      guard magnitude.isFinite else {
+        let position = values.firstIndex { !$0.isFinite } ?? 0
+        let element = byteRange.lowerBound / source.elementType.byteCount + offset + position
+        throw GristError(
+          .badData, "a value that is not a finite number cannot be quantized", file: source.file, tensor: source.name,
+          offset: UInt64(source.offset + element * source.elementType.byteCount),
+          found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
+          advice: "keep the tensor as it is with --set '\(source.name)=source'")
+      }
+      greatest = max(greatest, magnitude)
+    }
+    return greatest
+  }
+
+  /// The encoder to use once the greatest magnitude of the whole tensor is known: it brings the scales into f16's
+  /// range where they would leave it. Throws 65 when values are too large for f16.
+  public func scanned(_ greatest: Float) throws -> TensorEncoder {
+    switch scheme {
+    case .plain(.f16) where greatest >= 65_520:
+      throw GristError(
+        .badData, "a value is too large for f16", file: source.file, tensor: source.name, found: "\(greatest)",
+        advice: "use bf16 or f32")
+    case .grouped(let grouped):
+      let scale = greatest / Float(grouped.bits == 8 ? 127 : 8)
+      guard scale > 0, !(0x1p-10...0x1p14).contains(scale) else { return self }
+      return try TensorEncoder(
+        source,
+        scheme: .grouped(
+          .init(
+            bits: grouped.bits, groupSize: grouped.groupSize, layout: grouped.layout,
+            scaleExponent: min(max(Int(scale.exponent), -120), 120))))
+    default: return self
+    }
+  }
+
+  /// The payload of some units, and the sums of what was lost.
+  public func encode(_ range: Range<Int>) throws -> (payload: Bytes, error: ErrorSums) {
+    let (bytes, _) = try sourceBytes(range)
+    switch scheme {
+    case .plain(source.elementType): return (bytes, ErrorSums())
+    case .plain(let type): return withFloats(bytes) { convertFloats($0, to: type) }
+    case .grouped(let grouped):
+      guard let shape = grouped.shape(rows: rows, columns: columns) else {
+        throw GristError(.badData, "the scheme cannot hold the shape", file: source.file, tensor: source.name)
+      }
+      return withFloats(bytes) {
+        quantizeTiles($0, rowCount: $0.count / columns, shape: shape, prescale: 1 / grouped.multiplier)
+      }
+    }
+  }
+
+  /// Gives the source's memory for some units back.
+  public func release(_ range: Range<Int>) { source.release(byteRange(range)) }
+
+  private func byteRange(_ units: Range<Int>) -> Range<Int> {
+    let rowBytes = columns * source.elementType.byteCount
+    let first = min(units.lowerBound * rowsPerUnit, rows)
+    let end = min(units.upperBound * rowsPerUnit, rows)
+    return first * rowBytes..<end * rowBytes
+  }
+
+  private func sourceBytes(_ units: Range<Int>) throws -> (Bytes, Range<Int>) {
+    let range = byteRange(units)
+    return (try source.bytes(range), range)
+  }
+
+  private func withFloats<Result>(_ bytes: Bytes, _ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
+    let count = bytes.count / source.elementType.byteCount
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { buffer in
+      expandElements(bytes, source.elementType, into: buffer)
+      return body(UnsafeBufferPointer(buffer))
+    }
+  }
+
+  private func forEachBlock(
+    _ bytes: Bytes, _ body: (_ offset: Int, UnsafeBufferPointer<Float>) throws -> Void
+  ) throws {
+    let width = source.elementType.byteCount
+    let block = 65_536
+    try withUnsafeTemporaryAllocation(of: Float.self, capacity: block) { buffer in
+      var offset = 0
+      while offset * width < bytes.count {
+        let count = min(block, bytes.count / width - offset)
+        guard count > 0, let slice = bytes.slice(offset * width, count * width) else { return }
+        let values = UnsafeMutableBufferPointer(rebasing: buffer[0..<count])
+        expandElements(slice, source.elementType, into: values)
+        try body(offset, UnsafeBufferPointer(values))
+        offset += count
+      }
+    }
+  }
+}
