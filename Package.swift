@@ -53,12 +53,14 @@ let package = Package(
       ]),
     .target(
       name: "GristVerification",
-      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristModel"]),
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+      ]),
     .executableTarget(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
-        "GristConversion", "GristModel", "GristVerification",
+        "GristConversion", "GristImaging", "GristModel", "GristVerification",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -21,13 +21,24 @@ public struct SafetensorsFile: Sendable {
   /// Throws 66 when the file is not there, 65 with file, tensor and offset when it breaks a rule.
   public init(path: String) throws {
     let file = try MappedFile(path: path)
+    try self.init(file.bytes, path: path) { offset, count in file.advise(.dontNeed, offset: offset, count: count) }
+  }
+
+  /// Parses a file that is in memory already; `path` is for messages.
+  public init(_ bytes: Bytes, path: String) throws {
+    try self.init(bytes, path: path) { _, _ in }
+  }
+
+  private init(_ bytes: Bytes, path: String, release: @escaping @Sendable (Int, Int) -> Void) throws {
     self.path = path
-    byteCount = file.count
-    (header, tensors, metadata) = try locating(file: path) { try Self.parse(file) }
+    byteCount = bytes.count
+    (header, tensors, metadata) = try locating(file: path) {
+      try Self.parse(FileBytes(bytes: bytes, path: path, release: release))
+    }
   }
 
   private static func parse(
-    _ file: MappedFile
+    _ file: FileBytes
   ) throws -> (header: Bytes, tensors: [SourceTensor], metadata: [(name: String, value: String)]) {
     let bytes = file.bytes
     guard let length = bytes.integer(at: 0, as: UInt64.self) else {
@@ -90,7 +101,7 @@ public struct SafetensorsFile: Sendable {
   ]
 
   private static func tensor(
-    _ name: String, _ value: JSONValue, file: MappedFile, dataStart: Int
+    _ name: String, _ value: JSONValue, file: FileBytes, dataStart: Int
   ) throws -> SourceTensor {
     guard let object = value.object else {
       throw GristError(.badData, "a tensor's entry must be an object", offset: 8, found: value.kind)
@@ -113,10 +124,10 @@ public struct SafetensorsFile: Sendable {
         .badData, "\"data_offsets\" must be a start and an end", offset: 8,
         found: object["data_offsets"]?.text() ?? "nothing")
     }
-    guard range[1] <= file.count - dataStart else {
+    guard range[1] <= file.bytes.count - dataStart else {
       throw GristError(
         .badData, "the data ends beyond the file", offset: UInt64(dataStart) + UInt64(range[0]),
-        found: "an end at byte \(range[1]) of \(file.count - dataStart) bytes of data",
+        found: "an end at byte \(range[1]) of \(file.bytes.count - dataStart) bytes of data",
         advice: "the file is truncated or damaged: fetch it again")
     }
     let start = dataStart + range[0]
@@ -166,9 +177,16 @@ public struct SafetensorsFile: Sendable {
   }
 }
 
-/// A range of a mapped file.
+/// A file's bytes, and how to give the memory of a range back.
+struct FileBytes: Sendable {
+  let bytes: Bytes
+  let path: String
+  let release: @Sendable (_ offset: Int, _ count: Int) -> Void
+}
+
+/// A range of a file that is in memory.
 struct MappedStorage: TensorStorage {
-  let file: MappedFile
+  let file: FileBytes
   let offset: Int
   let count: Int
 
@@ -179,7 +197,5 @@ struct MappedStorage: TensorStorage {
     return slice
   }
 
-  func release(_ range: Range<Int>) {
-    file.advise(.dontNeed, offset: offset + range.lowerBound, count: range.count)
-  }
+  func release(_ range: Range<Int>) { file.release(offset + range.lowerBound, range.count) }
 }

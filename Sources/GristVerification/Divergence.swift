@@ -1,0 +1,56 @@
+import Glibc
+
+/// How far one distribution over the vocabulary is from another.
+public struct Divergence: Sendable, Equatable {
+  /// Kullback-Leibler divergence KL(reference ‖ model) in nats, of the two softmaxes; ≥ 0 up to rounding.
+  public let kl: Double
+  /// Whether both have the same most likely token.
+  public let agreesOnTop: Bool
+  public let largestLogitDifference: Double
+
+  /// Compares logits over the same vocabulary, in double precision. A value that is not finite makes the divergence
+  /// infinite: it must never pass.
+  public init(reference: [Float], model: [Float]) {
+    guard reference.count == model.count, !reference.isEmpty, reference.allSatisfy(\.isFinite),
+      model.allSatisfy(\.isFinite)
+    else {
+      (kl, agreesOnTop, largestLogitDifference) = (.infinity, false, .infinity)
+      return
+    }
+    let p = Self.logProbabilities(reference)
+    let q = Self.logProbabilities(model)
+    var sum = 0.0
+    var largest = 0.0
+    for index in p.indices {
+      sum += exp(p[index]) * (p[index] - q[index])
+      largest = max(largest, abs(Double(reference[index]) - Double(model[index])))
+    }
+    kl = max(sum, 0)
+    largestLogitDifference = largest
+    agreesOnTop = Self.top(reference) == Self.top(model)
+  }
+
+  private static func top(_ values: [Float]) -> Int? { values.indices.max { values[$0] < values[$1] } }
+
+  private static func logProbabilities(_ logits: [Float]) -> [Double] {
+    let greatest = Double(logits.max() ?? 0)
+    let sum = logits.reduce(0.0) { $0 + exp(Double($1) - greatest) }
+    let normalizer = greatest + log(sum)
+    return logits.map { Double($0) - normalizer }
+  }
+}
+
+/// Mean, 99th percentile and maximum of some values; all 0 for none.
+public struct DivergenceSummary: Sendable, Equatable {
+  public let mean: Double
+  /// The smallest value that at least 99 % of the values do not exceed.
+  public let p99: Double
+  public let maximum: Double
+
+  public init(_ values: [Double]) {
+    let sorted = values.sorted()
+    mean = values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
+    p99 = sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, max(0, Int((0.99 * Double(sorted.count)).rounded(.up)) - 1))]
+    maximum = sorted.last ?? 0
+  }
+}

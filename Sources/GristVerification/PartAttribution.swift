@@ -1,0 +1,84 @@
+import GristCheckpoints
+import GristCore
+import GristKernels
+import GristModel
+
+/// A part of the model that the router's choice depends on.
+public enum RouterInput: String, Sendable, CaseIterable {
+  case tower, projector, embeddings, router
+
+  func contains(_ name: String) -> Bool {
+    switch self {
+    case .tower: name.hasPrefix(ModelConfiguration.visionPrefix)
+    case .projector: name.hasPrefix("model.mm_projector.") || name == ModelConfiguration.imageNewlineName
+    case .embeddings: name == ModelConfiguration.tokenEmbeddingsName
+    case .router: name.hasPrefix(ModelConfiguration.routerPrefix)
+    }
+  }
+}
+
+/// The reference with one part taken from the model under test.
+struct MixedParameters: ParameterStore {
+  let reference: any ParameterStore
+  let model: any ParameterStore
+  let part: RouterInput
+
+  var path: String { model.path }
+
+  private func store(_ name: String) -> any ParameterStore { part.contains(name) ? model : reference }
+
+  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+    try store(name).matrix(name, rows: rows, columns: columns)
+  }
+
+  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+    try store(name).embedding(name, rows: rows, columns: columns)
+  }
+
+  func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
+
+  func sideFile(named name: String) throws -> Bytes? { try reference.sideFile(named: name) }
+}
+
+/// What one part's quantization alone does to the router.
+public struct PartEffect: Sendable {
+  public let part: RouterInput
+  /// Cases in which the choice differs, ties counted in.
+  public let choicesChanged: Int
+  public let filterSetsChanged: Int
+  public let filterOrdersChanged: Int
+  /// Largest change of a router logit over all cases.
+  public let largestLogitChange: Double
+  public let cases: Int
+}
+
+/// Asks the router with each part in turn taken from `model` and the rest from `reference`, so that a flipped choice
+/// can be traced to the part that flips it.
+public func attributeRouterChanges(
+  reference: any ParameterStore, model: any ParameterStore, record: ReferenceRecord, compute: Compute,
+  progress: (RouterInput) -> Void = { _ in }
+) throws -> [PartEffect] {
+  let cases = record.cases.filter { $0.decision != nil }
+  return try RouterInput.allCases.map { part in
+    progress(part)
+    let mixed = try VisionLanguageModel(
+      MixedParameters(reference: reference, model: model, part: part), compute: compute)
+    var images = ImageCache(mixed)
+    var (choices, sets, orders, largest) = (0, 0, 0, 0.0)
+    for item in cases {
+      try Interruption.check()
+      guard let expected = item.decision,
+        let decision = try mixed.prepare(
+          Conversation(message: item.probe.prompt, hasImage: true), image: images.features(of: item.probe)
+        ).decision
+      else { continue }
+      if decision.choice != expected.choice { choices += 1 }
+      if Set(decision.filterOrder) != Set(expected.filterOrder) { sets += 1 }
+      if decision.filterOrder != expected.filterOrder { orders += 1 }
+      for (a, b) in zip(decision.logits, expected.logits) { largest = max(largest, Double(abs(a - b))) }
+    }
+    return PartEffect(
+      part: part, choicesChanged: choices, filterSetsChanged: sets, filterOrdersChanged: orders,
+      largestLogitChange: largest, cases: cases.count)
+  }
+}

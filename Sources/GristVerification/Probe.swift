@@ -1,0 +1,41 @@
+import GristCore
+
+/// A question to ask a model, with the picture it is about.
+public struct Probe: Sendable, Equatable {
+  /// The picture as a person would name it; nil for a question without one.
+  public let image: String?
+  /// The picture's JPEG bytes.
+  public let imageBytes: Bytes?
+  public let prompt: String
+
+  public init(image: String?, imageBytes: Bytes?, prompt: String) {
+    self.image = image
+    self.imageBytes = imageBytes
+    self.prompt = prompt
+  }
+
+  /// Reads the picture from `imagePath`. Throws 66 when it is not there.
+  public init(imagePath: String?, prompt: String) throws {
+    self.init(
+      image: imagePath.map { fileName(of: $0) }, imageBytes: try imagePath.map { try readFile($0, limit: 1 << 28) },
+      prompt: prompt)
+  }
+
+  public static func == (a: Probe, b: Probe) -> Bool { a.image == b.image && a.prompt == b.prompt }
+
+  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…"}, …]`; images are relative to it and may be absent.
+  /// Throws 66 for a missing file or image, 65 for a file of another form.
+  public static func read(path: String) throws -> [Probe] {
+    let document = try locating(file: path) { try JSONValue.parse(readFile(path, limit: 64 << 20)) }
+    guard let array = document.array, !array.isEmpty else {
+      throw GristError(.badData, "a probes file must be a list of questions that is not empty", file: path)
+    }
+    let folder = folderName(of: path)
+    return try array.enumerated().map { index, value in
+      let json = try JSONReader(value, file: "\(path), probe \(index)")
+      let image = json.has("image") ? try json.string("image") : nil
+      let bytes = try image.map { try readFile(joinPath(folder, $0), limit: 1 << 28) }
+      return Probe(image: image, imageBytes: bytes, prompt: try json.string("prompt"))
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import GristCore
+import GristModel
+
+/// What a reference model answered to some probes, in all the detail that a verification compares.
+public struct ReferenceRecord: Sendable {
+  public struct Case: Sendable {
+    public let probe: Probe
+    public let inputIDs: [Int]
+    /// Nil without an image or without a router.
+    public let decision: RouterDecision?
+    /// Tokens a tile that the outputs were computed with; nil without an image.
+    public let granularity: Int?
+    public let sequenceLength: Int
+    /// Greedy tokens, up to the end token (which is included when it came) or the limit.
+    public let tokens: [Int]
+    /// The logits each of the tokens was chosen from.
+    public let logits: [[Float]]
+  }
+
+  /// The weights it was made from.
+  public let fingerprint: String
+  /// Path of the model that made it, for people.
+  public let source: String
+  public let cases: [Case]
+
+  public init(fingerprint: String, source: String, cases: [Case]) {
+    self.fingerprint = fingerprint
+    self.source = source
+    self.cases = cases
+  }
+}
+
+extension VisionLanguageModel {
+  /// Answers probes greedily and keeps everything. `progress` hears how many are done.
+  public func record(
+    _ probes: [Probe], maxNewTokens: Int, progress: (Int) -> Void = { _ in }
+  ) throws -> [ReferenceRecord.Case] {
+    var images = ImageCache(self)
+    return try probes.enumerated().map { index, probe in
+      try Interruption.check()
+      progress(index)
+      let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil)
+      let prompt = try prepare(conversation, image: images.features(of: probe))
+      let session = try start(prompt, newTokens: maxNewTokens)
+      var tokens: [Int] = []
+      var logits: [[Float]] = []
+      while tokens.count < maxNewTokens {
+        let token = indexOfGreatest(session.logits)
+        tokens.append(token)
+        logits.append(session.logits)
+        if endTokens.contains(token) || tokens.count == maxNewTokens { break }
+        try session.advance(token)
+      }
+      return ReferenceRecord.Case(
+        probe: probe, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
+        sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
+    }
+  }
+}

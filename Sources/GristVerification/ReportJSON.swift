@@ -1,0 +1,58 @@
+import GristCore
+
+extension VerificationReport {
+  /// The report as the command's contract describes it.
+  public var json: JSONValue {
+    [
+      "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model),
+      "reference": JSONValue(reference),
+      "limits": [
+        "tie_margin": JSONValue(limits.tieMargin), "max_kl": JSONValue(limits.maximumMeanKL),
+      ],
+      "router": [
+        "agree": JSONValue(count(.agrees)), "of": JSONValue(decided), "ties": JSONValue(count(.tie)),
+        "filter_sets_equal": JSONValue(cases.filter { $0.filterSetEqual == true }.count),
+        "filter_orders_equal": JSONValue(cases.filter { $0.filterOrderEqual == true }.count),
+      ],
+      "outputs": [
+        "top1_agreement": JSONValue(top1Agreement), "kl_mean": JSONValue(kl.mean), "kl_p99": JSONValue(kl.p99),
+        "kl_max": JSONValue(kl.maximum), "max_abs_logit_difference": JSONValue(largestLogitDifference),
+        "greedy_match_mean": JSONValue(greedyMatchMean),
+        "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
+      ],
+      "cases": .array(cases.map { $0.json(limits) }),
+    ]
+  }
+}
+
+extension VerificationReport.Case {
+  fileprivate func json(_ limits: VerificationLimits) -> JSONValue {
+    func optional<Value>(_ value: Value?, _ convert: (Value) -> JSONValue) -> JSONValue { value.map(convert) ?? .null }
+    return [
+      "image": optional(reference.probe.image) { JSONValue($0) }, "prompt": JSONValue(reference.probe.prompt),
+      "verdict": JSONValue(choice(tieMargin: limits.tieMargin).rawValue),
+      "reference_choice": optional(reference.decision) { JSONValue($0.choice) },
+      "choice": optional(decision) { JSONValue($0.choice) },
+      "reference_margin": optional(reference.decision) { JSONValue($0.margin) },
+      "reference_logits": optional(reference.decision) { JSONValue($0.logits) },
+      "logits": optional(decision) { JSONValue($0.logits) },
+      "filter_set_equal": optional(filterSetEqual) { JSONValue($0) },
+      "filter_order_equal": optional(filterOrderEqual) { JSONValue($0) },
+      "kl_mean": JSONValue(kl.mean), "kl_max": JSONValue(kl.maximum),
+      "top1_agreement": JSONValue(
+        divergences.isEmpty
+          ? 0 : Double(divergences.filter(\.agreesOnTop).count) / Double(divergences.count)),
+      "greedy_match": JSONValue(greedyMatch), "greedy_length": JSONValue(reference.tokens.count),
+    ]
+  }
+}
+
+extension PartEffect {
+  public var json: JSONValue {
+    [
+      "part": JSONValue(part.rawValue), "choices_changed": JSONValue(choicesChanged),
+      "filter_sets_changed": JSONValue(filterSetsChanged), "filter_orders_changed": JSONValue(filterOrdersChanged),
+      "max_logit_change": JSONValue(largestLogitChange), "of": JSONValue(cases),
+    ]
+  }
+}

@@ -1,0 +1,148 @@
+import GristCore
+import GristModel
+
+/// What a verification demands.
+public struct VerificationLimits: Sendable, Equatable {
+  /// A choice that differs is a tie, reported but not held against the model, when the reference's two greatest logits
+  /// were closer than this.
+  public var tieMargin: Double
+  /// The largest mean KL divergence that passes, in nats a token.
+  public var maximumMeanKL: Double
+
+  public init(tieMargin: Double = 0.02, maximumMeanKL: Double = 0.05) {
+    self.tieMargin = tieMargin
+    self.maximumMeanKL = maximumMeanKL
+  }
+}
+
+/// How a model compares with a reference, case by case and in sum.
+public struct VerificationReport: Sendable {
+  public struct Case: Sendable {
+    public let reference: ReferenceRecord.Case
+    /// The model's own decision; nil when there is nothing to decide.
+    public let decision: RouterDecision?
+    /// One for each of the reference's tokens.
+    public let divergences: [Divergence]
+    /// Leading tokens that the model, decoding greedily, would have chosen too.
+    public let greedyMatch: Int
+
+    public enum Choice: String, Sendable { case agrees, tie, differs, none }
+
+    public func choice(tieMargin: Double) -> Choice {
+      guard let expected = reference.decision else { return decision == nil ? .none : .differs }
+      guard let decision else { return .differs }
+      if decision.choice == expected.choice { return .agrees }
+      return Double(expected.margin) < tieMargin ? .tie : .differs
+    }
+
+    public var filterSetEqual: Bool? {
+      guard let expected = reference.decision, let decision else { return nil }
+      return Set(expected.filterOrder) == Set(decision.filterOrder)
+    }
+
+    public var filterOrderEqual: Bool? {
+      guard let expected = reference.decision, let decision else { return nil }
+      return expected.filterOrder == decision.filterOrder
+    }
+
+    public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
+  }
+
+  public let model: String
+  public let reference: String
+  public let limits: VerificationLimits
+  public let cases: [Case]
+
+  public init(model: String, reference: String, limits: VerificationLimits, cases: [Case]) {
+    self.model = model
+    self.reference = reference
+    self.limits = limits
+    self.cases = cases
+  }
+
+  public func count(_ choice: Case.Choice) -> Int {
+    cases.filter { $0.choice(tieMargin: limits.tieMargin) == choice }.count
+  }
+
+  /// Cases in which there was a choice to make.
+  public var decided: Int { cases.count - count(.none) }
+  public var kl: DivergenceSummary { DivergenceSummary(cases.flatMap { $0.divergences.map(\.kl) }) }
+  public var top1Agreement: Double { mean(cases.flatMap { $0.divergences.map { $0.agreesOnTop ? 1 : 0 } }) }
+  public var greedyMatchMean: Double { mean(cases.map { Double($0.greedyMatch) }) }
+  public var largestLogitDifference: Double {
+    cases.flatMap { $0.divergences.map(\.largestLogitDifference) }.max() ?? 0
+  }
+
+  private func mean(_ values: [Double]) -> Double {
+    values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
+  }
+
+  /// Why the model does not pass, one sentence each; empty when it does.
+  public var objections: [String] {
+    var objections: [String] = []
+    if cases.isEmpty { objections.append("there was nothing to compare") }
+    let differing = count(.differs)
+    if differing > 0 {
+      objections.append(
+        "the router chose differently in \(differing) of \(decided) cases, by more than a tie")
+    }
+    // Written so that a divergence that is not a number fails too.
+    if !(kl.mean <= limits.maximumMeanKL) {
+      objections.append("the mean KL divergence is \(kl.mean), above \(limits.maximumMeanKL)")
+    }
+    return objections
+  }
+
+  public var passed: Bool { objections.isEmpty }
+}
+
+extension VisionLanguageModel {
+  /// Compares this model with a reference's answers. The router decides for itself; the outputs are then compared at the
+  /// reference's granularity, teacher-forced on its greedy tokens, so that a choice that differs and weights that differ
+  /// show as two figures and not as one.
+  ///
+  /// Throws 65 when the record was made with another tokenizer, vocabulary or set of granularities.
+  public func verify(
+    against record: ReferenceRecord, limits: VerificationLimits, progress: (Int) -> Void = { _ in }
+  ) throws -> VerificationReport {
+    var images = ImageCache(self)
+    let cases = try record.cases.enumerated().map { index, reference in
+      try Interruption.check()
+      progress(index)
+      return try compare(reference, images: &images)
+    }
+    return VerificationReport(model: path, reference: record.source, limits: limits, cases: cases)
+  }
+
+  private func compare(
+    _ reference: ReferenceRecord.Case, images: inout ImageCache
+  ) throws -> VerificationReport.Case {
+    let probe = reference.probe
+    let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil)
+    let image = try images.features(of: probe)
+    let own = try prepare(conversation, image: image)
+    guard own.inputIDs == reference.inputIDs else {
+      throw GristError(
+        .badData, "the model tokenizes a prompt otherwise than the reference did", file: path, found: probe.prompt,
+        advice: "compare models with the same tokenizer")
+    }
+    let prompt =
+      own.granularity == reference.granularity
+      ? own : try prepare(conversation, image: image, granularity: reference.granularity)
+    let session = try start(prompt, newTokens: reference.tokens.count)
+    var divergences: [Divergence] = []
+    var greedyMatch = 0
+    for (index, token) in reference.tokens.enumerated() {
+      guard reference.logits[index].count == session.logits.count else {
+        throw GristError(
+          .badData, "the reference has another vocabulary", file: path,
+          found: "\(reference.logits[index].count) logits against \(session.logits.count)")
+      }
+      divergences.append(Divergence(reference: reference.logits[index], model: session.logits))
+      if greedyMatch == index, indexOfGreatest(session.logits) == token { greedyMatch += 1 }
+      if index + 1 < reference.tokens.count { try session.advance(token) }
+    }
+    return VerificationReport.Case(
+      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch)
+  }
+}
