@@ -25,6 +25,10 @@ public struct PackedChunk: Sendable {
   public let payloadLength: Int
   public let stored: Bytes
 
+  init(codec: ChunkCodec, payloadLength: Int, stored: Bytes) {
+    (self.codec, self.payloadLength, self.stored) = (codec, payloadLength, stored)
+  }
+
   /// Packs a payload; what would not shrink by at least a fiftieth stays raw. `element` is the type of a plain tensor.
   public init(_ payload: Bytes, packing: Packing, element: ElementType? = nil) throws {
     payloadLength = payload.count

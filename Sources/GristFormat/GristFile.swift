@@ -147,24 +147,38 @@ public final class GristFile: Sendable {
   /// several threads. Throws 65 when its checksum is wrong or it does not unpack.
   public func payload(ofChunk index: Int) throws -> Bytes {
     let chunk = chunks[index]
+    let stored = try verifiedStored(index)
+    do {
+      return try unpack(stored, codec: chunk.codec, payloadLength: chunk.payloadLength)
+    } catch let error as GristError {
+      throw error.located(file: path, tensor: owner(ofChunk: index), offset: UInt64(chunk.offset))
+    }
+  }
+
+  /// A chunk's stored bytes, whose checksum is computed the first time they are asked for.
+  private func verifiedStored(_ index: Int) throws -> Bytes {
+    let chunk = chunks[index]
     guard let stored = file.bytes.slice(chunk.offset, chunk.storedLength) else {
       throw GristError(.badData, "a chunk ends beyond the file", file: path, offset: UInt64(chunk.offset))
     }
-    if !verified.withLock({ $0[index] }) {
-      let found = checksum(stored)
-      guard found == chunk.checksum else {
-        throw GristError(
-          .badData, "the checksum of chunk \(index) does not fit", file: path, tensor: owner(ofChunk: index),
-          offset: UInt64(chunk.offset),
-          found: "\(hexadecimal(found)) instead of \(hexadecimal(chunk.checksum))",
-          advice: "the file is damaged: fetch it again")
-      }
-      try checkPadding(after: index)
-      verified.withLock { $0[index] = true }
+    if verified.withLock({ $0[index] }) { return stored }
+    let found = checksum(stored)
+    guard found == chunk.checksum else {
+      throw GristError(
+        .badData, "the checksum of chunk \(index) does not fit", file: path, tensor: owner(ofChunk: index),
+        offset: UInt64(chunk.offset), found: "\(hexadecimal(found)) instead of \(hexadecimal(chunk.checksum))",
+        advice: "the file is damaged: fetch it again")
     }
-    return try locating(file: path, tensor: owner(ofChunk: index), offset: UInt64(chunk.offset)) {
-      try unpack(stored, codec: chunk.codec, payloadLength: chunk.payloadLength)
-    }
+    try checkPadding(after: index)
+    verified.withLock { $0[index] = true }
+    return stored
+  }
+
+  /// A chunk as it is stored, to be copied into another file.
+  func storedChunk(_ index: Int) throws -> PackedChunk {
+    let chunk = chunks[index]
+    return PackedChunk(
+      codec: chunk.codec, payloadLength: chunk.payloadLength, stored: try verifiedStored(index))
   }
 
   /// The zeros between a chunk and the next, and before the first.

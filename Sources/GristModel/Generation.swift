@@ -11,6 +11,9 @@ extension VisionLanguageModel {
     public let ending: Ending
     /// Logits after the prompt.
     public let firstLogits: [Float]
+    /// Seconds from the prompt to the first logits, and from there to the last token.
+    public let prefillSeconds: Double
+    public let decodeSeconds: Double
   }
 
   /// Answers a prepared prompt, calling `onText` with each new piece of text as it comes.
@@ -19,8 +22,11 @@ extension VisionLanguageModel {
   ) throws -> Answer {
     var sampler = sampler
     var decoder = StreamingDecoder(tokenizer)
+    let clock = ContinuousClock()
+    let began = clock.now
     let session = try start(prompt, newTokens: maxNewTokens)
     let firstLogits = session.logits
+    let prefilled = clock.now
     var tokens: [Int] = []
     var ending = Ending.length
     while tokens.count < maxNewTokens {
@@ -35,6 +41,13 @@ extension VisionLanguageModel {
       if tokens.count < maxNewTokens { try session.advance(token) }
     }
     onText(try decoder.finish())
-    return Answer(tokens: tokens, text: try tokenizer.decode(tokens), ending: ending, firstLogits: firstLogits)
+    return Answer(
+      tokens: tokens, text: try tokenizer.decode(tokens), ending: ending, firstLogits: firstLogits,
+      prefillSeconds: (prefilled - began).seconds, decodeSeconds: (clock.now - prefilled).seconds)
   }
+}
+
+extension Duration {
+  /// The duration in seconds.
+  public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

@@ -1,0 +1,32 @@
+import GristCore
+
+extension GristFile {
+  /// Writes this file anew, chunks copied as they are stored, with one of the files inside added or replaced. The new
+  /// file takes the old one's place in one step; this value goes on reading the old one.
+  public func rewrite(replacing name: String, with bytes: Bytes, sha256: String) throws {
+    let writer = try GristWriter(path: path, provenance: manifest.provenance)
+    var nextSegment = manifest.segments[...]
+    func startSegments(upTo chunk: Int) {
+      while let segment = nextSegment.first, segment.first <= chunk {
+        writer.beginSegment(segment.name)
+        nextSegment.removeFirst()
+      }
+    }
+    let tensors = manifest.tensors.sorted { $0.chunks.first < $1.chunks.first }
+    for tensor in tensors {
+      startSegments(upTo: tensor.chunks.first)
+      try writer.beginTensor(named: tensor.name)
+      for chunk in tensor.chunks.range { try writer.append(storedChunk(chunk)) }
+      writer.endTensor(tensor, unitsPerChunk: tensor.chunks.unitsPerChunk)
+    }
+    for record in manifest.files.sorted(by: { $0.chunks.first < $1.chunks.first }) where record.name != name {
+      startSegments(upTo: record.chunks.first)
+      try writer.add(
+        file: record.name, sideFile(named: record.name) ?? Bytes(), sha256: record.sha256,
+        packing: manifest.provenance.packing)
+    }
+    writer.beginSegment("records")
+    try writer.add(file: name, bytes, sha256: sha256, packing: manifest.provenance.packing)
+    try writer.finish()
+  }
+}

@@ -1,0 +1,92 @@
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+
+/// What a model is verified against: another model, or a record of what it answered.
+public enum Reference: Sendable {
+  case model(ModelSource)
+  case record(ReferenceRecord)
+
+  /// Opens what the user named; nil means the record inside the model's own file.
+  ///
+  /// Throws 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a record
+  /// was made from other weights than the model.
+  public static func open(_ path: String?, model: ModelSource, asksProbes: Bool) throws -> Reference {
+    guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
+    if fileKind(at: path) == .file, !isGrist(path) {
+      guard !asksProbes else {
+        throw GristError(
+          .usage, "a record has its own questions", file: path, advice: "leave out --probes, --image and --prompt")
+      }
+      return .record(try matching(try ReferenceRecord(path: path), path: path, model: model))
+    }
+    guard asksProbes else {
+      throw GristError(
+        .usage, "a checkpoint as reference must be asked something", file: path,
+        advice: "give --probes, or --prompt with or without --image")
+    }
+    return .model(try ModelSource.open(path: path))
+  }
+
+  private static func isGrist(_ path: String) -> Bool {
+    (try? MappedFile(path: path).bytes.slice(0, 5)?.utf8) == "GRIST"
+  }
+
+  private static func embedded(in model: ModelSource, asksProbes: Bool) throws -> Reference {
+    guard case .grist(let file) = model, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
+      throw GristError(
+        .usage, "there is nothing to verify against: the model has no record inside", file: model.path,
+        advice: "give --reference, or put a record inside with `gristmill record --into`")
+    }
+    guard !asksProbes else {
+      throw GristError(
+        .usage, "the record inside the file has its own questions", file: model.path,
+        advice: "give a --reference checkpoint to ask others")
+    }
+    let place = model.path + ", " + ReferenceRecord.embeddedName
+    return .record(try matching(ReferenceRecord(bytes, path: place), path: place, model: model))
+  }
+
+  private static func matching(
+    _ record: ReferenceRecord, path: String, model: ModelSource
+  ) throws -> ReferenceRecord {
+    let fingerprint = try model.fingerprint()
+    guard record.fingerprint == fingerprint else {
+      throw GristError(
+        .badData, "the record was made from other weights than the model", file: path,
+        found: "fingerprint \(record.fingerprint.prefix(16))… of \(record.source) instead of \(fingerprint.prefix(16))…",
+        advice: "record the checkpoint that the model was converted from")
+    }
+    return record
+  }
+
+  /// The reference's answers: the record's, or freshly computed ones. `progress` hears a fraction.
+  public func record(
+    _ probes: [Probe]?, model: ModelSource, compute: Compute, maxNewTokens: Int, progress: (Double) -> Void = { _ in }
+  ) throws -> ReferenceRecord {
+    switch self {
+    case .record(let record): return record
+    case .model(let source):
+      let probes = probes ?? []
+      // A reference keeps its activations in f32, whatever the model under test does.
+      let exact = Compute(pool: compute.pool, activations: .f32)
+      let cases = try source.model(compute: exact).record(probes, maxNewTokens: maxNewTokens) {
+        progress(Double($0) / Double(max(probes.count, 1)))
+      }
+      return ReferenceRecord(fingerprint: "", source: source.path, cases: cases)
+    }
+  }
+
+  /// What each part of `model` alone does to the router. Throws 64 for a record, which has no weights to mix with.
+  public func attribute(
+    _ model: ModelSource, record: ReferenceRecord, compute: Compute, progress: (RouterInput) -> Void = { _ in }
+  ) throws -> [PartEffect] {
+    guard case .model(let source) = self else {
+      throw GristError(.usage, "--by-part needs a checkpoint as reference, not a record")
+    }
+    return try attributeRouterChanges(
+      reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
+      compute: compute, progress: progress)
+  }
+}

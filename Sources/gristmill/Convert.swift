@@ -1,0 +1,119 @@
+import ArgumentParser
+import GristConversion
+import GristCore
+import GristFormat
+import GristKernels
+import GristQuantization
+
+struct Convert: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Convert a checkpoint folder, or requantize a .grist file.",
+    discussion: """
+      Recipes: source (every tensor as it came), f32, f16, bf16, int8, int4 (the language model's linears in int4, \
+      everything the router depends on, embeddings and head in int8), int4-all (every matrix in int4). Norms, biases, \
+      position embeddings, voter and newline always stay as they came.
+      """)
+
+  @Argument(help: "A checkpoint folder (safetensors), or a .grist file.")
+  var source: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "model.grist"))
+  var output: String
+
+  @Option(help: ArgumentHelp("How to store the tensors.", valueName: "recipe"))
+  var recipe: Recipe.Name = .int4
+
+  @Option(help: ArgumentHelp("Input columns that share a scale: 32, 64 or 128.", valueName: "n"))
+  var groupSize = StorageChoice.defaultGroupSize
+
+  @Option(
+    name: .customLong("set"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "Store tensors whose name matches REGEX as SCHEME: source, f32, f16, bf16, int8 or int4, the last two also "
+        + "with a group size (int4:32). May be repeated; the last match wins.", valueName: "regex=scheme"))
+  var overrides: [String] = []
+
+  @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
+  var pack: Packing = .zstd
+
+  @Option(help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
+  var visionTower: String?
+
+  @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
+  var dryRun = false
+
+  @OptionGroup var global: GlobalOptions
+
+  func run() throws {
+    let recipe = try Recipe(
+      recipe, groupSize: groupSize, overrides: overrides.map { try StorageOverride($0, groupSize: groupSize) })
+    let source = try ConversionSource.open(path: source, visionTower: visionTower)
+    let plan = try ConversionPlan(source, recipe: recipe)
+    let pool = try global.pool()
+    if dryRun { return show(plan, recipe, threads: pool.threadCount) }
+    for note in plan.notes { global.note("note: \(note)") }
+    var bar = ProgressBar(quiet: global.quiet)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let summary = try Converter(pool: pool, packing: pack).convert(source, plan: plan, recipe: recipe, to: output) {
+      bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
+    }
+    bar.clear()
+    report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
+  }
+
+  private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) {
+    if global.json {
+      let document: JSONValue = [
+        "output": JSONValue(summary.path), "recipe": JSONValue(recipe.rawValue), "bytes": JSONValue(summary.byteCount),
+        "source_bytes": JSONValue(summary.sourceBytes), "tensors": JSONValue(summary.tensors),
+        "seconds": JSONValue(seconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
+        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(plan.notes),
+      ]
+      return Console.print(document.text(pretty: true))
+    }
+    if global.quiet { return }
+    let ratio = Double(summary.byteCount) / Double(max(summary.sourceBytes, 1))
+    Console.print(
+      "\(summary.path): \(Format.bytes(summary.byteCount)), \(Format.percent(ratio)) of the source's "
+        + "\(Format.bytes(summary.sourceBytes)); \(summary.tensors) tensors, recipe \(recipe.rawValue), "
+        + "\(Format.number(seconds, digits: 1)) s, peak memory \(Format.bytes(peakResidentBytes()))")
+  }
+
+  private func show(_ plan: ConversionPlan, _ recipe: Recipe, threads: Int) {
+    if global.json {
+      let document: JSONValue = [
+        "recipe": JSONValue(recipe.name.rawValue), "architecture": JSONValue(plan.architecture),
+        "payload_bytes": JSONValue(plan.payloadBytes), "source_bytes": JSONValue(plan.sourceBytes),
+        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(plan.notes),
+        "tensors": .array(
+          plan.segments.flatMap { segment in
+            segment.entries.map { entry in
+              [
+                "name": JSONValue(entry.tensor.name), "segment": JSONValue(segment.name),
+                "shape": JSONValue(entry.tensor.shape), "source": JSONValue(entry.tensor.elementType.rawValue),
+                "scheme": JSONValue(entry.scheme.name), "bytes": JSONValue(entry.payloadBytes),
+                "reason": JSONValue(entry.reason),
+              ]
+            }
+          }),
+      ]
+      return Console.print(document.text(pretty: true))
+    }
+    var rows = [["tensor", "shape", "source", "scheme", "bytes", "because"]]
+    for entry in plan.entries {
+      rows.append([
+        entry.tensor.name, entry.tensor.shape.map(String.init).joined(separator: "×"),
+        entry.tensor.elementType.rawValue, entry.scheme.name, "\(entry.payloadBytes)", entry.reason,
+      ])
+    }
+    Console.print(Format.table(rows, leftAligned: [0, 5]))
+    for note in plan.notes { Console.print("note: \(note)") }
+    Console.print(
+      "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
+        + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))")
+  }
+}
+
+extension Recipe.Name: ExpressibleByArgument {}
+extension Packing: ExpressibleByArgument {}

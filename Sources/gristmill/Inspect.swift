@@ -1,0 +1,105 @@
+import ArgumentParser
+import GristCore
+import GristFormat
+import GristQuantization
+
+struct Inspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what is in a .grist file, and whether it is whole.",
+    discussion: "Opening checks the header, the index and every length; --check reads every chunk too.")
+
+  @Argument(help: "A .grist file.")
+  var file: String
+
+  @Option(help: ArgumentHelp("Only tensors whose name matches.", valueName: "regex"))
+  var tensors: String?
+
+  @Flag(help: "Read and unpack every chunk and check its checksum.")
+  var check = false
+
+  @OptionGroup var global: GlobalOptions
+
+  func run() throws {
+    let matches = try tensors.map { try nameMatcher($0) }
+    let grist = try GristFile(path: file)
+    if check { try checkChunks(grist) }
+    let shown = try grist.manifest.tensors.filter { matches?($0.name) ?? true }.map { record in
+      guard let summary = TensorSummary(record, in: grist) else {
+        throw GristError(.badData, "its scheme cannot hold its shape", file: file, tensor: record.name)
+      }
+      return summary
+    }
+    if global.json { Console.print(document(grist, shown).text(pretty: true)) } else { describe(grist, shown) }
+  }
+
+  private func checkChunks(_ grist: GristFile) throws {
+    var bar = ProgressBar(quiet: global.quiet)
+    let pool = try global.pool()
+    let batch = 64 * pool.threadCount
+    for first in stride(from: 0, to: grist.chunkCount, by: batch) {
+      try Interruption.check()
+      bar.show(Double(first) / Double(grist.chunkCount), "checking")
+      try pool.runThrowing(min(batch, grist.chunkCount - first)) { index, _ in
+        _ = try grist.payload(ofChunk: first + index)
+        grist.release(chunk: first + index)
+      }
+    }
+    bar.clear()
+  }
+
+  private func document(_ grist: GristFile, _ shown: [TensorSummary]) -> JSONValue {
+    let provenance = grist.manifest.provenance
+    return [
+      "version": JSONValue(Int(GristLayout.version)), "recipe": JSONValue(provenance.recipe),
+      "bytes": JSONValue(grist.byteCount), "architecture": JSONValue(provenance.architecture),
+      "packing": JSONValue(provenance.packing.rawValue), "tool": JSONValue(provenance.tool),
+      "overrides": JSONValue(provenance.overrides), "fingerprint": JSONValue(provenance.fingerprint),
+      "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
+      "sources": .array(
+        provenance.sources.map {
+          ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
+        }),
+      "files": .array(
+        grist.manifest.files.map {
+          ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
+        }),
+      "segments": .array(
+        grist.manifest.segments.map { ["name": JSONValue($0.name), "chunks": JSONValue($0.count)] }),
+      "tensors": .array(shown.map(\.json)),
+    ]
+  }
+
+  private func describe(_ grist: GristFile, _ shown: [TensorSummary]) {
+    let provenance = grist.manifest.provenance
+    Console.print(
+      "\(grist.path): \(Format.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
+        + "architecture \(provenance.architecture), recipe \(provenance.recipe), packing \(provenance.packing.rawValue)")
+    Console.print("made by \(provenance.tool) from")
+    for source in provenance.sources {
+      Console.print("  \(source.name)  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
+    }
+    if !provenance.overrides.isEmpty { Console.print("with --set " + provenance.overrides.joined(separator: " --set ")) }
+    Console.print("holding " + grist.manifest.files.map(\.name).joined(separator: ", "))
+    var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error"]]
+    rows += shown.map { summary in
+      [
+        summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
+        "\(summary.storedBytes)", Format.number(summary.bitsPerWeight, digits: 2),
+        Format.small(summary.record.relativeError),
+      ]
+    }
+    Console.print(Format.table(rows))
+    if check { Console.print("all \(grist.chunkCount) chunks are whole") }
+  }
+}
+
+extension TensorSummary {
+  fileprivate var json: JSONValue {
+    [
+      "name": JSONValue(record.name), "shape": JSONValue(record.shape), "scheme": JSONValue(record.scheme.name),
+      "bytes": JSONValue(payloadBytes), "stored_bytes": JSONValue(storedBytes),
+      "bits_per_weight": JSONValue(bitsPerWeight), "relative_error": JSONValue(record.relativeError),
+      "source": JSONValue(record.sourceElement.rawValue),
+    ]
+  }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import GristCore
+import GristKernels
+import GristModel
+import GristVerification
+
+struct Record: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Keep a reference's answers, to verify against without it.",
+    discussion: """
+      The record holds pictures, prompts, router decisions, greedy tokens and all their logits, and the fingerprint of \
+      the weights it was made from. --into puts it inside a .grist file made from the same weights.
+      """)
+
+  @Argument(help: "The reference: a checkpoint folder, or a .grist file made with the recipe source.")
+  var checkpoint: String
+
+  @Option(help: ArgumentHelp("Questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
+  var probes: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The record to write.", valueName: "record"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("The file to put the record into.", valueName: "model.grist"))
+  var into: String?
+
+  @Option(help: ArgumentHelp("Tokens of each answer.", valueName: "n"))
+  var maxNewTokens = 16
+
+  @OptionGroup var options: ComputeOptions
+  @OptionGroup var global: GlobalOptions
+
+  func validate() throws {
+    if (output == nil) == (into == nil) { throw ValidationError("give either --output or --into") }
+    if maxNewTokens < 1 { throw ValidationError("--max-new-tokens must be 1 or more, not \(maxNewTokens)") }
+  }
+
+  func run() throws {
+    let probes = try Probe.read(path: probes)
+    let source = try ModelSource.open(path: checkpoint, visionTower: options.visionTower)
+    let fingerprint = try source.fingerprint()
+    let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
+    var bar = ProgressBar(quiet: global.quiet)
+    let model = try source.model(compute: options.compute(global))
+    let cases = try model.record(probes, maxNewTokens: maxNewTokens) {
+      bar.show(Double($0) / Double(probes.count), "question \($0 + 1) of \(probes.count)")
+    }
+    bar.clear()
+    let record = ReferenceRecord(fingerprint: fingerprint, source: source.path, cases: cases)
+    let bytes = try record.encoded()
+    let path = output ?? into ?? ""
+    if let target { try target.embed(bytes) } else { try writeFile(path, bytes) }
+    if global.json {
+      let document: JSONValue = [
+        "output": JSONValue(path), "cases": JSONValue(cases.count), "bytes": JSONValue(bytes.count),
+        "fingerprint": JSONValue(fingerprint),
+      ]
+      Console.print(document.text(pretty: true))
+    } else if !global.quiet {
+      Console.print("\(path): \(cases.count) cases, \(Format.bytes(bytes.count))")
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import GristCore
+import GristImaging
+import GristKernels
+import GristModel
+
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Answer a prompt, with or without a picture.",
+    discussion: "A checkpoint folder runs at full precision; that is the reference.")
+
+  @Argument(help: "A .grist file, or a checkpoint folder.")
+  var model: String
+
+  @Option(help: ArgumentHelp("The picture to look at.", valueName: "photo.jpg"))
+  var image: String?
+
+  @Option(help: ArgumentHelp("What to ask.", valueName: "text"))
+  var prompt: String
+
+  @Option(help: ArgumentHelp("Visual tokens a tile; auto lets the router choose.", valueName: "auto|n"))
+  var granularity: GranularityOption = .auto
+
+  @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
+  var maxNewTokens = 128
+
+  @Option(help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
+  var temperature: Float = 0
+
+  @Option(help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
+  var topP: Float = 1
+
+  @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @Flag(help: "With --json: all logits after the prompt.")
+  var logits = false
+
+  @OptionGroup var options: ComputeOptions
+  @OptionGroup var global: GlobalOptions
+
+  func validate() throws {
+    if maxNewTokens < 0 { throw ValidationError("--max-new-tokens must be 0 or more, not \(maxNewTokens)") }
+    if granularity != .auto, image == nil { throw ValidationError("--granularity goes with --image") }
+  }
+
+  func run() throws {
+    let clock = ContinuousClock()
+    let started = clock.now
+    let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
+    let conversation = try Conversation(message: prompt, hasImage: image != nil)
+    let model = try ModelSource.open(path: model, visionTower: options.visionTower).model(
+      compute: options.compute(global))
+    let opened = clock.now
+    let features = try image.map { try model.encode(RGBImage(jpegFile: $0)) }
+    let encoded = clock.now
+    let prepared = try model.prepare(conversation, image: features, granularity: granularity.forcedTokens)
+    let routed = clock.now
+    let streams = !global.json
+    let answer = try model.answer(prepared, maxNewTokens: maxNewTokens, sampler: sampler) {
+      if streams { Console.stream($0) }
+    }
+    let timing: JSONValue = [
+      "open_s": JSONValue((opened - started).seconds), "image_s": JSONValue((encoded - opened).seconds),
+      "prepare_s": JSONValue((routed - encoded).seconds), "prefill_s": JSONValue(answer.prefillSeconds),
+      "decode_s": JSONValue(answer.decodeSeconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
+    ]
+    if global.json {
+      Console.print(document(prepared, answer, timing: timing).text())
+    } else {
+      Console.print("")
+      describe(prepared, answer)
+    }
+  }
+
+  private func document(
+    _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer, timing: JSONValue
+  ) -> JSONValue {
+    var object: JSONObject = [
+      "router": prompt.decision.map {
+        [
+          "granularities": JSONValue($0.granularities), "logits": JSONValue($0.logits),
+          "choice": JSONValue($0.choice), "filter": JSONValue($0.filterOrder),
+        ]
+      } ?? .null,
+      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "tiles": JSONValue(prompt.tiles),
+      "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
+    ]
+    if logits { object["logits_last"] = JSONValue(answer.firstLogits) }
+    object["tokens"] = JSONValue(answer.tokens)
+    object["text"] = JSONValue(answer.text)
+    object["ending"] = JSONValue(answer.ending.rawValue)
+    object["timing"] = timing
+    return .object(object)
+  }
+
+  private func describe(_ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer) {
+    var parts: [String] = []
+    if let decision = prompt.decision {
+      parts.append("the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"
+        + " tokens a tile (margin \(Format.number(Double(decision.margin))))")
+    } else if let granularity = prompt.granularity {
+      parts.append("\(granularity) tokens a tile")
+    }
+    parts.append("\(prompt.sequenceLength) rows of prompt in \(Format.number(answer.prefillSeconds, digits: 2)) s")
+    if answer.tokens.count > 1, answer.decodeSeconds > 0 {
+      let rate = Double(answer.tokens.count - 1) / answer.decodeSeconds
+      parts.append("\(answer.tokens.count) tokens at \(Format.number(rate, digits: 1)) a second")
+    }
+    global.note("[" + parts.joined(separator: "; ") + "]")
+  }
+}

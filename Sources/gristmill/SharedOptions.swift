@@ -1,0 +1,71 @@
+import ArgumentParser
+import Foundation
+import GristCore
+import GristKernels
+import GristModel
+
+/// Options of every command.
+struct GlobalOptions: ParsableArguments {
+  @Flag(help: "Print one JSON document on standard output and nothing else.")
+  var json = false
+
+  @Option(help: ArgumentHelp("Compute threads.", discussion: "Default: one a core.", valueName: "n"))
+  var threads: Int?
+
+  @Flag(help: "Say nothing but the answer.")
+  var quiet = false
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 1024, not \(threads)")
+    }
+  }
+
+  func pool() throws -> ThreadPool {
+    try ThreadPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+  }
+
+  /// Says something beside the answer, unless asked to be quiet.
+  func note(_ line: String) {
+    if !quiet { Console.error(line) }
+  }
+}
+
+/// Options of commands that run a model.
+struct ComputeOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Precision in which activations meet quantized weights: int8 (fast) or f32.", valueName: "int8|f32"))
+  var activations: Compute.Activations = .int8
+
+  @Option(
+    help: ArgumentHelp(
+      "Folder of the CLIP vision tower, for a checkpoint that lacks its configuration or weights.",
+      valueName: "folder"))
+  var visionTower: String?
+
+  func compute(_ global: GlobalOptions) throws -> Compute {
+    Compute(pool: try global.pool(), activations: activations)
+  }
+}
+
+extension Compute.Activations: ExpressibleByArgument {}
+
+/// "auto", or tokens a tile.
+enum GranularityOption: ExpressibleByArgument, Equatable {
+  case auto
+  case forced(Int)
+
+  init?(argument: String) {
+    if argument == "auto" {
+      self = .auto
+    } else if let tokens = Int(argument), tokens > 0 {
+      self = .forced(tokens)
+    } else {
+      return nil
+    }
+  }
+
+  var defaultValueDescription: String { "auto" }
+  var forcedTokens: Int? { if case .forced(let tokens) = self { tokens } else { nil } }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import GristCore
+import GristKernels
+import GristModel
+import GristVerification
+
+struct Verify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show that a model makes the reference's router choices and gives its outputs.",
+    discussion: """
+      Passes when every router choice agrees (but for ties) and the mean KL divergence of the outputs, teacher-forced \
+      on the reference's greedy tokens, stays below --max-kl. Without --reference, the record inside the file is used.
+      """)
+
+  @Argument(help: "The model to verify: a .grist file, or a checkpoint folder.")
+  var model: String
+
+  @Option(help: ArgumentHelp("A checkpoint folder, or a record made by `gristmill record`.", valueName: "checkpoint|record"))
+  var reference: String?
+
+  @Option(help: ArgumentHelp("A picture to ask about.", valueName: "photo.jpg"))
+  var image: String?
+
+  @Option(help: ArgumentHelp("A question.", valueName: "text"))
+  var prompt: String?
+
+  @Option(help: ArgumentHelp("Many questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
+  var probes: String?
+
+  @Option(help: ArgumentHelp("Tokens of each answer to compare.", valueName: "n"))
+  var maxNewTokens = 16
+
+  @Option(help: ArgumentHelp("A differing choice is a tie when the reference's margin is below this.", valueName: "x"))
+  var tieMargin = VerificationLimits().tieMargin
+
+  @Option(help: ArgumentHelp("Largest mean KL divergence that passes, in nats a token.", valueName: "x"))
+  var maxKl = VerificationLimits().maximumMeanKL
+
+  @Flag(help: "Also take one part at a time from the model, the rest from the reference checkpoint, and show what it does to the router.")
+  var byPart = false
+
+  @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
+  var report: String?
+
+  @OptionGroup var options: ComputeOptions
+  @OptionGroup var global: GlobalOptions
+
+  func validate() throws {
+    if probes != nil, prompt != nil || image != nil {
+      throw ValidationError("give either --probes, or --prompt with or without --image")
+    }
+    if image != nil, prompt == nil { throw ValidationError("--image goes with --prompt") }
+    if maxNewTokens < 1 { throw ValidationError("--max-new-tokens must be 1 or more, not \(maxNewTokens)") }
+    if !(tieMargin >= 0) || !(maxKl >= 0) { throw ValidationError("--tie-margin and --max-kl must be 0 or more") }
+    if byPart, reference == nil { throw ValidationError("--by-part needs a checkpoint as --reference") }
+  }
+
+  func run() throws {
+    let source = try ModelSource.open(path: model, visionTower: options.visionTower)
+    let compute = try options.compute(global)
+    var bar = ProgressBar(quiet: global.quiet)
+    let asked = try askedProbes()
+    let reference = try Reference.open(reference, model: source, asksProbes: asked != nil)
+    let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
+      bar.show($0, "asking the reference")
+    }
+    let limits = VerificationLimits(tieMargin: tieMargin, maximumMeanKL: maxKl)
+    let result = try source.model(compute: compute).verify(against: record, limits: limits) {
+      bar.show(Double($0) / Double(record.cases.count), "asking the model")
+    }
+    let parts =
+      byPart
+      ? try reference.attribute(source, record: record, compute: compute) { bar.show(0, "with its \($0.rawValue)") } : []
+    bar.clear()
+    if let report { try writeFile(report, Bytes(Array(result.html(parts: parts).utf8))) }
+    if global.json {
+      var document = result.json.object ?? JSONObject()
+      if byPart { document["by_part"] = .array(parts.map(\.json)) }
+      Console.print(JSONValue.object(document).text(pretty: true))
+    } else {
+      Console.print(VerifyText.describe(result, parts: parts, casesToo: !global.quiet))
+    }
+    if !result.passed { throw ExitCode(GristError.Code.disagreement.rawValue) }
+  }
+
+  private func askedProbes() throws -> [Probe]? {
+    if let probes { return try Probe.read(path: probes) }
+    if let prompt { return [try Probe(imagePath: image, prompt: prompt)] }
+    return nil
+  }
+}

@@ -1,0 +1,58 @@
+import GristCore
+import GristVerification
+
+/// A verification's result for people.
+enum VerifyText {
+  static func describe(_ report: VerificationReport, parts: [PartEffect], casesToo: Bool) -> String {
+    var lines: [String] = []
+    if casesToo { lines += [cases(report), ""] }
+    let decided = report.decided
+    if decided > 0 {
+      let ties = report.count(.tie)
+      let sets = report.cases.filter { $0.filterSetEqual == true }.count
+      let orders = report.cases.filter { $0.filterOrderEqual == true }.count
+      lines.append(
+        "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
+          + "; text filter: same set in \(sets), same order in \(orders)")
+    }
+    lines.append(
+      "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.small(report.kl.mean)), "
+        + "p99 \(Format.small(report.kl.p99)), max \(Format.small(report.kl.maximum)); largest logit difference "
+        + "\(Format.small(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens")
+    if !parts.isEmpty { lines += ["", by(parts)] }
+    lines.append("")
+    lines.append(report.passed ? "PASSED" : "FAILED: " + report.objections.joined(separator: "; "))
+    return lines.joined(separator: "\n")
+  }
+
+  private static func cases(_ report: VerificationReport) -> String {
+    var rows = [["picture", "question", "reference", "model", "", "margin", "KL mean", "top-1"]]
+    for item in report.cases {
+      let agreeing = item.divergences.filter(\.agreesOnTop).count
+      rows.append([
+        item.reference.probe.image ?? "-", shortened(item.reference.probe.prompt),
+        item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
+        item.choice(tieMargin: report.limits.tieMargin) == .none
+          ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,
+        item.reference.decision.map { Format.number(Double($0.margin)) } ?? "-", Format.small(item.kl.mean),
+        "\(agreeing)/\(item.divergences.count)",
+      ])
+    }
+    return Format.table(rows, leftAligned: [0, 1, 4])
+  }
+
+  private static func by(_ parts: [PartEffect]) -> String {
+    var rows = [["part alone", "choices changed", "filter sets", "filter orders", "largest logit change"]]
+    for part in parts {
+      rows.append([
+        part.part.rawValue, "\(part.choicesChanged) of \(part.cases)", "\(part.filterSetsChanged)",
+        "\(part.filterOrdersChanged)", Format.small(part.largestLogitChange),
+      ])
+    }
+    return Format.table(rows)
+  }
+
+  private static func shortened(_ text: String) -> String {
+    text.count <= 44 ? text : text.prefix(43) + "…"
+  }
+}
