@@ -66,11 +66,41 @@ let package = Package(
 
     // What tests share: fixtures and temporary folders.
     .target(name: "TestSupport", dependencies: ["GristCore"], path: "Tests/TestSupport"),
+    .testTarget(name: "GristCoreTests", dependencies: ["GristCore", "TestSupport"]),
+    .testTarget(
+      name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),
+    .testTarget(name: "GristFormatTests", dependencies: ["GristCore", "GristFormat", "TestSupport"]),
+    .testTarget(
+      name: "GristCheckpointsTests", dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "TestSupport"]),
+    .testTarget(
+      name: "GristQuantizationTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristConversionTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristImagingTests",
+      dependencies: [
+        "GristCore", "GristImaging", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     .testTarget(
       name: "GristModelTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel", "TestSupport",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristImaging", "GristModel", "TestSupport",
       ]),
+    .testTarget(
+      name: "GristVerificationTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristModel", "GristVerification", "TestSupport",
+      ]),
+    .testTarget(name: "CommandTests", dependencies: ["GristCore", "TestSupport", "gristmill"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
