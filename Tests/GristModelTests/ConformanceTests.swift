@@ -1,9 +1,57 @@
+import GristCheckpoints
+import GristConversion
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+import GristQuantization
 import TestSupport
 import Testing
 
-@Suite("Full precision against upstream's own numbers") struct ConformanceTests {
-  @Test("every case and granularity of the conformance kit")
+@Suite("Full precision against independent numbers") struct ConformanceTests {
+  @Test("upstream's own: every case and granularity of the conformance kit")
   func conformanceKit() throws {
     try UpstreamCases(checkpoint: Fixtures.conformanceCheckpoint, images: Fixtures.conformanceImages).check()
+  }
+
+  @Test(
+    "the PyTorch reference's: other shapes, types, shardings and image modes",
+    arguments: [
+      "bf16-sharded", "f16-tied", "other-grid", "four-choices", "llava15-pad", "next-spatial", "crop",
+    ])
+  func otherCheckpoints(name: String) throws {
+    try UpstreamCases(checkpoint: Fixtures.path("checkpoints/" + name), images: Fixtures.conformanceImages).check()
+  }
+
+  @Test(
+    "the source recipe computes the same numbers, to the bit, as the folder",
+    arguments: ["conformance/small-f32", "checkpoints/bf16-sharded", "checkpoints/f16-tied"], [Packing.zstd, .raw])
+  func sourceRecipe(name: String, packing: Packing) throws {
+    let folder = try TemporaryFolder()
+    let pool = try ThreadPool(threads: 2)
+    let source = try ConversionSource.open(path: Fixtures.path(name))
+    let recipe = try Recipe(.source)
+    _ = try Converter(pool: pool, packing: packing).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("model.grist"))
+
+    let cases = try UpstreamCases(checkpoint: Fixtures.path(name), images: Fixtures.conformanceImages)
+    let packed = try VisionLanguageModel(
+      GristParameters(GristFile(path: folder.file("model.grist")), pool: pool),
+      compute: Compute(pool: ThreadPool(threads: 1), activations: .int8))
+    for expected in cases.cases.prefix(3) {
+      let conversation = try cases.conversation(expected)
+      let image = try cases.features(expected)
+      let imageAgain = try cases.features(expected, by: packed)
+      let prompt = try cases.model.prepare(conversation, image: image)
+      let promptAgain = try packed.prepare(conversation, image: imageAgain)
+      #expect(prompt.decision?.logits == promptAgain.decision?.logits)
+      let session = try cases.model.start(prompt, newTokens: 3)
+      let sessionAgain = try packed.start(promptAgain, newTokens: 3)
+      for token in [5, 7, 9] {
+        #expect(session.logits == sessionAgain.logits)
+        try session.advance(token)
+        try sessionAgain.advance(token)
+      }
+    }
   }
 }

@@ -29,8 +29,10 @@ struct UpstreamCases {
       history: history, message: #require(expected["prompt"]?.string), hasImage: expected["image"]?.string != nil)
   }
 
-  func features(_ expected: JSONValue) throws -> VisionLanguageModel.ImageFeatures? {
-    try expected["image"]?.string.map { try model.encode(RGBImage(jpegFile: images + "/" + $0)) }
+  func features(
+    _ expected: JSONValue, by other: VisionLanguageModel? = nil
+  ) throws -> VisionLanguageModel.ImageFeatures? {
+    try expected["image"]?.string.map { try (other ?? model).encode(RGBImage(jpegFile: images + "/" + $0)) }
   }
 
   /// Holds every case to the figures the project promises.
