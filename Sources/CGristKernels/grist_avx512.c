@@ -1,13 +1,128 @@
 #if defined(__x86_64__)
 
-#pragma clang attribute push( \
-    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
+#include <immintrin.h>
+
+#pragma clang attribute push(                                                                     \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))),       \
     apply_to = function)
 
 #define GRIST_ISA avx512
+#define GRIST_OWN_TILE_PRODUCTS
 #include "grist_template.h"
 
+#include "grist_blocking.h"
 #include "grist_tables.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* vpdpbusd multiplies unsigned by signed bytes. int4 codes are stored biased by 8, int8 codes become biased by 128 when
+   their sign bit is flipped; the sums start at -bias times the activations' sum, and come out right. */
+
+ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, __m512i *low, __m512i *high) {
+  if (bits == 4) {
+    __m512i bytes = _mm512_loadu_si512(codes);
+    __m512i mask = _mm512_set1_epi8(15);
+    *low = _mm512_and_si512(bytes, mask);
+    *high = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask);
+  } else {
+    __m512i sign = _mm512_set1_epi8((char)0x80);
+    *low = _mm512_xor_si512(_mm512_loadu_si512(codes), sign);
+    *high = _mm512_xor_si512(_mm512_loadu_si512(codes + 64), sign);
+  }
+}
+
+ALWAYS_INLINE __m512i four_activations(const int8_t *x) {
+  int32_t word;
+  memcpy(&word, x, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+
+ALWAYS_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, __m512 total) {
+  size_t first = tile * GRIST_TILE_ROWS;
+  size_t rows = p->rows - first;
+  __mmask16 mask = rows >= GRIST_TILE_ROWS ? 0xffff : (__mmask16)((1u << rows) - 1);
+  __m512 bias = p->bias != NULL ? _mm512_maskz_loadu_ps(mask, p->bias + first) : _mm512_setzero_ps();
+  __m512 out = _mm512_add_ps(_mm512_mul_ps(total, _mm512_set1_ps(p->multiplier)), bias);
+  _mm512_mask_storeu_ps(p->out + token * p->out_stride + first, mask, out);
+}
+
+ALWAYS_INLINE __m512 tile_scales(const uint16_t *scales) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales));
+}
+
+/* Eight tokens of one tile: each block of weights is loaded once and meets eight broadcast words of activations. */
+ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+  size_t padded = padded_columns(p->columns), group_size = p->group_size;
+  size_t groups = (p->columns + group_size - 1) / group_size;
+  const uint8_t *codes = p->codes + tile * padded * (size_t)(2 * bits);
+  const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
+  const int8_t *x = p->activations + token * padded;
+  const float *x_scales = p->activation_scales + token * groups;
+  const int32_t *x_sums = p->activation_sums + token * groups;
+  int bias = bits == 4 ? -8 : -128;
+  __m512 total[8];
+  for (int t = 0; t < 8; t++) total[t] = _mm512_setzero_ps();
+  for (size_t group = 0, k = 0; group < groups; group++) {
+    size_t end = k + group_size < padded ? k + group_size : padded;
+    __m512i sums[8];
+    for (int t = 0; t < 8; t++) sums[t] = _mm512_set1_epi32(bias * x_sums[(size_t)t * groups + group]);
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
+      __m512i low, high;
+      load_block(codes, bits, &low, &high);
+      for (int t = 0; t < 8; t++) {
+        const int8_t *row = x + (size_t)t * padded + k;
+        sums[t] = _mm512_dpbusd_epi32(sums[t], low, four_activations(row));
+        sums[t] = _mm512_dpbusd_epi32(sums[t], high, four_activations(row + 4));
+      }
+    }
+    __m512 scale = tile_scales(scales + group * GRIST_TILE_ROWS);
+    for (int t = 0; t < 8; t++) {
+      __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x_scales[(size_t)t * groups + group]));
+      total[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), both, total[t]);
+    }
+  }
+  for (int t = 0; t < 8; t++) store_rows(p, tile, token + (size_t)t, total[t]);
+}
+
+/* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */
+ALWAYS_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+  size_t padded = padded_columns(p->columns), group_size = p->group_size;
+  size_t groups = (p->columns + group_size - 1) / group_size;
+  const uint8_t *codes = p->codes + tile * padded * (size_t)(2 * bits);
+  const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
+  const int8_t *x = p->activations + token * padded;
+  const float *x_scales = p->activation_scales + token * groups;
+  const int32_t *x_sums = p->activation_sums + token * groups;
+  int bias = bits == 4 ? -8 : -128;
+  __m512 total = _mm512_setzero_ps();
+  for (size_t group = 0, k = 0; group < groups; group++) {
+    size_t end = k + group_size < padded ? k + group_size : padded;
+    __m512i sums[4] = {
+        _mm512_set1_epi32(bias * x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
+        _mm512_setzero_si512()};
+    __m512i low, high;
+    for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits) {
+      load_block(codes, bits, &low, &high);
+      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(x + k));
+      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(x + k + 4));
+      load_block(codes + 16 * bits, bits, &low, &high);
+      sums[2] = _mm512_dpbusd_epi32(sums[2], low, four_activations(x + k + 8));
+      sums[3] = _mm512_dpbusd_epi32(sums[3], high, four_activations(x + k + 12));
+    }
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
+      load_block(codes, bits, &low, &high);
+      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(x + k));
+      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(x + k + 4));
+    }
+    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    __m512 both = _mm512_mul_ps(tile_scales(scales + group * GRIST_TILE_ROWS), _mm512_set1_ps(x_scales[group]));
+    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, total);
+  }
+  store_rows(p, tile, token, total);
+}
+
+static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, 8, eight_tokens, one_token); }
+static void multiply_int4_tiles(const grist_tile_product *p) { GRIST_WALK(p, 4, eight_tokens, one_token); }
 
 const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES};
 

@@ -8,6 +8,9 @@
 
 #include "grist_kernels.h"
 
+/* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
+   after this file. */
+
 #define GRIST_LANES 32
 
 static inline float half_bits_to_float(uint16_t bits) {
@@ -95,6 +98,7 @@ static inline size_t padded_columns(size_t columns) {
   return (columns + GRIST_BLOCK_COLUMNS - 1) / GRIST_BLOCK_COLUMNS * GRIST_BLOCK_COLUMNS;
 }
 
+#ifndef GRIST_OWN_TILE_PRODUCTS
 static inline void store_tile_row(
     const grist_tile_product *p, size_t tile, size_t token, const float *values) {
   size_t first = tile * GRIST_TILE_ROWS;
@@ -161,6 +165,8 @@ static void multiply_int4_tiles(const grist_tile_product *p) {
     }
   }
 }
+
+#endif
 
 static void float_from_int8_tile(
     const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out) {

@@ -1,0 +1,32 @@
+/* How a tile product walks its tiles and tokens, for instruction sets that compute a few tokens of one tile at a time.
+
+   A few tiles, as many as stay in the second-level cache, meet all tokens before the next few come; within them a block
+   of tokens, which stays in the first-level cache, meets each tile. So weights are read from memory once, and
+   activations once for every few tiles. */
+#ifndef GRIST_BLOCKING_H
+#define GRIST_BLOCKING_H
+
+#include "grist_kernels.h"
+
+/* Bytes of weights that are to stay in the second-level cache. */
+enum { kWeightBlockBytes = 192 * 1024 };
+
+/* Calls EIGHT(p, tile, token, bits) for the eight tokens from `token` on, and ONE for a single one, until all are done.
+   ONE, unlike EIGHT, is made for weights that come from memory. */
+#define GRIST_WALK(p, bits, EIGHT, ONE)                                                          \
+  do {                                                                                           \
+    size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
+    if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
+    size_t tile_bytes = padded_columns((p)->columns) * GRIST_TILE_ROWS * (bits) / 8;             \
+    size_t block_tiles = kWeightBlockBytes / tile_bytes > 0 ? kWeightBlockBytes / tile_bytes : 1; \
+    for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
+      size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \
+      size_t token = 0;                                                                          \
+      for (; token + 8 <= (p)->tokens; token += 8)                                               \
+        for (size_t tile = first; tile < end; tile++) EIGHT((p), tile, token, bits);             \
+      for (; token < (p)->tokens; token++)                                                       \
+        for (size_t tile = first; tile < end; tile++) ONE((p), tile, token, bits);               \
+    }                                                                                            \
+  } while (0)
+
+#endif
