@@ -16,12 +16,13 @@ import Testing
     return error * error
   }
 
-  @Test("never worse than absmax, and within two percent of the best scale", arguments: [8, 4])
+  @Test("never worse than absmax, and all but the best a scale can do", arguments: [8, 4])
   func nearBest(bits: Int) throws {
     let file = try SafetensorsFile(path: Fixtures.path("quantization/matrices.safetensors"))
     let tensors = Dictionary(uniqueKeysWithValues: file.tensors.map { ($0.name, $0) })
     let matrices = try #require(Fixtures.json("quantization/expected.json")["matrices"]?.array)
     #expect(matrices.count >= 20)
+    var excess: [Double] = []
     for matrix in matrices {
       let name = try #require(matrix["name"]?.string)
       let tensor = try #require(tensors[name])
@@ -32,8 +33,11 @@ import Testing
         let best = try #require(result["best_error"]?.double)
         // A constant is stored all but exactly; below 1e-7 (70 dB) nothing is gained by being closer.
         #expect(found <= absmax * 1.0001 + 1e-9, "\(name) groups of \(groupSize)")
-        #expect(found <= best * 1.02 + 1e-7, "\(name) groups of \(groupSize)")
+        // The smallest matrices are ten groups; a single one whose best scale lies between two trials shows there.
+        #expect(found <= best * 1.05 + 1e-7, "\(name) groups of \(groupSize)")
+        if best > 1e-7 { excess.append(found / best - 1) }
       }
     }
+    #expect(excess.reduce(0, +) / Double(excess.count) < 0.005)
   }
 }
