@@ -54,7 +54,8 @@ let package = Package(
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristImaging",
+        "GristModel",
       ]),
     .executableTarget(
       name: "gristmill",

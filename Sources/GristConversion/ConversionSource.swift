@@ -1,7 +1,7 @@
 import GristCheckpoints
 import GristCore
 import GristFormat
-import GristKernels
+import GristQuantization
 
 /// What is converted: an upstream checkpoint folder, or a `.grist` file that is repacked or quantized further.
 public struct ConversionSource: Sendable {
@@ -47,15 +47,7 @@ public struct ConversionSource: Sendable {
   /// Quantized tensors of a `.grist` are expanded to f32 when they are converted again.
   init(_ file: GristFile) throws {
     path = file.path
-    tensors = try file.manifest.tensors.map { record in
-      let type: ElementType = if case .plain(let type) = record.scheme { type } else { .f32 }
-      guard
-        let tensor = SourceTensor(
-          name: record.name, elementType: type, shape: record.shape, file: file.path, offset: 0,
-          storage: GristTensorStorage(file: file, record: record))
-      else { throw GristError(.badData, "the shape is too large", file: file.path, tensor: record.name) }
-      return tensor
-    }
+    tensors = try file.sourceTensors()
     // A record of reference answers belongs to the weights it was made from, and so stays with them.
     files = try file.manifest.files.map { record in
       guard let bytes = try file.sideFile(named: record.name) else {
@@ -77,64 +69,5 @@ public struct ConversionSource: Sendable {
     let json = try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
     guard ModelConfiguration.isKnown(json) else { return nil }
     return try ModelConfiguration(path: path) { name in files.first { $0.name == name }?.bytes }
-  }
-}
-
-/// Reads a tensor of a `.grist` file by byte range; quantized ones read as f32.
-private struct GristTensorStorage: TensorStorage {
-  let file: GristFile
-  let record: TensorRecord
-
-  func bytes(_ range: Range<Int>) throws -> Bytes {
-    guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape), !range.isEmpty else { return Bytes() }
-    switch record.scheme {
-    case .plain:
-      let pieces = try chunks(range, bytesPerUnit: units.bytesPerUnit).map { chunk -> Bytes in
-        let start = chunk * record.chunks.unitsPerChunk * units.bytesPerUnit
-        let payload = try file.payload(ofChunk: record.chunks.first + chunk)
-        let wanted = range.clamped(to: start..<start + payload.count)
-        return payload.slice(wanted.lowerBound - start, wanted.count) ?? Bytes()
-      }
-      return pieces.count == 1 ? pieces[0] : Bytes(pieces.flatMap(\.array))
-    case .grouped(let grouped):
-      return try expand(grouped, range)
-    }
-  }
-
-  /// The chunks, counted from the tensor's first, that hold a byte range.
-  private func chunks(_ range: Range<Int>, bytesPerUnit: Int) -> ClosedRange<Int> {
-    let perChunk = record.chunks.unitsPerChunk * max(bytesPerUnit, 1)
-    return range.lowerBound / perChunk...(range.upperBound - 1) / perChunk
-  }
-
-  private func expand(_ grouped: TensorScheme.GroupedScheme, _ range: Range<Int>) throws -> Bytes {
-    guard let (rows, columns) = matrixExtents(record.shape), let shape = grouped.shape(rows: rows, columns: columns)
-    else { throw GristError(.badData, "the scheme cannot hold the shape", file: file.path, tensor: record.name) }
-    let rowBytes = columns * 4
-    let wanted = range.lowerBound / rowBytes..<(range.upperBound - 1) / rowBytes + 1
-    let buffer = AlignedBuffer(byteCount: wanted.count * rowBytes)
-    let unitsPerChunk = record.chunks.unitsPerChunk
-    try buffer.withUnsafeMutableBytes { raw in
-      let out = raw.bindMemory(to: Float.self)
-      let firstChunk = wanted.lowerBound / shape.tileRows / unitsPerChunk
-      let lastChunk = (wanted.upperBound - 1) / shape.tileRows / unitsPerChunk
-      for chunk in firstChunk...lastChunk {
-        let firstRow = chunk * unitsPerChunk * shape.tileRows
-        let run = try file.payload(ofChunk: record.chunks.first + chunk)
-        let runTiles = run.count / shape.bytesPerTile
-        let rowsHere = (firstRow..<min(firstRow + runTiles * shape.tileRows, rows)).clamped(to: wanted)
-        let target = UnsafeMutableBufferPointer(
-          rebasing: out[(rowsHere.lowerBound - wanted.lowerBound) * columns..<(rowsHere.upperBound - wanted.lowerBound) * columns])
-        expandQuantizedRows(
-          rowsHere.lowerBound - firstRow..<rowsHere.upperBound - firstRow, of: run, tilesInRun: runTiles, shape: shape,
-          multiplier: grouped.multiplier, into: target)
-      }
-    }
-    let start = range.lowerBound - wanted.lowerBound * rowBytes
-    return buffer.bytes.slice(start, range.count) ?? Bytes()
-  }
-
-  func release(_ range: Range<Int>) {
-    for chunk in record.chunks.range where file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
   }
 }

@@ -94,3 +94,21 @@ private func bfloatBits(_ value: Float) -> UInt16 {
   if value.isNaN { return UInt16(bits >> 16) | 0x40 }
   return UInt16(truncatingIfNeeded: (UInt64(bits) + 0x7fff + UInt64(bits >> 16 & 1)) >> 16)
 }
+
+/// The error sums of stored values against source values of the same count; a value that is not finite counts as an
+/// infinite error unless both are the same.
+public func differenceSums(_ stored: [Float], from source: [Float]) -> ErrorSums {
+  var sums = ErrorSums()
+  guard stored.count == source.count else {
+    sums.squaredError = .infinity
+    sums.squaredSource = 1
+    return sums
+  }
+  for index in stored.indices where stored[index].bitPattern != source[index].bitPattern {
+    let difference = Double(stored[index]) - Double(source[index])
+    sums.squaredError += difference.isFinite ? difference * difference : .infinity
+  }
+  sums.squaredSource = source.withUnsafeBufferPointer { $0.baseAddress.map { kernels.sum_of_squares($0, source.count) } ?? 0 }
+  if !sums.squaredSource.isFinite { sums.squaredSource = 1 }
+  return sums
+}

@@ -27,7 +27,13 @@ public struct GristParameters: ParameterStore {
   }
 
   private func payloads(_ record: TensorRecord) throws -> [Bytes] {
-    try pool.map(record.chunks.count) { try file.payload(ofChunk: record.chunks.first + $0) }
+    try pool.map(record.chunks.count) { index in
+      let chunk = record.chunks.first + index
+      let payload = try file.payload(ofChunk: chunk)
+      // What was unpacked stands in memory of its own; the packed pages need not stay beside it.
+      if !file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
+      return payload
+    }
   }
 
   public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {

@@ -12,7 +12,9 @@ public enum Reference: Sendable {
   ///
   /// Throws 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a record
   /// was made from other weights than the model.
-  public static func open(_ path: String?, model: ModelSource, asksProbes: Bool) throws -> Reference {
+  public static func open(
+    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String? = nil
+  ) throws -> Reference {
     guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
     if fileKind(at: path) == .file, !isGrist(path) {
       guard !asksProbes else {
@@ -26,7 +28,7 @@ public enum Reference: Sendable {
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
     }
-    return .model(try ModelSource.open(path: path))
+    return .model(try ModelSource.open(path: path, visionTower: fileKind(at: path) == .folder ? visionTower : nil))
   }
 
   private static func isGrist(_ path: String) -> Bool {
@@ -76,6 +78,14 @@ public enum Reference: Sendable {
       }
       return ReferenceRecord(fingerprint: "", source: source.path, cases: cases)
     }
+  }
+
+  /// Compares the model's stored weights with the reference's; nil for a record, which has none.
+  public func compareWeights(
+    of model: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
+  ) throws -> WeightComparison? {
+    guard case .model(let source) = self else { return nil }
+    return try WeightComparison(model: model, reference: source, pool: pool, progress: progress)
   }
 
   /// What each part of `model` alone does to the router. Throws 64 for a record, which has no weights to mix with.

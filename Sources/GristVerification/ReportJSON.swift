@@ -20,6 +20,7 @@ extension VerificationReport {
         "greedy_match_mean": JSONValue(greedyMatchMean),
         "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
       ],
+      "weights": weights.map(\.json) ?? .null,
       "cases": .array(cases.map { $0.json(limits) }),
     ]
   }
@@ -43,6 +44,25 @@ extension VerificationReport.Case {
         divergences.isEmpty
           ? 0 : Double(divergences.filter(\.agreesOnTop).count) / Double(divergences.count)),
       "greedy_match": JSONValue(greedyMatch), "greedy_length": JSONValue(reference.tokens.count),
+    ]
+  }
+}
+
+extension WeightComparison {
+  fileprivate var json: JSONValue {
+    let worst = tensors.max { $0.relativeError - $0.limit < $1.relativeError - $1.limit }
+    return [
+      "compared": JSONValue(tensors.count), "exact": JSONValue(isExact), "missing": JSONValue(missing),
+      "rejected": .array(rejected.map(\.json)), "worst": worst.map(\.json) ?? .null,
+    ]
+  }
+}
+
+extension WeightComparison.Tensor {
+  fileprivate var json: JSONValue {
+    [
+      "name": JSONValue(name), "relative_error": JSONValue(relativeError), "recorded_error": JSONValue(recordedError),
+      "limit": JSONValue(limit),
     ]
   }
 }

@@ -52,6 +52,8 @@ public struct VerificationReport: Sendable {
   public let reference: String
   public let limits: VerificationLimits
   public let cases: [Case]
+  /// Set when the reference's weights were at hand; a record has none.
+  public var weights: WeightComparison?
 
   public init(model: String, reference: String, limits: VerificationLimits, cases: [Case]) {
     self.model = model
@@ -89,6 +91,16 @@ public struct VerificationReport: Sendable {
     // Written so that a divergence that is not a number fails too.
     if !(kl.mean <= limits.maximumMeanKL) {
       objections.append("the mean KL divergence is \(kl.mean), above \(limits.maximumMeanKL)")
+    }
+    if let weights {
+      if let worst = weights.rejected.max(by: { $0.relativeError - $0.limit < $1.relativeError - $1.limit }) {
+        objections.append(
+          "\(weights.rejected.count) of \(weights.tensors.count) tensors are not the reference's: \(worst.name) is "
+            + "\(worst.relativeError) off, \(worst.limit) at most was expected")
+      }
+      if let name = weights.missing.first {
+        objections.append("\(weights.missing.count) of the reference's tensors are not there, \(name) among them")
+      }
     }
     return objections
   }

@@ -9,7 +9,9 @@ struct Verify: ParsableCommand {
     abstract: "Show that a model makes the reference's router choices and gives its outputs.",
     discussion: """
       Passes when every router choice agrees (but for ties) and the mean KL divergence of the outputs, teacher-forced \
-      on the reference's greedy tokens, stays below --max-kl. Without --reference, the record inside the file is used.
+      on the reference's greedy tokens, stays below --max-kl. Against a checkpoint, every stored tensor must also be \
+      the checkpoint's, up to the error that its file recorded. Without --reference, the record inside the file is \
+      used.
       """)
 
   @Argument(help: "The model to verify: a .grist file, or a checkpoint folder.")
@@ -60,14 +62,16 @@ struct Verify: ParsableCommand {
     let compute = try options.compute(global)
     var bar = ProgressBar(quiet: global.quiet)
     let asked = try askedProbes()
-    let reference = try Reference.open(reference, model: source, asksProbes: asked != nil)
+    let reference = try Reference.open(
+      reference, model: source, asksProbes: asked != nil, visionTower: options.visionTower)
     let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
       bar.show($0, "asking the reference")
     }
     let limits = VerificationLimits(tieMargin: tieMargin, maximumMeanKL: maxKl)
-    let result = try source.model(compute: compute).verify(against: record, limits: limits) {
+    var result = try source.model(compute: compute).verify(against: record, limits: limits) {
       bar.show(Double($0) / Double(record.cases.count), "asking the model")
     }
+    result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
     let parts =
       byPart
       ? try reference.attribute(source, record: record, compute: compute) { bar.show(0, "with its \($0.rawValue)") } : []

@@ -1,0 +1,265 @@
+import GristCheckpoints
+import GristConversion
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+import GristQuantization
+import GristVerification
+import TestSupport
+import Testing
+
+@Suite("Verification") struct VerificationTests {
+  let folder: TemporaryFolder
+  let compute: Compute
+  let reference: ReferenceRecord
+
+  init() throws {
+    folder = try TemporaryFolder()
+    compute = Compute(pool: try ThreadPool(threads: 2))
+    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    reference = ReferenceRecord(
+      fingerprint: try source.fingerprint(), source: source.path,
+      cases: try source.model(compute: compute).record(Self.probes(), maxNewTokens: 6))
+  }
+
+  static func probes() throws -> [Probe] {
+    try [("china.jpg", "What is in the picture?"), ("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
+      try Probe(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+    }
+  }
+
+  /// Converts the conformance checkpoint, or another folder.
+  func converted(_ recipe: Recipe.Name, from path: String = Fixtures.conformanceCheckpoint) throws -> String {
+    let target = folder.file("\(recipe.rawValue).grist")
+    let source = try ConversionSource.open(path: path)
+    let recipe = try Recipe(recipe)
+    _ = try Converter(pool: compute.pool, packing: .zstd).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: target)
+    return target
+  }
+
+  func verify(_ path: String, limits: VerificationLimits = VerificationLimits()) throws -> VerificationReport {
+    try ModelSource.open(path: path).model(compute: compute).verify(against: reference, limits: limits)
+  }
+
+  @Test("the source recipe differs in nothing")
+  func sourceIsExact() throws {
+    let report = try verify(converted(.source), limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0))
+    #expect(report.passed)
+    #expect(report.largestLogitDifference == 0)
+    #expect(report.top1Agreement == 1)
+    #expect(report.cases.allSatisfy { $0.greedyMatch == $0.reference.tokens.count })
+    #expect(report.decided == 2)
+    #expect(report.count(.none) == 1)
+  }
+
+  @Test("int8 passes")
+  func int8Passes() throws {
+    let report = try verify(converted(.int8))
+    #expect(report.passed, "\(report.objections)")
+    #expect(report.kl.mean > 0)
+    #expect(report.kl.mean < 0.002)
+  }
+
+  /// A checkpoint like the conformance one, but for the tensors that `change` returns other bytes for.
+  private func tampered(_ change: (SourceTensor) throws -> [UInt8]?) throws -> String {
+    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    var writer = SafetensorsWriter()
+    for tensor in checkpoint.tensors {
+      let bytes = try change(tensor).map { Bytes($0) } ?? tensor.bytes()
+      try writer.add(tensor.name, tensor.elementType, shape: tensor.shape, bytes: bytes)
+    }
+    for file in checkpoint.sideFiles { try folder.write("tampered/" + file.name, file.bytes.array) }
+    try folder.write("tampered/model.safetensors", writer.encoded.array)
+    return folder.file("tampered")
+  }
+
+  private func scaled(_ tensor: SourceTensor, by factor: Float) throws -> [UInt8] {
+    floats(try tensor.bytes(), tensor.elementType).map { $0 * factor }.withUnsafeBytes { [UInt8]($0) }
+  }
+
+  @Test(
+    "no: a tensor twice too large, seen by the outputs alone",
+    arguments: ["model.layers.0.mlp.down_proj.weight", "model.layers.1.self_attn.v_proj.weight", "lm_head.weight"])
+  func doubledTensor(name: String) throws {
+    let path = try tampered { $0.name == name ? try scaled($0, by: 2) : nil }
+    let report = try verify(converted(.int8, from: path))
+    #expect(!report.passed, "\(report.kl)")
+  }
+
+  /// A copy of a file with bytes of one tensor's first chunk changed, checksums and all made to fit.
+  private func rewritten(_ path: String, tensor name: String, _ change: (inout [UInt8]) -> Void) throws -> String {
+    let file = try GristFile(path: path)
+    let writer = try GristWriter(path: folder.file("rewritten.grist"), provenance: file.manifest.provenance)
+    writer.beginSegment("all")
+    for tensor in file.manifest.tensors {
+      try writer.beginTensor(named: tensor.name)
+      for chunk in tensor.chunks.range {
+        var bytes = try file.payload(ofChunk: chunk).array
+        if tensor.name == name, chunk == tensor.chunks.first { change(&bytes) }
+        try writer.append(PackedChunk(Bytes(bytes), packing: .raw))
+      }
+      writer.endTensor(tensor, unitsPerChunk: tensor.chunks.unitsPerChunk)
+    }
+    for record in file.manifest.files {
+      let bytes = try #require(try file.sideFile(named: record.name))
+      try writer.add(file: record.name, bytes, sha256: record.sha256, packing: .raw)
+    }
+    try writer.finish()
+    return folder.file("rewritten.grist")
+  }
+
+  private func compareWeights(_ path: String) throws -> WeightComparison {
+    try WeightComparison(
+      model: ModelSource.open(path: path), reference: ModelSource.open(path: Fixtures.conformanceCheckpoint),
+      pool: compute.pool)
+  }
+
+  @Test("weights of every recipe are the reference's", arguments: Recipe.Name.allCases)
+  func weightsAgree(recipe: Recipe.Name) throws {
+    let comparison = try compareWeights(converted(recipe))
+    #expect(comparison.isExact)
+    #expect(comparison.tensors.count == 100)
+    #expect(comparison.rejected.isEmpty, "\(comparison.rejected)")
+    #expect(comparison.missing.isEmpty)
+  }
+
+  @Test(
+    "no: a single scale doubled in the file, which no output shows",
+    arguments: ["model.mm_projector.2.weight", "model.embed_tokens.weight"], [Recipe.Name.int8, .int4All])
+  func doubledScale(name: String, recipe: Recipe.Name) throws {
+    let path = try rewritten(converted(recipe), tensor: name) { bytes in
+      // The chunk ends in scales: the last f16 of it, its exponent raised by one.
+      bytes[bytes.count - 1] += 4
+    }
+    let comparison = try compareWeights(path)
+    #expect(comparison.rejected.map(\.name) == [name])
+    var report = try verify(path)
+    report.weights = comparison
+    #expect(!report.passed)
+  }
+
+  @Test("no: one layer's weights swapped with another's")
+  func swappedLayers() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    let path = try tampered { tensor in
+      let other = tensor.name.replacing("model.layers.0.mlp", with: "model.layers.1.mlp")
+      return other == tensor.name ? nil : try checkpoint.tensor(named: other)?.bytes().array
+    }
+    #expect(try !verify(converted(.int8, from: path)).passed)
+  }
+
+  @Test("weights of another checkpoint are told apart from another precision of the same")
+  func otherPrecision() throws {
+    let pool = compute.pool
+    func compare(_ path: String) throws -> WeightComparison {
+      try WeightComparison(
+        model: ModelSource.open(path: converted(.int8)), reference: ModelSource.open(path: path), pool: pool)
+    }
+    let nearly = try compare(tampered { $0.name == "lm_head.weight" ? try scaled($0, by: 1.001) : nil })
+    #expect(!nearly.isExact)
+    #expect(nearly.rejected.isEmpty)
+    let other = try compare(tampered { $0.name == "lm_head.weight" ? try scaled($0, by: 1.1) : nil })
+    #expect(other.rejected.map(\.name) == ["lm_head.weight"])
+  }
+
+  @Test("no: a router that was turned upside down, though the outputs agree")
+  func flippedRouter() throws {
+    let path = try tampered { $0.name == "model.router.router.2.weight" ? try scaled($0, by: -1) : nil }
+    let report = try verify(converted(.source, from: path))
+    #expect(report.count(.differs) == 2)
+    #expect(report.kl.mean == 0)
+    #expect(!report.passed)
+    #expect(report.objections.count == 1)
+  }
+
+  @Test("a differing choice is a tie below the margin, and held against the model above it")
+  func ties() throws {
+    let path = try tampered { $0.name == "model.router.router.2.weight" ? try scaled($0, by: -1) : nil }
+    let model = try converted(.source, from: path)
+    let report = try verify(model, limits: VerificationLimits(tieMargin: 100, maximumMeanKL: 0.05))
+    #expect(report.count(.tie) == 2)
+    #expect(report.passed)
+  }
+
+  @Test("no: NaN in the outputs")
+  func notANumber() throws {
+    let path = try tampered { $0.name == "model.norm.weight" ? try scaled($0, by: .nan) : nil }
+    let report = try verify(converted(.source, from: path))
+    #expect(!report.passed)
+  }
+
+  @Test("nothing to compare is no success")
+  func empty() {
+    let report = VerificationReport(model: "a", reference: "b", limits: VerificationLimits(), cases: [])
+    #expect(!report.passed)
+  }
+
+  @Test("a record reads back as it was written")
+  func recordRoundTrip() throws {
+    let path = folder.file("record.safetensors")
+    try writeFile(path, reference.encoded())
+    let read = try ReferenceRecord(path: path)
+    #expect(read.fingerprint == reference.fingerprint)
+    #expect(read.cases.count == 3)
+    for (a, b) in zip(read.cases, reference.cases) {
+      #expect(a.probe == b.probe)
+      #expect(a.probe.imageBytes?.array == b.probe.imageBytes?.array)
+      #expect(a.tokens == b.tokens && a.logits == b.logits && a.inputIDs == b.inputIDs)
+      #expect(a.decision?.logits == b.decision?.logits && a.decision?.filterOrder == b.decision?.filterOrder)
+      #expect(a.granularity == b.granularity && a.sequenceLength == b.sequenceLength)
+    }
+  }
+
+  @Test("a record of other weights is refused with 65")
+  func otherWeights() throws {
+    let path = folder.file("record.safetensors")
+    try writeFile(path, reference.encoded())
+    let other = try tampered { $0.name == "model.norm.weight" ? try scaled($0, by: 1.5) : nil }
+    let error = #expect(throws: GristError.self) {
+      _ = try Reference.open(path, model: ModelSource.open(path: converted(.int8, from: other)), asksProbes: false)
+    }
+    #expect(error?.code == .badData)
+    #expect(error?.what == "the record was made from other weights than the model")
+    _ = try Reference.open(path, model: ModelSource.open(path: converted(.int4)), asksProbes: false)
+  }
+
+  @Test("a record travels inside the file, and replaces the one before")
+  func embeddedRecord() throws {
+    let path = try converted(.int8)
+    let before = try GristFile(path: path)
+    for _ in 0..<2 {
+      try EmbeddingTarget(path: path, fingerprint: reference.fingerprint).embed(reference.encoded())
+    }
+    let after = try GristFile(path: path)
+    #expect(after.manifest.tensors.map(\.name) == before.manifest.tensors.map(\.name))
+    #expect(after.manifest.files.count == before.manifest.files.count + 1)
+    for tensor in after.manifest.tensors {
+      let old = try #require(before.tensor(named: tensor.name))
+      for (a, b) in zip(tensor.chunks.range, old.chunks.range) {
+        #expect(try after.payload(ofChunk: a).elementsEqual(before.payload(ofChunk: b)))
+      }
+    }
+    guard case .record(let record) = try Reference.open(nil, model: .grist(after), asksProbes: false) else {
+      Issue.record("no record inside")
+      return
+    }
+    #expect(record.cases.count == 3)
+    #expect(throws: GristError.self) {
+      try EmbeddingTarget(path: path, fingerprint: "another")
+    }
+  }
+
+  @Test("by part: only parts that changed change the router")
+  func attribution() throws {
+    let path = try tampered { $0.name.hasPrefix("model.router.router.0.") ? try scaled($0, by: 1.3) : nil }
+    let effects = try attributeRouterChanges(
+      reference: CheckpointParameters(Checkpoint(path: Fixtures.conformanceCheckpoint)),
+      model: CheckpointParameters(Checkpoint(path: path)), record: reference, compute: compute)
+    #expect(effects.map(\.part) == RouterInput.allCases)
+    for effect in effects {
+      #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")
+    }
+  }
+}
