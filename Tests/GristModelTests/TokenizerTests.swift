@@ -1,0 +1,94 @@
+import GristCore
+import GristModel
+import TestSupport
+import Testing
+
+@Suite("Text, against SentencePiece itself") struct TokenizerTests {
+  let tokenizer: Tokenizer
+  let expected: JSONValue
+
+  init() throws {
+    tokenizer = try Tokenizer(
+      model: readFile(Fixtures.conformanceCheckpoint + "/tokenizer.model"), file: "tokenizer.model")
+    expected = try Fixtures.json("text/tokenizer.json")
+  }
+
+  @Test("encoding: unicode, byte fallback, spaces, control characters")
+  func encode() throws {
+    let cases = try #require(expected["encode"]?.array)
+    #expect(cases.count > 100)
+    for item in cases {
+      let text = try #require(item["text"]?.string)
+      // Spelled-out special tokens become their ids, as upstream's tokenizer has it; SentencePiece alone knows none.
+      if ["<s>", "</s>", "<unk>"].contains(where: { text.contains($0) }) { continue }
+      #expect(try tokenizer.encode(text) == item["ids"]?.integers, "\(text.debugDescription)")
+    }
+  }
+
+  @Test("special tokens spelled out in the text become their ids")
+  func specialTokens() throws {
+    let hello = try tokenizer.encode("Hello")
+    #expect(try tokenizer.encode("Hello</s>Hello") == hello + [2] + hello)
+    #expect(try tokenizer.encode("<s>Hello<unk>") == [1] + hello + [0])
+    #expect(try tokenizer.encode("") == [])
+  }
+
+  @Test("decoding, half characters and unknown ids included")
+  func decode() throws {
+    let cases = try #require(expected["decode"]?.array)
+    for item in cases {
+      let ids = item["ids"]?.integers ?? []
+      // Ours drops BOS and EOS before decoding, as upstream does; in SentencePiece they part the bytes around them.
+      if ids.contains(tokenizer.bos) || ids.contains(tokenizer.eos) { continue }
+      let text = try tokenizer.decode(ids)
+      #expect(text == item["text"]?.string, "\(ids)")
+    }
+    #expect(try tokenizer.decode([999_999, -5, 1, 2]) == "")
+  }
+
+  @Test("streaming shows what decoding gives, and never half a character")
+  func streaming() throws {
+    for item in try #require(expected["encode"]?.array) {
+      let ids = item["ids"]?.integers ?? []
+      var decoder = StreamingDecoder(tokenizer)
+      var text = ""
+      for id in ids {
+        let piece = try decoder.append(id)
+        #expect(!piece.contains("\u{FFFD}"))
+        text += piece
+      }
+      text += try decoder.finish()
+      #expect(text == (try tokenizer.decode(ids)))
+    }
+  }
+
+  @Test("whole prompts")
+  func prompts() throws {
+    for item in try #require(expected["prompts"]?.array) {
+      let history = (item["history"]?.array ?? []).compactMap { turn -> Conversation.Turn? in
+        let texts = turn.array?.compactMap(\.string) ?? []
+        return texts.count == 2 ? Conversation.Turn(user: texts[0], assistant: texts[1]) : nil
+      }
+      let conversation = try Conversation(
+        history: history, message: #require(item["prompt"]?.string),
+        hasImage: item["with_image"]?.bool ?? false)
+      if let text = item["text"]?.string { #expect(conversation.text == text) }
+      #expect(try conversation.inputIDs(tokenizer) == item["input_ids"]?.integers, "\(conversation.message)")
+    }
+  }
+
+  @Test("a prompt that spells out the image placeholder is refused with 64")
+  func placeholder() {
+    let error = #expect(throws: GristError.self) { _ = try Conversation(message: "an <image>", hasImage: true) }
+    #expect(error?.code == .usage)
+  }
+
+  @Test("bytes that are no model are refused with 65")
+  func damagedModel() {
+    for bytes in [[], [1, 2, 3], [UInt8](repeating: 0xff, count: 1000)] {
+      let error = #expect(throws: GristError.self) { _ = try Tokenizer(model: Bytes(bytes), file: "t.model") }
+      #expect(error?.code == .badData)
+      #expect(error?.file == "t.model")
+    }
+  }
+}
