@@ -15,11 +15,19 @@ public struct Checkpoint: Sendable {
   private let tensorsByName: [String: SourceTensor]
 
   public struct WeightFile: Sendable {
+    /// As it is named in the folder; of a vision tower that came separately, under `vision_tower/`.
     public let name: String
     public let path: String
     public let byteCount: Int
     /// Everything before the data, verbatim, so that an export can restore the file.
     public let header: Bytes
+
+    init(_ file: SafetensorsFile, folder: String = "") {
+      name = folder + fileName(of: file.path)
+      path = file.path
+      byteCount = file.byteCount
+      header = file.header
+    }
   }
 
   public struct SideFile: Sendable {
@@ -33,8 +41,9 @@ public struct Checkpoint: Sendable {
   }
 
   /// Where the vision tower's own files are kept among the side files.
-  public static let visionConfigurationName = "vision_tower/config.json"
-  public static let visionPreprocessorName = "vision_tower/preprocessor_config.json"
+  public static let visionConfigurationName = visionFolder + "config.json"
+  public static let visionPreprocessorName = visionFolder + "preprocessor_config.json"
+  private static let visionFolder = "vision_tower/"
   /// What upstream's checkpoints put before the names of a CLIP checkpoint's tensors.
   static let visionPrefix = "model.vision_tower.vision_tower."
 
@@ -60,7 +69,7 @@ public struct Checkpoint: Sendable {
     self.path = path
     let folder = try SafetensorsFolder(path: path)
     var tensors = folder.tensors
-    var files = folder.files
+    var files = folder.files.map { WeightFile($0) }
     var notes = folder.notes
     var sideFiles: [SideFile] = []
     for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
@@ -84,7 +93,8 @@ public struct Checkpoint: Sendable {
         let tower = try SafetensorsFolder(path: visionTower)
         let visual = tower.tensors.filter { $0.name.hasPrefix("vision_model.") }
         tensors += visual.map { $0.renamed(Self.visionPrefix + $0.name) }
-        files += tower.files
+        // The two folders may name their files alike.
+        files += tower.files.map { WeightFile($0, folder: Self.visionFolder) }
         notes.append("the vision tower's \(visual.count) tensors come from \(visionTower)")
       } else {
         notes.append("the checkpoint has its own vision tower weights; only the configuration of \(visionTower) is used")
@@ -97,9 +107,7 @@ public struct Checkpoint: Sendable {
     self.sideFiles = sideFiles
     self.notes = notes
     self.tensors = tensors.sorted { $0.name < $1.name }
-    weightFiles = files.map {
-      WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: $0.header)
-    }
+    weightFiles = files
     tensorsByName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 

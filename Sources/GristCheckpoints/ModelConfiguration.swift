@@ -106,7 +106,9 @@ public struct ModelConfiguration: Sendable {
       throw json.failure("num_attention_heads", "such that a head's width is even")
     }
     rmsNormEpsilon = Float(try json.double("rms_norm_eps", default: 1e-6))
+    guard rmsNormEpsilon.isFinite, rmsNormEpsilon >= 0 else { throw json.failure("rms_norm_eps", "0 or more") }
     ropeTheta = Float(try json.double("rope_theta", default: 10_000))
+    guard ropeTheta.isFinite, ropeTheta > 0 else { throw json.failure("rope_theta", "a positive number") }
     tiesWordEmbeddings = try json.bool("tie_word_embeddings", default: false)
     maximumLength = try json.integer(
       "tokenizer_model_max_length", in: 1...16_777_216,

@@ -40,7 +40,9 @@ struct SafetensorsFolder {
     let map = try index.object("weight_map")
     var shardOf: [String: String] = [:]
     for (tensor, value) in map.object.members {
-      guard let shard = value.string, !shard.isEmpty, !shard.contains("/"), shard != "..", shard != "." else {
+      guard let shard = value.string, !shard.isEmpty, !shard.contains("/"), !shard.contains("\0"), shard != "..",
+        shard != "."
+      else {
         throw GristError(
           .badData, "a shard must be named by a file name in the same folder", file: indexPath, tensor: tensor,
           found: value.text())

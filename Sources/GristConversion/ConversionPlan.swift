@@ -42,6 +42,9 @@ public struct ConversionPlan: Sendable {
   /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
   public init(_ source: ConversionSource, recipe: Recipe) throws {
     var notes = source.notes
+    for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
+      notes.append("--set \(override.text) matches no tensor")
+    }
     var remaining = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     guard let configuration = try source.configuration() else {
       let entries = try source.tensors.map { tensor in

@@ -15,13 +15,23 @@ public final class AtomicFile {
   /// Bytes appended so far.
   public private(set) var count: Int = 0
 
-  /// Throws 74 when the destination's folder cannot be written, 64 when the destination is a folder.
+  /// Throws 74 when the destination's folder cannot be written, 64 when the destination is a folder, a device or a
+  /// pipe, or has no name.
   public init(path: String) throws {
     self.path = path
     let folder = folderName(of: path)
-    temporaryPath = joinPath(folder, ".\(fileName(of: path)).\(getpid()).partial")
-    if fileKind(at: path) == .folder {
-      throw GristError(.usage, "the output is a folder", file: path, advice: "name a file")
+    // The longest name is 255 bytes: what is put around it must not make it longer.
+    let name = fileName(of: path)
+    temporaryPath = joinPath(
+      folder, ".\(String(decoding: name.utf8.prefix(200), as: UTF8.self)).\(getpid()).partial")
+    switch fileKind(at: path) {
+    case .folder: throw GristError(.usage, "the output is a folder", file: path, advice: "name a file")
+    case .other: throw GristError(.usage, "the output is not a plain file", file: path, advice: "name another")
+    case .file, nil: break
+    }
+    guard !name.isEmpty else { throw GristError(.usage, "the output has no name", file: path, advice: "name a file") }
+    guard name.utf8.count <= 255 else {
+      throw GristError(.inputOutput, "cannot create the output: \(String(cString: strerror(ENAMETOOLONG)))", file: path)
     }
     descriptor = grist_system_open_unnamed(folder)
     isNamed = false

@@ -88,6 +88,8 @@ private func compress(_ payload: Bytes, parameters: [(ZSTD_cParameter, Int32)]) 
 private func decompress(_ stored: Bytes, to payloadLength: Int) throws -> Bytes {
   let declared = stored.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
   guard declared == UInt64(payloadLength) else { throw damaged("a frame of another length") }
+  let frame = stored.withUnsafeBytes { ZSTD_findFrameCompressedSize($0.baseAddress, $0.count) }
+  guard frame == stored.count else { throw damaged("a frame that is cut off, or something after it") }
   let buffer = AlignedBuffer(byteCount: payloadLength)
   let length = stored.withUnsafeBytes { source in
     buffer.withUnsafeMutableBytes { target in

@@ -50,6 +50,9 @@ public final class GristWriter {
 
   /// Adds a file. `sha256` is its hash in hexadecimal.
   public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
+    guard !manifest.files.contains(where: { $0.name == name }) else {
+      throw GristError(.badData, "a file is there twice", file: output.path, found: name)
+    }
     var record = FileRecord(name: name, byteCount: bytes.count, sha256: sha256)
     record.chunks = ChunkRun(first: chunks.count, count: 0, unitsPerChunk: GristLayout.chunkTarget)
     var offset = 0

@@ -33,12 +33,7 @@ public struct TensorEncoder: Sendable {
   }
 
   /// Whether the values must be looked at before they can be encoded; see ``scanned(_:)``.
-  public var needsScan: Bool {
-    switch scheme {
-    case .grouped, .plain(.f16): scheme != .plain(source.elementType)
-    case .plain: false
-    }
-  }
+  public var needsScan: Bool { scheme != .plain(source.elementType) }
 
   /// The greatest magnitude in some units. Throws 65 naming the tensor when a value is not a finite number.
   public func scan(_ range: Range<Int>) throws -> Float {
@@ -50,7 +45,7 @@ public struct TensorEncoder: Sendable {
         let position = values.firstIndex { !$0.isFinite } ?? 0
         let element = byteRange.lowerBound / source.elementType.byteCount + offset + position
         throw GristError(
-          .badData, "a value that is not a finite number cannot be quantized", file: source.file, tensor: source.name,
+          .badData, "a value that is not a finite number can only be stored as it came", file: source.file, tensor: source.name,
           offset: UInt64(source.offset + element * source.elementType.byteCount),
           found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
           advice: "keep the tensor as it is with --set '\(source.name)=source'")
@@ -61,13 +56,13 @@ public struct TensorEncoder: Sendable {
   }
 
   /// The encoder to use once the greatest magnitude of the whole tensor is known: it brings the scales into f16's
-  /// range where they would leave it. Throws 65 when values are too large for f16.
+  /// range where they would leave it. Throws 65 when values are too large for f16 or bf16.
   public func scanned(_ greatest: Float) throws -> TensorEncoder {
     switch scheme {
-    case .plain(.f16) where greatest >= 65_520:
+    case .plain(.f16) where greatest >= 65_520, .plain(.bf16) where greatest >= 0x1.ffp127:
       throw GristError(
-        .badData, "a value is too large for f16", file: source.file, tensor: source.name, found: "\(greatest)",
-        advice: "use bf16 or f32")
+        .badData, "a value is too large for \(scheme.name)", file: source.file, tensor: source.name,
+        found: "\(greatest)", advice: "use \(scheme == .plain(.f16) ? "bf16 or " : "")f32")
     case .grouped(let grouped):
       let scale = greatest / Float(grouped.bits == 8 ? 127 : 8)
       guard scale > 0, !(0x1p-10...0x1p14).contains(scale) else { return self }

@@ -1,6 +1,197 @@
 import GristCore
+import GristModel
 
 extension VerificationReport {
-  /// The report as one page that needs nothing else.
-  public func html(parts: [PartEffect]) -> String { "" }
+  /// The report as one page that needs nothing else: no scripts, no fonts, no pictures from elsewhere. Everything that
+  /// came from outside (names, questions) is escaped.
+  public func html(parts: [PartEffect]) -> String {
+    """
+    <!DOCTYPE html>
+    <html lang="en">
+    <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>\(passed ? "Passed" : "Failed"): \(escaped(fileName(of: model)))</title>
+    <style>
+    \(ReportStyle.css)
+    </style>
+    </head>
+    <body>
+    <main>
+    \(header)
+    \(figures)
+    \(caseTable)
+    \(parts.isEmpty ? "" : Self.partTable(parts))
+    \(ReportStyle.howToRead)
+    <footer>gristmill \(escaped(gristmillVersion))</footer>
+    </main>
+    </body>
+    </html>
+
+    """
+  }
+
+  private var header: String {
+    let why = objections.map { "<li>\(escaped($0))</li>" }.joined(separator: "\n")
+    return """
+      <header>
+      <p class="verdict \(passed ? "good" : "bad")">\(passed ? "Passed" : "Failed")</p>
+      <h1>\(escaped(fileName(of: model)))</h1>
+      <p class="against">against <b>\(escaped(fileName(of: reference)))</b></p>
+      \(why.isEmpty ? "" : "<ul class=\"why\">\n\(why)\n</ul>")
+      </header>
+      """
+  }
+
+  // MARK: the figures at the top
+
+  private var figures: String {
+    var tiles: [String] = []
+    if decided > 0 {
+      let ties = count(.tie)
+      let differing = count(.differs)
+      let sets = cases.filter { $0.filterSetEqual == true }.count
+      let orders = cases.filter { $0.filterOrderEqual == true }.count
+      let remarks = (ties > 0 ? ["\(ties) more are ties"] : []) + (differing > 0 ? ["\(differing) differ"] : [])
+      tiles.append(
+        tile(
+          "Router choices", "\(count(.agrees)) of \(decided)",
+          remarks.isEmpty ? "all agree" : remarks.joined(separator: ", "), differing > 0 ? "bad" : ""))
+      tiles.append(tile("Text filter", "\(sets) of \(decided)", "same set; same order in \(orders)"))
+    }
+    tiles.append(
+      tile(
+        "Mean KL", small(kl.mean),
+        "p99 \(small(kl.p99)), max \(small(kl.maximum)); limit \(small(limits.maximumMeanKL))",
+        kl.mean <= limits.maximumMeanKL ? "" : "bad", extra: meter))
+    let positions = cases.reduce(0) { $0 + $1.divergences.count }
+    tiles.append(tile("Top-1 agreement", percent(top1Agreement), "over \(positions) positions"))
+    tiles.append(
+      tile(
+        "Greedy match", decimal(greedyMatchMean, digits: 1),
+        "tokens on average; largest logit difference \(small(largestLogitDifference))"))
+    if let weights { tiles.append(weightTile(weights)) }
+    return "<section class=\"figures\">\n\(tiles.joined(separator: "\n"))\n</section>"
+  }
+
+  private func weightTile(_ weights: WeightComparison) -> String {
+    let accepted = weights.tensors.count - weights.rejected.count
+    let missing = weights.missing.isEmpty ? "" : "; \(weights.missing.count) missing"
+    return tile(
+      "Weights", weights.rejected.isEmpty ? "all \(accepted)" : "\(accepted) of \(weights.tensors.count)",
+      (weights.isExact ? "as far from the reference's as the file says" : "near the reference's") + missing,
+      weights.rejected.isEmpty && weights.missing.isEmpty ? "" : "bad")
+  }
+
+  private func tile(
+    _ name: String, _ value: String, _ remark: String, _ tone: String = "", extra: String = ""
+  ) -> String {
+    "<div class=\"figure \(tone)\"><h2>\(name)</h2><p class=\"value\">\(value)</p>\(extra)<p>\(remark)</p></div>"
+  }
+
+  /// The mean divergence on a scale whose middle is the limit.
+  private var meter: String {
+    let ratio = limits.maximumMeanKL > 0 ? kl.mean / limits.maximumMeanKL : (kl.mean > 0 ? 2 : 0)
+    let filled = ratio.isFinite ? min(max(ratio / 2, 0), 1) * 100 : 100
+    return "<div class=\"meter\"><i style=\"width:\(decimal(filled, digits: 1))%\"></i></div>"
+  }
+
+  // MARK: case by case
+
+  private var caseTable: String {
+    let chart = RouterChart(
+      cases.flatMap { ($0.reference.decision?.logits ?? []) + ($0.decision?.logits ?? []) })
+    let rows = cases.enumerated().map { row($0.offset, $0.element, chart) }.joined(separator: "\n")
+    let legend =
+      decided > 0
+      ? "<p class=\"legend\"><span class=\"key r\"></span>reference <span class=\"key m\"></span>model "
+        + "<span class=\"key dot\"></span>the choice; numbers are tokens a tile</p>" : ""
+    return """
+      <section>
+      <h2>Case by case</h2>
+      \(legend)
+      <div class="scroll">
+      <table class="cases">
+      <thead><tr><th>Picture and question</th><th>Router's choice</th><th>Router's logits</th><th>Text filter</th>\
+      <th class="n">KL mean</th><th class="n">Top-1</th><th class="n">Greedy match</th></tr></thead>
+      <tbody>
+      \(rows)
+      </tbody>
+      </table>
+      </div>
+      </section>
+      """
+  }
+
+  private func row(_ index: Int, _ item: Case, _ chart: RouterChart) -> String {
+    let choice = item.choice(tieMargin: limits.tieMargin)
+    let agreeing = item.divergences.filter(\.agreesOnTop).count
+    let probe = item.reference.probe
+    let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
+    return """
+      <tr>
+      <td><b>\(escaped(probe.image ?? "no picture"))</b><p class="question">\(escaped(probe.prompt))</p></td>
+      <td>\(Self.choiceCell(item, choice))</td>
+      <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
+      <td>\(Self.filterCell(item))</td>
+      <td class="n \(tone)">\(small(item.kl.mean))<small>max \(small(item.kl.maximum))</small></td>
+      <td class="n">\(agreeing)<small>of \(item.divergences.count)</small></td>
+      <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
+      </tr>
+      """
+  }
+
+  private static func choiceCell(_ item: Case, _ choice: Case.Choice) -> String {
+    guard choice != .none else { return "<span class=\"none\">nothing to choose</span>" }
+    let label =
+      switch choice {
+      case .agrees: "agrees"
+      case .tie: "tie"
+      default: "differs"
+      }
+    func text(_ decision: RouterDecision?) -> String { decision.map { "\($0.choice)" } ?? "none" }
+    func margin(_ decision: RouterDecision?) -> String { decision.map { decimal(Double($0.margin)) } ?? "none" }
+    let (expected, chosen) = (item.reference.decision, item.decision)
+    return "<span class=\"pill \(label)\">\(label)</span> <b>\(text(expected)) → \(text(chosen))</b>"
+      + "<small>margin \(margin(expected)) → \(margin(chosen))</small>"
+  }
+
+  private static func filterCell(_ item: Case) -> String {
+    guard let set = item.filterSetEqual, let order = item.filterOrderEqual,
+      let expected = item.reference.decision?.filterOrder, let found = item.decision?.filterOrder
+    else { return "<span class=\"none\">none</span>" }
+    if order { return "same<small>\(expected.count) tokens in order</small>" }
+    if set { return "same set<small>another order</small>" }
+    let exchanged = Set(expected).subtracting(found).count
+    return "\(exchanged) exchanged<small>of \(expected.count) tokens</small>"
+  }
+
+  // MARK: part by part
+
+  private static func partTable(_ parts: [PartEffect]) -> String {
+    let rows = parts.map { part in
+      """
+      <tr><td>\(escaped(part.part.rawValue))</td>\
+      <td class="n \(part.choicesChanged > 0 ? "bad" : "")">\(part.choicesChanged) of \(part.cases)</td>\
+      <td class="n">\(part.filterSetsChanged)</td><td class="n">\(part.filterOrdersChanged)</td>\
+      <td class="n">\(small(part.largestLogitChange))</td></tr>
+      """
+    }.joined(separator: "\n")
+    return """
+      <section>
+      <h2>Part by part</h2>
+      <p>One part at a time comes from the model, everything else from the reference.</p>
+      <div class="scroll parts">
+      <table>
+      <thead><tr><th>Part</th><th class="n">Choices changed</th><th class="n">Filter sets changed</th>\
+      <th class="n">Filter orders changed</th><th class="n">Largest logit change</th></tr></thead>
+      <tbody>
+      \(rows)
+      </tbody>
+      </table>
+      </div>
+      </section>
+      """
+  }
 }

@@ -31,7 +31,7 @@ enum ReportStyle {
     .verdict.good { background: var(--good); }
     .verdict.bad { background: var(--bad); }
     .why { clear: right; margin: 16px 0 0; padding: 10px 16px 10px 34px; border-left: 4px solid var(--bad); background: var(--card); }
-    .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)); gap: 12px; margin-top: 24px; }
+    .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 12px; margin-top: 24px; }
     .figure { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
     .figure h2 { margin: 0; font-size: 13px; font-weight: 600; color: var(--soft); }
     .figure p { margin: 0; font-size: 12.5px; color: var(--soft); }
@@ -89,6 +89,9 @@ enum ReportStyle {
     far the model's distribution over the next token is from the reference's, in nats. Top-1 counts positions with the \
     same most likely token; the greedy match is how many tokens come out the same before the first that does not. The \
     mean KL decides; the other two are for information.</dd>
+    <dt>Weights</dt>
+    <dd>Against a checkpoint, every stored tensor is compared with the checkpoint's own. It may differ by the error that \
+    the file recorded for it, and no more. A record has no weights to compare.</dd>
     </dl>
     </section>
     """

@@ -1,0 +1,190 @@
+import Foundation
+import GristCore
+import TestSupport
+import Testing
+
+/// The fields of `--json` that the design promises.
+@Suite("The command's contract", .serialized) struct ContractTests {
+  let folder = try! TemporaryFolder()
+
+  private func convert(_ source: String, _ recipe: String, to name: String = "m.grist") throws -> String {
+    let result = try Command.run("convert", source, "-o", folder.file(name), "--recipe", recipe, "--quiet")
+    #expect(result.code == 0, "\(result.error)")
+    #expect(result.output == "")
+    return folder.file(name)
+  }
+
+  @Test("convert --json is one document")
+  func convertJSON() throws {
+    let result = try Command.run("convert", Command.crop, "-o", folder.file("m.grist"), "--recipe", "int8", "--json")
+    let document = try result.document()
+    for name in ["output", "recipe", "bytes", "source_bytes", "tensors", "notes"] { #expect(document[name] != nil) }
+    #expect(document["bytes"]?.integer == (try readFile(folder.file("m.grist")).count))
+    #expect(folder.contents == ["m.grist"])
+  }
+
+  @Test("convert --dry-run --json shows every tensor and writes nothing")
+  func dryRunJSON() throws {
+    let document = try Command.run(
+      "convert", Command.crop, "-o", folder.file("m.grist"), "--dry-run", "--json"
+    ).document()
+    #expect(document["tensors"]?.array?.count == 80)
+    #expect(
+      document["tensors"]?.array?.first?.names == ["name", "segment", "shape", "source", "scheme", "bytes", "reason"])
+    #expect(folder.contents == [])
+  }
+
+  @Test("convert writes the same bytes for any number of threads")
+  func threads() throws {
+    for threads in ["1", "4"] {
+      let result = try Command.run(
+        "convert", Command.router, "-o", folder.file(threads), "--threads", threads, "--quiet")
+      #expect(result.code == 0)
+    }
+    #expect(try readFile(folder.file("1")).elementsEqual(readFile(folder.file("4"))))
+  }
+
+  @Test("inspect --json")
+  func inspectJSON() throws {
+    let model = try convert(Command.crop, "int4-all")
+    let document = try Command.run("inspect", model, "--json", "--check").document()
+    #expect(document["version"] == 0 && document["recipe"] == "int4-all" && document["checked"] == true)
+    #expect(document["bytes"]?.integer == (try readFile(model).count))
+    let tensors = try #require(document["tensors"]?.array)
+    #expect(tensors.count == 80)
+    for tensor in tensors {
+      for name in ["name", "shape", "scheme", "bytes", "bits_per_weight", "relative_error"] {
+        #expect(tensor[name] != nil)
+      }
+      if tensor["scheme"] == "int4 g64" { #expect((0.01...0.2).contains(tensor["relative_error"]?.double ?? 0)) }
+    }
+    let some = try Command.run("inspect", model, "--json", "--tensors", "lm_head").document()
+    #expect(some["tensors"]?.array?.map { $0["name"] } == ["lm_head.weight"])
+  }
+
+  @Test("inspect for people")
+  func inspectText() throws {
+    let result = try Command.run("inspect", convert(Command.crop, "int8"), "--check")
+    #expect(result.code == 0)
+    #expect(result.output.contains("lm_head.weight"))
+    #expect(result.output.contains("chunks are whole"))
+  }
+
+  @Test("run --json with a picture")
+  func runJSON() throws {
+    let model = try convert(Command.router, "source")
+    let arguments = [
+      "run", model, "--image", Command.picture, "--prompt", "What is this?", "--max-new-tokens", "3", "--json",
+    ]
+    let document = try Command.run(arguments + ["--logits"]).document()
+    #expect(
+      document.names == [
+        "router", "granularity", "tiles", "sequence_length", "input_ids", "logits_last", "tokens", "text", "ending",
+        "timing",
+      ])
+    let router = try #require(document["router"])
+    #expect(router["granularities"]?.integers == [36, 72, 144, 288, 576])
+    #expect(router["logits"]?.floats.count == 5)
+    #expect(router["choice"] == document["granularity"])
+    #expect(document["input_ids"]?.integers.filter { $0 == -200 }.count == 1)
+    #expect(document["logits_last"]?.array?.count == 1024)
+    #expect((1...3).contains(document["tokens"]?.array?.count ?? 0))
+    #expect(document["text"]?.string != nil && document["timing"]?.object != nil)
+
+    let forced = try Command.run(arguments + ["--granularity", "144"]).document()
+    #expect(forced["granularity"] == 144)
+    #expect(forced["logits_last"] == nil)
+    // The file and the folder it came from say the same.
+    let reference = try Command.run(["run", Command.router] + arguments.dropFirst(2) + ["--logits"]).document()
+    #expect(reference["logits_last"] == document["logits_last"])
+    #expect(reference["router"] == document["router"])
+  }
+
+  @Test("run --json without a picture: no router, no granularity")
+  func runTextOnly() throws {
+    let document = try Command.run(
+      "run", Command.crop, "--prompt", "Hello", "--max-new-tokens", "2", "--json", "--logits"
+    ).document()
+    #expect(document["router"] == .some(.null) && document["granularity"] == .some(.null))
+    #expect(document["tiles"] == 0)
+    #expect(document["sequence_length"]?.integer == document["input_ids"]?.array?.count)
+  }
+
+  @Test("run for people: the answer on standard output, everything else beside it")
+  func runText() throws {
+    let arguments = ["run", Command.crop, "--prompt", "Hello", "--max-new-tokens", "4"]
+    let document = try Command.run(arguments + ["--json"]).document()
+    let result = try Command.run(arguments)
+    #expect(result.code == 0)
+    #expect(result.output == (document["text"]?.string ?? "") + "\n")
+    #expect(result.error.hasPrefix("["))
+    #expect(try Command.run(arguments + ["--quiet"]).error == "")
+  }
+
+  @Test("verify --json: passes against its own source, 0")
+  func verifyJSON() throws {
+    let model = try convert(Command.router, "source")
+    let result = try Command.run(
+      "verify", model, "--reference", Command.router, "--image", Command.picture, "--prompt", "What is this?",
+      "--max-new-tokens", "3", "--json")
+    #expect(result.code == 0)
+    let document = try result.document()
+    #expect(document["passed"] == true)
+    let router = try #require(document["router"])
+    #expect(router["agree"] == 1 && router["of"] == 1 && router["ties"] == 0)
+    let outputs = try #require(document["outputs"])
+    for name in [
+      "top1_agreement", "kl_mean", "kl_p99", "kl_max", "max_abs_logit_difference", "greedy_match_mean",
+    ] { #expect(outputs[name]?.double != nil, "\(name)") }
+    #expect(outputs["max_abs_logit_difference"] == 0.0 && outputs["kl_max"]?.double == 0)
+    let item = try #require(document["cases"]?.array?.first)
+    for name in [
+      "image", "prompt", "reference_choice", "choice", "reference_logits", "logits", "filter_set_equal",
+      "filter_order_equal", "kl_mean",
+    ] { #expect(item[name] != nil, "\(name)") }
+    #expect(item["filter_order_equal"] == true)
+  }
+
+  @Test("verify against another checkpoint's answers says no: 1, and still one document")
+  func verifyFails() throws {
+    let model = try convert(Command.crop, "source")
+    let arguments = [
+      "verify", model, "--reference", Fixtures.path("checkpoints/llava15-pad"), "--prompt", "What is this?",
+      "--max-new-tokens", "3", "--max-kl", "0.000001",
+    ]
+    let result = try Command.run(arguments + ["--json"])
+    #expect(result.code == 1)
+    #expect(try result.document()["passed"] == false)
+    let text = try Command.run(arguments)
+    #expect(text.code == 1)
+    #expect(text.output.contains("FAILED: "))
+  }
+
+  @Test(
+    "an interrupted conversion ends with 130 and leaves nothing, hidden files included", arguments: [SIGINT, SIGTERM])
+  func interrupted(signal: Int32) throws {
+    // 256 MB of weights take seconds on any machine.
+    let rows = 32_768
+    let header = Array(#"{"w":{"dtype":"BF16","shape":[\#(rows),4096],"data_offsets":[0,\#(rows * 8192)]}}"#.utf8)
+    var bytes = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header
+    var state: UInt32 = 1
+    let block = (0..<4096).flatMap { _ -> [UInt8] in
+      state = state &* 1_664_525 &+ 1_013_904_223
+      return [UInt8(truncatingIfNeeded: state >> 16), 0x3c]
+    }
+    for _ in 0..<rows { bytes += block }
+    try folder.write("source/model.safetensors", bytes)
+    try folder.write("out/old.grist", [1])
+    let running = try Command.Running([
+      "convert", folder.file("source"), "-o", folder.file("out/old.grist"), "--recipe", "int4-all", "--threads", "1",
+    ])
+    Thread.sleep(forTimeInterval: 0.4)
+    kill(running.process.processIdentifier, signal)
+    let result = try running.wait()
+    #expect(result.code == 130)
+    #expect(result.output == "")
+    #expect(result.error.hasSuffix("gristmill: interrupted (tensor w)\n"))
+    #expect(try folderContents(folder.file("out")) == ["old.grist"])
+    #expect(try readFile(folder.file("out/old.grist")).array == [1])
+  }
+}

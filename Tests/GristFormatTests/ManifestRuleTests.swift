@@ -1,0 +1,222 @@
+import GristCore
+import GristFormat
+import TestSupport
+import Testing
+
+@Suite("A .grist manifest: each broken rule is refused by name") struct ManifestRuleTests {
+  private func refusal(
+    _ old: String, _ new: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws -> GristError {
+    var patch = Patch()
+    try patch.replace(old, new)
+    return try patch.refusal(sourceLocation: sourceLocation)
+  }
+
+  private static let grouped =
+    #"{"kind":"grouped","bits":8,"codes":"symmetric","group_axis":1,"group_size":32,"scale":"f16","scale_exponent":-3,"layout":"tile16"}"#
+
+  @Test("the manifest's text, to the byte")
+  func text() {
+    let expected = [
+      #"{"provenance":{"tool":"test","architecture":"unknown","recipe":"source","overrides":["a=f16"],"#,
+      #""packing":"zstd","fingerprint":"00ff","sources":[{"name":"model.safetensors","bytes":9,"sha256":"ab"}]},"#,
+      #""segments":[{"name":"one","first":0,"count":5}],"#,
+      #""tensors":[{"name":"a","shape":[50],"scheme":{"kind":"plain","element":"u8"},"source_element":"f32","#,
+      #""relative_error":0.25,"chunks":{"first":0,"count":2,"units":30}},"#,
+      #"{"name":"b","shape":[3,40],"scheme":\#(Self.grouped),"#,
+    ]
+    #expect(Patch().manifest.hasPrefix(expected.joined()))
+  }
+
+  @Test(
+    "unknown scheme fields, by name",
+    arguments: [
+      (#""kind":"grouped""#, #""kind":"entropy""#, "kind", "entropy"),
+      (#""codes":"symmetric""#, #""codes":"table""#, "codes", "table"),
+      (#""scale":"f16""#, #""scale":"e8m0""#, "scale", "e8m0"),
+      (#""layout":"tile16""#, #""layout":"tile32""#, "layout", "tile32"),
+      (#""element":"u8""#, #""element":"f8""#, "element", "f8"),
+    ])
+  func unknownScheme(old: String, new: String, field: String, found: String) throws {
+    let error = try refusal(old, new)
+    #expect(error.what == "a storage scheme this version does not know: \"\(field)\"")
+    #expect(error.found == found)
+    #expect(error.tensor == (field == "element" ? "a" : "b"))
+    #expect(error.advice == "use a newer gristmill")
+  }
+
+  @Test("a scheme with a field more than is known")
+  func unknownSchemeField() throws {
+    let error = try refusal(#""layout":"tile16""#, #""layout":"tile16","zero_points":"u8""#)
+    #expect(error.what == "\"tensors[1].scheme.zero_points\" is not known to this version")
+    #expect(error.found == "\"u8\"")
+    #expect(try refusal(#""element":"u8""#, #""element":"u8","bits":3"#).tensor == "a")
+  }
+
+  @Test(
+    "a scheme of unknown width, group or axis",
+    arguments: [
+      (#""bits":8"#, #""bits":3"#, "3 bits in groups of 32"), (#""bits":8"#, #""bits":16"#, "16 bits in groups of 32"),
+      (#""group_size":32"#, #""group_size":48"#, "8 bits in groups of 48"),
+      (#""group_axis":1"#, #""group_axis":0"#, "8 bits in groups of 32"),
+    ])
+  func unknownWidth(old: String, new: String, found: String) throws {
+    let error = try refusal(old, new)
+    #expect(error.what == "a storage scheme this version does not know")
+    #expect(error.found == found)
+    #expect(error.tensor == "b")
+  }
+
+  @Test(
+    "numbers of a scheme beyond reason",
+    arguments: [
+      ("bits", "8", "0"), ("bits", "8", "\"8\""), ("scale_exponent", "-3", "-121"), ("scale_exponent", "-3", "0.5"),
+      ("group_size", "32", "null"),
+    ])
+  func schemeNumbers(field: String, old: String, new: String) throws {
+    let error = try refusal("\"\(field)\":\(old)", "\"\(field)\":\(new)")
+    #expect(error.what.hasPrefix("\"tensors[1].scheme.\(field)\" must be a whole number"))
+    #expect(error.tensor == "b")
+  }
+
+  @Test(
+    "a member more, a member less, or of the wrong type, anywhere",
+    arguments: [
+      (#""tool":"test""#, #""tools":"test""#, #""provenance.tools" is not known to this version"#),
+      (#""tool":"test","#, "", #""provenance.tool" must be a string"#),
+      (#""packing":"zstd""#, #""packing":"lz4""#, #""provenance.packing" must be zstd or raw"#),
+      (#""overrides":["a=f16"]"#, #""overrides":[1]"#, #""provenance.overrides" must be an array of strings"#),
+      (#""sha256":"ab""#, #""md5":"ab""#, #""provenance.sources[0].md5" is not known to this version"#),
+      (#""segments":["#, #""extra":1,"segments":["#, #""extra" is not known to this version"#),
+      (#"{"name":"one","first""#, #"{"first""#, #""segments[0].name" must be a string"#),
+      (
+        #""shape":[50]"#, #""shape":[-50]"#,
+        #""tensors[0].shape" must be an array of whole numbers from 0 to 9223372036854775807"#
+      ),
+      (
+        #""shape":[50]"#, #""shape":50"#,
+        #""tensors[0].shape" must be an array of whole numbers from 0 to 9223372036854775807"#
+      ),
+      (
+        #""units":30"#, #""units":0"#,
+        #""tensors[0].chunks.units" must be a whole number from 1 to 9223372036854775807"#
+      ),
+      (#""units":30"#, #""units":30,"step":1"#, #""tensors[0].chunks.step" is not known to this version"#),
+      (#""sha256":"cd","chunks""#, #""chunks""#, #""files[0].sha256" must be a string"#),
+    ])
+  func members(old: String, new: String, what: String) throws {
+    let error = try refusal(old, new)
+    #expect(error.what == what)
+    #expect(error.offset == UInt64(Patch().manifestOffset))
+  }
+
+  @Test("an unknown source type")
+  func sourceElement() throws {
+    var patch = Patch()
+    patch.setManifest(patch.manifest.replacing(#""source_element":"f32""#, with: #""source_element":"f24""#))
+    #expect(try patch.refusal().what == "\"tensors[0].source_element\" must be an element type")
+  }
+
+  @Test("a manifest that is not JSON, with the byte", arguments: ["", "{", "[]", "{}x", "{\"a\":1,\"a\":1}"])
+  func notJSON(text: String) throws {
+    var patch = Patch()
+    patch.setManifest(text)
+    let error = try patch.refusal()
+    #expect(error.what.hasPrefix(text == "[]" ? "a JSON object was expected" : "bad JSON: "))
+    #expect(try #require(error.offset) >= UInt64(patch.manifestOffset))
+    #expect(try #require(error.offset) <= UInt64(patch.manifestOffset + text.utf8.count))
+  }
+
+  @Test("a manifest with nothing in it")
+  func empty() throws {
+    var patch = Patch()
+    patch.setManifest("{}")
+    #expect(try patch.refusal().what == "\"provenance\" must be an object")
+  }
+
+  @Test("duplicate tensor name")
+  func duplicateTensor() throws {
+    #expect(try refusal(#"{"name":"z""#, #"{"name":"a""#).what == "two tensors have the same name")
+  }
+
+  @Test("duplicate file name")
+  func duplicateFile() throws {
+    let first = #"{"name":"config.json","bytes":0,"sha256":"","chunks":{"first":0,"count":0,"units":1}}"#
+    #expect(try refusal(#""files":["#, #""files":[\#(first),"#).what == "two files have the same name")
+  }
+
+  @Test(
+    "shape overflow",
+    arguments: ["[9223372036854775807,9223372036854775807]", "[4294967296,4294967296]", "[9223372036854775807,4,0]"])
+  func shapeOverflow(shape: String) throws {
+    let error = try refusal(#""shape":[3,40]"#, "\"shape\":" + shape)
+    #expect(error.what == "its scheme cannot hold its shape")
+    #expect(error.tensor == "b")
+  }
+
+  @Test(
+    "a shape that a grouped scheme cannot hold: no matrix, or empty", arguments: ["[120]", "[]", "[0,40]", "[3,0]"])
+  func shapeNotMatrix(shape: String) throws {
+    #expect(try refusal(#""shape":[3,40]"#, "\"shape\":" + shape).what == "its scheme cannot hold its shape")
+  }
+
+  @Test(
+    "a shape of more than its chunks hold",
+    arguments: [
+      ("[50]", "[51]"), ("[50]", "[30]"), ("[50]", "[61]"), ("[50]", "[9223372036854775807]"), ("[50]", "[0]"),
+      ("[50]", "[]"), ("[3,40]", "[17,40]"), ("[3,40]", "[3,41]"), ("[0,3]", "[1,3]"),
+    ])
+  func lyingShape(old: String, new: String) throws {
+    let error = try refusal("\"shape\":" + old, "\"shape\":" + new)
+    #expect(error.what.contains("what its shape asks for") || error.what.contains("what the shape asks for"))
+    #expect(["a", "b", "z"].contains(error.tensor ?? ""))
+  }
+
+  @Test("a chunk that belongs to two")
+  func shared() throws {
+    // p takes b's chunk; its own is left alone.
+    let error = try refusal(#""first":2,"count":1"#, #""first":1,"count":1"#)
+    #expect(error.what == "it shares a chunk with another")
+    #expect(error.tensor == "b")
+    #expect(error.found == "chunk 1")
+  }
+
+  @Test("a chunk that belongs to nothing")
+  func orphaned() throws {
+    var patch = Patch()
+    let start = try #require(patch.manifest.range(of: #""files":["#))
+    patch.setManifest(String(patch.manifest[..<start.upperBound]) + "]}")
+    let error = try patch.refusal()
+    #expect(error.what == "a chunk belongs to nothing")
+    #expect(error.found == "chunk 4")
+    #expect(error.offset == patch.chunk(4, .offset))
+  }
+
+  @Test("chunks that are not there", arguments: [(4, 2), (5, 1), (4_294_967_295, 1), (4, 4_294_967_295)])
+  func notThere(first: Int, count: Int) throws {
+    let error = try refusal(#""first":4,"count":1"#, "\"first\":\(first),\"count\":\(count)")
+    #expect(error.what == "it names chunks that are not there")
+    #expect(error.tensor == "config.json")
+  }
+
+  @Test(
+    "segments with gaps, overlaps, nothing in them, or beyond the chunks",
+    arguments: [
+      ("1", "4", "segment \"one\" does not follow the one before it"),
+      ("0", "0", "segment \"one\" does not follow the one before it"),
+      ("0", "6", "segment \"one\" does not follow the one before it"),
+      ("0", "4294967295", "segment \"one\" does not follow the one before it"),
+      ("0", "4", "chunks belong to no segment"),
+    ])
+  func segments(first: String, count: String, what: String) throws {
+    #expect(try refusal(#""first":0,"count":5"#, "\"first\":\(first),\"count\":\(count)").what == what)
+  }
+
+  @Test("a segment that starts where chunks are not on 64 KiB")
+  func segmentAlignment() throws {
+    let error = try refusal(
+      #"{"name":"one","first":0,"count":5}"#,
+      #"{"name":"one","first":0,"count":2},{"name":"two","first":2,"count":3}"#)
+    #expect(error.what == "chunk 2: it does not start where it must, at 131072")
+  }
+}

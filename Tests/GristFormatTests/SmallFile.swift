@@ -1,0 +1,147 @@
+import Foundation
+import GristCore
+import GristFormat
+import TestSupport
+import Testing
+
+let provenance = Provenance(
+  tool: "test", architecture: "unknown", recipe: "source", overrides: ["a=f16"], packing: .zstd,
+  fingerprint: "00ff", sources: [.init(name: "model.safetensors", byteCount: 9, sha256: "ab")])
+
+/// A file with everything a file can have, a few KB beside its padding: five chunks in one segment.
+enum SmallFile {
+  static let a = (0..<50).map { UInt8($0 + 1) }
+  static let b = (0..<704).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+  /// bf16 values whose exponents pack well.
+  static let p: [UInt8] = (0..<1024).flatMap { [UInt8(truncatingIfNeeded: $0 &* 73), 0x3f] as [UInt8] }
+  static let text = Array(String(repeating: "{\"hidden_size\": 64}\n", count: 20).utf8)
+
+  /// Chunks: 0 and 1 of `a` (raw), 2 of `b` (raw), 3 of `p` (planes), 4 of the file (zstd).
+  static func write(to path: String) throws {
+    let writer = try GristWriter(path: path, provenance: provenance)
+    writer.beginSegment("one")
+    try writer.beginTensor(named: "a")
+    try writer.append(PackedChunk(Bytes(Array(a[..<30])), packing: .raw))
+    try writer.append(PackedChunk(Bytes(Array(a[30...])), packing: .raw))
+    writer.endTensor(tensor("a", [50], .plain(.u8)), unitsPerChunk: 30)
+    try writer.beginTensor(named: "b")
+    try writer.append(PackedChunk(Bytes(b), packing: .raw))
+    writer.endTensor(
+      tensor("b", [3, 40], .grouped(.init(bits: 8, groupSize: 32, layout: .tile16, scaleExponent: -3))),
+      unitsPerChunk: 5)
+    try writer.beginTensor(named: "z")
+    writer.endTensor(tensor("z", [0, 3], .plain(.f32)), unitsPerChunk: 1)
+    try writer.beginTensor(named: "p")
+    try writer.append(PackedChunk(Bytes(p), packing: .zstd, element: .bf16))
+    writer.endTensor(tensor("p", [64, 16], .plain(.bf16)), unitsPerChunk: 64)
+    try writer.add(file: "config.json", Bytes(text), sha256: "cd", packing: .zstd)
+    try writer.finish()
+  }
+
+  static func tensor(_ name: String, _ shape: [Int], _ scheme: TensorScheme) -> TensorRecord {
+    TensorRecord(name: name, shape: shape, scheme: scheme, sourceElement: .f32, relativeError: 0.25)
+  }
+
+  static let contents: [String: [UInt8]] = ["a": a, "b": b, "z": [], "p": p, "file config.json": text]
+
+  /// The file's bytes.
+  static let bytes: [UInt8] = {
+    do {
+      let folder = try TemporaryFolder()
+      try write(to: folder.file("small.grist"))
+      return try readFile(folder.file("small.grist")).array
+    } catch { fatalError("\(error)") }
+  }()
+}
+
+/// Every tensor's and file's bytes; reading them all checks every chunk.
+func contents(ofFile path: String) throws -> [String: [UInt8]] {
+  let file = try GristFile(path: path)
+  var contents: [String: [UInt8]] = [:]
+  for tensor in file.manifest.tensors {
+    contents[tensor.name] = try tensor.chunks.range.flatMap { try file.payload(ofChunk: $0).array }
+  }
+  for record in file.manifest.files {
+    contents["file " + record.name] = try #require(try file.sideFile(named: record.name)).array
+  }
+  return contents
+}
+
+/// A file's bytes that can be damaged, and sealed again so that the damage lies behind right checksums.
+struct Patch {
+  var bytes: [UInt8]
+
+  init(_ bytes: [UInt8] = SmallFile.bytes) { self.bytes = bytes }
+
+  func integer(_ offset: Int, _ width: Int) -> UInt64 {
+    (0..<width).reduce(0) { $0 | UInt64(bytes[offset + $1]) << UInt64(8 * $1) }
+  }
+
+  mutating func set(_ offset: Int, _ value: UInt64, width: Int = 8) {
+    for index in 0..<width { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
+  }
+
+  var manifestOffset: Int { Int(integer(24, 8)) }
+  var manifestLength: Int { Int(integer(32, 8)) }
+  var tableOffset: Int { Int(integer(40, 8)) }
+  var chunkCount: Int { Int(integer(12, 4)) }
+  var manifest: String { String(decoding: bytes[manifestOffset..<manifestOffset + manifestLength], as: UTF8.self) }
+
+  enum Field: Int {
+    case offset = 0
+    case stored = 8
+    case payload = 12
+    case checksum = 16
+    case codec = 24
+    var width: Int { self == .stored || self == .payload ? 4 : 8 }
+  }
+
+  func chunk(_ index: Int, _ field: Field) -> UInt64 { integer(tableOffset + 32 * index + field.rawValue, field.width) }
+
+  mutating func setChunk(_ index: Int, _ field: Field, _ value: UInt64) {
+    set(tableOffset + 32 * index + field.rawValue, value, width: field.width)
+  }
+
+  /// Makes a chunk's checksum right again.
+  mutating func sealChunk(_ index: Int) {
+    let (start, count) = (Int(chunk(index, .offset)), Int(chunk(index, .stored)))
+    setChunk(index, .checksum, checksum(Bytes(Array(bytes[start..<start + count]))))
+  }
+
+  mutating func sealHeader() { set(56, checksum(Bytes(Array(bytes[..<56])))) }
+
+  mutating func sealIndex() {
+    set(16, UInt64(bytes.count))
+    set(48, checksum(Bytes(Array(bytes[manifestOffset...]))))
+    sealHeader()
+  }
+
+  /// Replaces the manifest's text and seals the file again.
+  mutating func setManifest(_ text: String) {
+    let (start, table) = (manifestOffset, Array(bytes[tableOffset...]))
+    let json = Array(text.utf8)
+    let padded = json + [UInt8](repeating: 0, count: (64 - json.count % 64) % 64)
+    bytes = Array(bytes[..<start]) + padded + table
+    set(32, UInt64(json.count))
+    set(40, UInt64(start + padded.count))
+    sealIndex()
+  }
+
+  /// Replaces a piece of the manifest that must be there exactly once.
+  mutating func replace(_ old: String, _ new: String) throws {
+    let parts = manifest.components(separatedBy: old)
+    try #require(parts.count == 2, "\(old) stands \(parts.count - 1) times in the manifest")
+    setManifest(parts.joined(separator: new))
+  }
+
+  /// Opens the file and reads all of it, which must fail with 65 naming the file.
+  func refusal(sourceLocation: SourceLocation = #_sourceLocation) throws -> GristError {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("broken.grist", bytes)
+    let error = #expect(throws: GristError.self, sourceLocation: sourceLocation) { _ = try contents(ofFile: path) }
+    let found = try #require(error, sourceLocation: sourceLocation)
+    #expect(found.code == .badData, "\(found)", sourceLocation: sourceLocation)
+    #expect(found.file == path, "\(found)", sourceLocation: sourceLocation)
+    return found
+  }
+}

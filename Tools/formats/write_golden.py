@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""Writes the golden .grist files: Formats/accept/*.grist, each with the bytes every tensor and file must read as in a
+.json of the same name, and Formats/reject/*.grist with the words of the refusal in reject/expected.json.
+
+Independent of the Swift writer on purpose: only the layout is shared. Needs xxhash and zstandard:
+
+    python3 Tools/formats/write_golden.py            # writes
+    python3 Tools/formats/write_golden.py --check    # compares with what is there
+"""
+import argparse
+import base64
+import hashlib
+import json
+import math
+import struct
+import sys
+from pathlib import Path
+
+import xxhash
+import zstandard
+
+FORMATS = Path(__file__).resolve().parent.parent.parent / "Formats"
+MAGIC = b"GRIST\r\n\x1a"
+SEGMENT, CHUNK = 65536, 64
+RAW, ZSTD, PLANES16, PLANES32 = range(4)
+
+
+def aligned(data: bytearray, alignment: int) -> None:
+    data.extend(bytes(-len(data) % alignment))
+
+
+def zstd(payload: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1, write_content_size=True).compress(payload)
+
+
+def rotate(payload: bytes, width: int) -> list[bytes]:
+    """Every element rotated left by one bit, cut into planes, most significant first."""
+    bits, kind = 8 * width, {2: "<H", 4: "<I"}[width]
+    words = [word for (word,) in struct.iter_unpack(kind, payload)]
+    words = [(word << 1 | word >> (bits - 1)) & ((1 << bits) - 1) for word in words]
+    return [bytes(word >> (8 * plane) & 0xFF for word in words) for plane in reversed(range(width))]
+
+
+def store(payload: bytes, codec: int) -> bytes:
+    if codec == RAW:
+        return payload
+    if codec == ZSTD:
+        return zstd(payload)
+    top, *rest = rotate(payload, 2 if codec == PLANES16 else 4)
+    packed = zstd(top)
+    return struct.pack("<I", len(packed)) + packed + b"".join(rest)
+
+
+def plain(element: str) -> dict:
+    return {"kind": "plain", "element": element}
+
+
+def grouped(bits: int, group: int, layout: str = "tile16", exponent: int = 0) -> dict:
+    return {
+        "kind": "grouped", "bits": bits, "codes": "symmetric", "group_axis": 1, "group_size": group, "scale": "f16",
+        "scale_exponent": exponent, "layout": layout,
+    }
+
+
+class File:
+    """A .grist file in the making. What `damage` methods change is sealed by `bytes()`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(64)
+        self.table: list[list[int]] = []  # offset, stored, payload, checksum, codec
+        self.expected: dict[str, bytes] = {}
+        self.manifest = {
+            "provenance": {
+                "tool": "write_golden.py", "architecture": "unknown", "recipe": "source", "overrides": [],
+                "packing": "zstd", "fingerprint": "", "sources": [],
+            },
+            "segments": [], "tensors": [], "files": [],
+        }
+        self.header: dict[str, int] = {}
+        self.version = 0
+        self.index_padding = 0
+
+    def segment(self, name: str) -> "File":
+        self.manifest["segments"].append({"name": name, "first": len(self.table), "count": 0})
+        return self
+
+    def chunk(self, payload: bytes, codec: int, stored: bytes | None = None) -> None:
+        segment = self.manifest["segments"][-1]
+        aligned(self.data, SEGMENT if segment["count"] == 0 else CHUNK)
+        stored = store(payload, codec) if stored is None else stored
+        self.table.append([len(self.data), len(stored), len(payload), xxhash.xxh3_64_intdigest(stored), codec])
+        self.data += stored
+        segment["count"] += 1
+
+    def run(self, payload: bytes, units: int, unit_bytes: int, per_chunk: int, codec: int) -> dict:
+        assert len(payload) == units * unit_bytes, (len(payload), units, unit_bytes)
+        first = len(self.table)
+        for unit in range(0, units, per_chunk):
+            self.chunk(payload[unit * unit_bytes:(unit + per_chunk) * unit_bytes], codec)
+        return {"first": first, "count": len(self.table) - first, "units": per_chunk}
+
+    def tensor(self, name: str, shape: list[int], scheme: dict, payload: bytes, *, units: int, per_chunk: int,
+               codec: int = RAW, source: str = "f32", error: float = 0.0) -> "File":
+        run = self.run(payload, units, len(payload) // units if units else 0, per_chunk, codec)
+        self.manifest["tensors"].append({
+            "name": name, "shape": shape, "scheme": scheme, "source_element": source, "relative_error": error,
+            "chunks": run,
+        })
+        self.expected[name] = payload
+        return self
+
+    def file(self, name: str, payload: bytes, codec: int = ZSTD) -> "File":
+        run = self.run(payload, len(payload), 1, 1 << 20, codec)
+        self.manifest["files"].append({
+            "name": name, "bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest(), "chunks": run,
+        })
+        self.expected["file " + name] = payload
+        return self
+
+    def bytes(self) -> bytes:
+        data = bytearray(self.data)
+        aligned(data, CHUNK)
+        manifest_offset = len(data)
+        text = json.dumps(self.manifest, separators=(",", ":"), ensure_ascii=False).encode()
+        if self.index_padding and len(text) % CHUNK == 0:
+            text += b" "
+        index = bytearray(text)
+        index.extend(bytes([self.index_padding]) * (-len(index) % CHUNK))
+        table_offset = manifest_offset + len(index)
+        for entry in self.table:
+            index += struct.pack("<QIIQQ", *entry)
+        data += index
+        fields = {
+            "chunks": len(self.table), "length": len(data), "manifest_offset": manifest_offset,
+            "manifest_length": len(text), "table_offset": table_offset, "index": xxhash.xxh3_64_intdigest(bytes(index)),
+        } | self.header
+        superblock = MAGIC + struct.pack(
+            "<IIQQQQQ", self.version, fields["chunks"], fields["length"], fields["manifest_offset"],
+            fields["manifest_length"], fields["table_offset"], fields["index"])
+        data[:64] = superblock + struct.pack("<Q", xxhash.xxh3_64_intdigest(superblock))
+        return bytes(data)
+
+
+def floats(count: int, width: int) -> bytes:
+    """Values with few exponents, so that their planes pack."""
+    words = [struct.unpack("<I", struct.pack("<f", math.sin(index) + 2.5))[0] for index in range(count)]
+    return b"".join(struct.pack("<I", word)[4 - width:] for word in words)
+
+
+def halves(values: list[float]) -> bytes:
+    return b"".join(struct.pack("<e", value) for value in values)
+
+
+def tiles(rows: int, columns: int, bits: int, group: int, tile_rows: int) -> bytes:
+    """One chunk's payload for a matrix of known codes and scales: the codes of every tile, then their scales.
+
+    Code of row r, column c: (3r + 5c) mod 15 − 7, for int8 times 9. Scale of row r, group g: 2^-(g+1) · (1 + r/32)."""
+    code = lambda r, c: ((3 * r + 5 * c) % 15 - 7) * (9 if bits == 8 else 1) if r < rows and c < columns else 0
+    padded = -(-columns // 8) * 8
+    groups = -(-columns // group)
+    codes, scales = bytearray(), bytearray()
+    for tile in range(-(-rows // tile_rows)):
+        members = range(tile * tile_rows, (tile + 1) * tile_rows)
+        for block in range(0, padded, 8 if bits == 4 else 4):
+            for row in members:
+                for i in range(4):
+                    if bits == 8:
+                        codes.append(code(row, block + i) & 0xFF)
+                    else:
+                        codes.append(code(row, block + i) + 8 | code(row, block + 4 + i) + 8 << 4)
+        for g in range(groups):
+            scales += halves([2.0 ** -(g + 1) * (1 + row / 32) if row < rows else 0 for row in members])
+    return bytes(codes + scales)
+
+
+def small() -> File:
+    """What most rejected files damage: no chunks, and so no 64 KiB of padding before the first."""
+    golden = File()
+    golden.tensor("a", [0, 4], plain("u8"), b"", units=0, per_chunk=1, source="u8")
+    return golden.tensor("e", [7, 0], plain("f32"), b"", units=0, per_chunk=1)
+
+
+def matrix() -> File:
+    """With a matrix that has no chunk: only for what is refused before chunks are looked at."""
+    return small().tensor("m", [5, 40], grouped(8, 32), b"", units=0, per_chunk=1)
+
+
+def chunks() -> File:
+    """With chunks: two of one tensor, one of a matrix, one packed."""
+    golden = File().segment("tensors")
+    golden.tensor("a", [10, 4], plain("u8"), bytes(range(40)), units=10, per_chunk=7, source="u8")
+    golden.tensor("m", [5, 40], grouped(8, 32), tiles(5, 40, 8, 32, 16), units=1, per_chunk=1, error=0.01)
+    return golden.file("config.json", b'{"hidden_size": 64}\n' * 9)
+
+
+def accepted() -> dict[str, File]:
+    everything = File().segment("one")
+    everything.tensor("plain.bf16", [48, 16], plain("bf16"), floats(768, 2), units=48, per_chunk=20, codec=PLANES16)
+    everything.segment("two")
+    everything.tensor("grouped.int8", [17, 70], grouped(8, 64), tiles(17, 70, 8, 64, 16), units=2, per_chunk=2)
+    everything.file("config.json", b"{}", RAW)
+    plains = File().segment("tensors")
+    for element, width in [("f64", 8), ("f32", 4), ("f16", 2), ("bf16", 2), ("i64", 8), ("i32", 4), ("i8", 1),
+                           ("u8", 1), ("bool", 1)]:
+        plains.tensor(element, [3, 5], plain(element), bytes(range(15 * width)), units=3, per_chunk=3, source=element)
+    plains.tensor("scalar", [], plain("f32"), b"\0\0\x80?", units=1, per_chunk=1)
+    plains.tensor("vector", [5], plain("u8"), b"abcde", units=5, per_chunk=2, source="u8")
+    plains.tensor("cube", [2, 3, 4], plain("u8"), bytes(range(24)), units=2, per_chunk=1, source="u8")
+    plains.tensor("empty", [0, 7], plain("f32"), b"", units=0, per_chunk=1)
+    plains.tensor("empty-inside", [7, 0], plain("f32"), b"", units=0, per_chunk=9)
+    plains.tensor("größe/重み \"quoted\"", [1], plain("u8"), b"\x07", units=1, per_chunk=1, source="u8")
+    packed = File().segment("tensors")
+    packed.tensor("planes16-f16", [512], plain("f16"), halves([1 + i / 512 for i in range(512)]), units=512,
+                  per_chunk=300, codec=PLANES16, source="f16")
+    packed.tensor("planes16-one-element", [1], plain("bf16"), b"\x80\xbf", units=1, per_chunk=1, codec=PLANES16)
+    packed.tensor("planes32", [300], plain("f32"), floats(300, 4), units=300, per_chunk=300, codec=PLANES32)
+    packed.tensor("planes32-special", [6], plain("f32"), struct.pack(
+        "<6I", 0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 1), units=6, per_chunk=6, codec=PLANES32)
+    packed.tensor("zstd", [1000], plain("u8"), b"abcd" * 250, units=1000, per_chunk=1000, codec=ZSTD, source="u8")
+    packed.tensor("zstd-zeros", [2000], plain("u8"), bytes(2000), units=2000, per_chunk=2000, codec=ZSTD, source="u8")
+    matrices = File().segment("tensors")
+    for bits in (4, 8):
+        for group, rows, columns in [(32, 3, 40), (64, 18, 70), (128, 16, 136)]:
+            matrices.tensor(f"int{bits}-g{group}", [rows, columns], grouped(bits, group, exponent=-2),
+                            tiles(rows, columns, bits, group, 16), units=-(-rows // 16), per_chunk=2, error=0.125)
+        matrices.tensor(f"int{bits}-rows", [7, 33], grouped(bits, 32, "row"), tiles(7, 33, bits, 32, 1), units=7,
+                        per_chunk=7, codec=ZSTD)
+    return {
+        "no-tensors": File(), "zero-size-tensors": small(), "element-types-and-shapes": plains,
+        "packed-planes-and-zstd": packed, "grouped-int4-int8": matrices, "two-segments-a-file": everything,
+    }
+
+
+def rejected() -> dict[str, tuple[bytes, str]]:
+    cases: dict[str, tuple[bytes, str]] = {}
+
+    def case(name, says, change=lambda golden: None, after=lambda data: data, of=small) -> None:
+        golden = of()
+        change(golden)
+        cases[name] = (bytes(after(bytearray(golden.bytes()))), says)
+
+    def flip(offset: int):
+        def after(data):
+            data[offset] ^= 1
+            return data
+        return after
+
+    def entry(index: int, field: int, change):
+        def apply(golden):
+            golden.table[index][field] = change(golden.table[index][field])
+        return apply
+
+    def manifest(change):
+        return lambda golden: change(golden.manifest)
+
+    def scheme(name, says, **fields):
+        case(name, says, manifest(lambda m: m["tensors"][2]["scheme"].update(fields)), of=matrix)
+
+    case("empty", "not a .grist file", after=lambda data: b"")
+    case("safetensors", "not a .grist file", after=lambda data: struct.pack("<Q", 2) + b"{}")
+    case("text-mode-transfer", "not a .grist file", after=lambda data: data.replace(b"\r\n", b"\n"))
+    case("header-cut-off", "too short for a .grist header", after=lambda data: data[:40])
+    case("version-1", "a .grist version this program does not read", lambda g: setattr(g, "version", 1))
+    case("header-checksum", "the header's checksum does not fit", after=flip(17))
+    case("cut-short", "the file is cut short", after=lambda data: data[:-32])
+    case("bytes-after-the-end", "the file is too long", after=lambda data: data + b"\0")
+    outside = "the header points outside the file"
+    case("manifest-beyond-file", outside, lambda g: g.header.update(manifest_offset=1 << 40))
+    case("manifest-misaligned", outside, lambda g: g.header.update(manifest_offset=72))
+    case("manifest-length-absurd", outside, lambda g: g.header.update(manifest_length=(1 << 64) - 1))
+    case("chunk-count-lies", outside, lambda g: g.header.update(chunks=5))
+    case("index-checksum", "the index's checksum does not fit", after=flip(100))
+    case("index-padding", "padding that must be zero is not", lambda g: setattr(g, "index_padding", 1))
+    case("shape-lies", "its chunks do not hold what its shape asks for",
+         manifest(lambda m: m["tensors"][0].update(shape=[10, 4])))
+    case("shape-overflows", "its scheme cannot hold its shape",
+         manifest(lambda m: m["tensors"][0].update(shape=[1 << 62, 1 << 62])))
+    case("shape-overflows-though-empty", "its scheme cannot hold its shape",
+         manifest(lambda m: m["tensors"][0].update(shape=[1 << 62, 1 << 62, 0])))
+    case("shape-negative", "must be an array of whole numbers", manifest(lambda m: m["tensors"][0].update(shape=[-1])))
+    case("tensor-twice", "two tensors have the same name", manifest(lambda m: m["tensors"][1].update(name="a")))
+    case("segment-of-nothing", "does not follow the one before it", lambda g: g.segment("s"))
+    case("chunk-not-there", "it names chunks that are not there",
+         manifest(lambda m: m["tensors"][1]["chunks"].update(first=9)))
+    case("manifest-member-unknown", "is not known to this version", manifest(lambda m: m.update(signature="")))
+    case("manifest-member-missing", "must be an array", manifest(lambda m: m.pop("files")))
+    unknown = "a storage scheme this version does not know"
+    scheme("scheme-kind-unknown", unknown, kind="entropy")
+    scheme("scheme-codes-unknown", unknown, codes="table")
+    scheme("scheme-scale-unknown", unknown, scale="e8m0")
+    scheme("scheme-field-unknown", "is not known to this version", zero_points="u8")
+    scheme("scheme-3-bits", unknown, bits=3)
+    scheme("scheme-groups-of-48", unknown, group_size=48)
+
+    case("chunk-checksum", "the checksum of chunk 0 does not fit", after=flip(SEGMENT + 3), of=chunks)
+    case("chunk-codec-unknown", "stored in a way this version does not know", entry(0, 4, lambda codec: 9), of=chunks)
+    case("chunk-shared", "it shares a chunk with another",
+         manifest(lambda m: m["tensors"][1]["chunks"].update(first=1)), of=chunks)
+    case("padding-between-chunks", "padding that must be zero is not", after=flip(SEGMENT + 28), of=chunks)
+    case("zstd-bomb", "its lengths do not fit together", entry(3, 2, lambda payload: 0xFFFFFFFF), of=chunks)
+
+    def cut_frame(golden):
+        start, stored = golden.table[3][:2]
+        golden.data[start + stored - 1:] = b""
+        golden.table[3][1] = stored - 1
+        golden.table[3][3] = xxhash.xxh3_64_intdigest(bytes(golden.data[start:]))
+
+    case("zstd-cut-off", "a chunk does not unpack", cut_frame, of=chunks)
+    return cases
+
+
+def outputs() -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name, golden in accepted().items():
+        files[f"accept/{name}.grist"] = golden.bytes()
+        expected = {key: base64.b64encode(value).decode() for key, value in golden.expected.items()}
+        files[f"accept/{name}.json"] = (json.dumps(expected, indent=1, ensure_ascii=False) + "\n").encode()
+    expected = {}
+    for name, (data, says) in rejected().items():
+        files[f"reject/{name}.grist"] = data
+        expected[name] = says
+    files["reject/expected.json"] = (json.dumps(expected, indent=1) + "\n").encode()
+    return files
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with what is there instead of writing")
+    check = parser.parse_args().check
+    wrong = 0
+    for name, data in outputs().items():
+        path = FORMATS / name
+        if check:
+            if not path.exists() or path.read_bytes() != data:
+                print(f"{path} differs", file=sys.stderr)
+                wrong += 1
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
