@@ -2,8 +2,8 @@ import GristCore
 import GristFormat
 
 /// A name for the contents of a checkpoint, whatever files they are spread over: the SHA-256 of one line a tensor, in
-/// name order, each "NAME TYPE EXTENTS XXH3-128 of the bytes". It tells other weights apart; it is no proof against
-/// someone who wants them to look the same.
+/// the order of the names' UTF-8 bytes, each "NAME TYPE EXTENTS XXH3-128 of the bytes". It tells other weights apart;
+/// it is no proof against someone who wants them to look the same.
 public struct SourceFingerprint: Sendable {
   private var lines: [(name: String, line: String)] = []
 
@@ -17,7 +17,7 @@ public struct SourceFingerprint: Sendable {
 
   /// 64 hexadecimal digits.
   public var digits: String {
-    let text = lines.sorted { $0.name < $1.name }.map(\.line).joined()
+    let text = lines.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }.map(\.line).joined()
     return Checkpoint.sha256(Bytes(Array(text.utf8)))
   }
 

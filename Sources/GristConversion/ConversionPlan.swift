@@ -13,6 +13,11 @@ public struct ConversionPlan: Sendable {
     public let payloadBytes: Int
     /// Whether the tensor is looked up by row, and so wants small chunks.
     let isTable: Bool
+    /// Of a `.grist` source: the tensor as it is stored there.
+    let stored: TensorRecord?
+
+    /// Whether the stored payload is what is wanted, and so is copied.
+    var isCopied: Bool { stored?.scheme == scheme }
   }
 
   public struct Segment: Sendable {
@@ -48,7 +53,7 @@ public struct ConversionPlan: Sendable {
     var remaining = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     guard let configuration = try source.configuration() else {
       let entries = try source.tensors.map { tensor in
-        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false)
+        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }
       segments = [Segment(name: "tensors", entries: entries)]
       architecture = "unknown"
@@ -67,7 +72,7 @@ public struct ConversionPlan: Sendable {
           offset: UInt64(tensor.offset), found: "\(tensor.shape) instead of \(expected.shape)")
       }
       let entry = try Self.entry(
-        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding)
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)
       if let last = parts.indices.last, parts[last].part == expected.part {
         parts[last].entries.append(entry)
       } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
@@ -84,7 +89,7 @@ public struct ConversionPlan: Sendable {
       segments.append(
         Segment(
           name: "other",
-          entries: try unknown.map { try Self.entry($0, recipe.decide($0, as: nil), isTable: false) }))
+          entries: try unknown.map { try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source) }))
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
@@ -92,11 +97,15 @@ public struct ConversionPlan: Sendable {
     self.notes = notes
   }
 
-  private static func entry(_ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool) throws -> Entry {
-    let encoder = try TensorEncoder(tensor, scheme: decision.scheme)
+  private static func entry(
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: ConversionSource
+  ) throws -> Entry {
+    let stored = source.stored?.tensor(named: tensor.name)
+    let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
+    let encoder = try TensorEncoder(tensor, scheme: scheme)
     return Entry(
-      tensor: tensor, scheme: decision.scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
-      isTable: isTable)
+      tensor: tensor, scheme: scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
+      isTable: isTable, stored: stored)
   }
 
   private static func missing(
@@ -109,5 +118,17 @@ public struct ConversionPlan: Sendable {
       advice: isTower
         ? "if the tower was left out upstream, pass the folder of \(configuration.visionTowerName) with --vision-tower"
         : "fetch the checkpoint again")
+  }
+}
+
+extension TensorScheme {
+  /// Whether a tensor that is stored like this already is what was decided: the same scheme (the scale exponent follows
+  /// the values), or anything where it is to stay as it came.
+  fileprivate func satisfies(_ decision: Recipe.Decision) -> Bool {
+    if decision.keepsSource { return true }
+    guard case .grouped(let wanted) = decision.scheme, case .grouped(let stored) = self else {
+      return self == decision.scheme
+    }
+    return (wanted.bits, wanted.groupSize, wanted.layout) == (stored.bits, stored.groupSize, stored.layout)
   }
 }

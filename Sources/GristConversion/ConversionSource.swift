@@ -12,8 +12,11 @@ public struct ConversionSource: Sendable {
   public let notes: [String]
   /// Files whose SHA-256 becomes provenance.
   let weightFiles: [Checkpoint.WeightFile]
-  /// Of a `.grist`: the provenance it already has, which stays true.
-  let inherited: Provenance?
+  /// The `.grist` file that is converted again; nil for a checkpoint. Its provenance stays true, and what it stores
+  /// already as it is wanted is copied, not encoded anew.
+  let stored: GristFile?
+
+  var inherited: Provenance? { stored?.manifest.provenance }
 
   /// A checkpoint folder, or a `.grist` file. Throws 66 and 65 as their readers do.
   public static func open(path: String, visionTower: String? = nil) throws -> ConversionSource {
@@ -41,10 +44,10 @@ public struct ConversionSource: Sendable {
       + checkpoint.weightFiles.map {
         Checkpoint.SideFile(name: Self.headerFolder + $0.name + ".header", bytes: $0.header)
       }
-    inherited = nil
+    stored = nil
   }
 
-  /// Quantized tensors of a `.grist` are expanded to f32 when they are converted again.
+  /// Quantized tensors of a `.grist` are expanded to f32 when they go into another scheme.
   init(_ file: GristFile) throws {
     path = file.path
     tensors = try file.sourceTensors()
@@ -57,9 +60,9 @@ public struct ConversionSource: Sendable {
     }
     notes =
       file.manifest.tensors.contains { if case .grouped = $0.scheme { true } else { false } }
-      ? ["some tensors are quantized already: what was lost then stays lost"] : []
+      ? ["some tensors are quantized already: what was lost then stays lost, and recorded errors become bounds"] : []
     weightFiles = []
-    inherited = file.manifest.provenance
+    stored = file
   }
 
   /// The model's configuration; nil when the architecture is unknown and tensors can only be stored.

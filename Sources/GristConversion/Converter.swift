@@ -49,8 +49,13 @@ public struct Converter: Sendable {
       writer.beginSegment(segment.name)
       for entry in segment.entries {
         progress(Progress(tensor: entry.tensor.name, sourceBytesDone: done, sourceBytes: total))
-        let digits = try locating(tensor: entry.tensor.name) { try write(entry, to: writer) }
-        fingerprint.add(entry.tensor, digits: digits)
+        try locating(tensor: entry.tensor.name) {
+          if let file = source.stored, let record = entry.stored, entry.isCopied {
+            try copy(record, from: file, to: writer)
+          } else {
+            fingerprint.add(entry.tensor, digits: try write(entry, to: writer))
+          }
+        }
         done += entry.tensor.byteCount
       }
     }
@@ -98,9 +103,27 @@ public struct Converter: Sendable {
     writer.endTensor(
       TensorRecord(
         name: entry.tensor.name, shape: entry.tensor.shape, scheme: encoder.scheme,
-        sourceElement: entry.tensor.elementType, relativeError: sums.relativeError),
+        sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
+        relativeError: entry.compounded(sums.relativeError)),
       unitsPerChunk: cut.unitsPerChunk)
     return digits
+  }
+
+  /// Copies a tensor that another `.grist` file stores just as it is wanted; only its packing may change.
+  private func copy(_ record: TensorRecord, from file: GristFile, to writer: GristWriter) throws {
+    let element: ElementType? = if case .plain(let type) = record.scheme { type } else { nil }
+    try writer.beginTensor(named: record.name)
+    let batch = pool.threadCount * Self.chunksPerThread
+    for first in stride(from: 0, to: record.chunks.count, by: batch) {
+      try Interruption.check()
+      let chunks = try pool.map(min(batch, record.chunks.count - first)) { index in
+        let chunk = record.chunks.first + first + index
+        defer { file.release(chunk: chunk) }
+        return try PackedChunk(file.payload(ofChunk: chunk), packing: packing, element: element)
+      }
+      for chunk in chunks { try writer.append(chunk) }
+    }
+    writer.endTensor(record, unitsPerChunk: record.chunks.unitsPerChunk)
   }
 
   /// The first pass over a tensor: its digits for the fingerprint and, where the scheme wants it, its greatest magnitude.
@@ -122,5 +145,14 @@ public struct Converter: Sendable {
     func units(ofChunk chunk: Int) -> Range<Int> {
       chunk * unitsPerChunk..<min((chunk + 1) * unitsPerChunk, units)
     }
+  }
+}
+
+extension ConversionPlan.Entry {
+  /// The error against the very source when what is encoded had lost something already: by the triangle inequality no
+  /// more than this.
+  fileprivate func compounded(_ error: Double) -> Double {
+    guard let earlier = stored?.relativeError, earlier > 0 else { return error }
+    return earlier + error * (1 + earlier)
   }
 }

@@ -41,6 +41,8 @@ public struct Recipe: Sendable {
     public let scheme: TensorScheme
     /// For people: why this one.
     public let reason: String
+    /// Whether the tensor is to stay as it came, whatever that is.
+    public let keepsSource: Bool
   }
 
   /// Decides for one tensor; `expected` is nil for a tensor the model does not know. A scale exponent is chosen later,
@@ -51,7 +53,8 @@ public struct Recipe: Sendable {
   public func decide(_ tensor: SourceTensor, as expected: ExpectedTensor?) throws -> Decision {
     if let override = overrides.last(where: { $0.applies(to: tensor.name) }) {
       return Decision(
-        scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)")
+        scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)",
+        keepsSource: override.choice == .source)
     }
     guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
     let kind = expected?.kind ?? .other
@@ -77,11 +80,12 @@ public struct Recipe: Sendable {
         columns >= TileShape.groupSizes[0]
       else { return keep(tensor, "too small to quantize: padding would outweigh it") }
     }
-    return Decision(scheme: try scheme(choice, tensor, expected), reason: reason(for: expected?.part))
+    return Decision(
+      scheme: try scheme(choice, tensor, expected), reason: reason(for: expected?.part), keepsSource: choice == .source)
   }
 
   private func keep(_ tensor: SourceTensor, _ reason: String) -> Decision {
-    Decision(scheme: .plain(tensor.elementType), reason: reason)
+    Decision(scheme: .plain(tensor.elementType), reason: reason, keepsSource: true)
   }
 
   private func choice(for part: ModelPart?) -> StorageChoice {

@@ -68,7 +68,7 @@ struct Run: ParsableCommand {
     if global.json {
       Console.print(document(prepared, answer, timing: timing).text())
     } else {
-      Console.print("")
+      Console.stream("\n")
       describe(prepared, answer)
     }
   }

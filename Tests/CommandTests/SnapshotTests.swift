@@ -81,9 +81,10 @@ import Testing
     try folder.write("unknown/model.safetensors", [2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8))
     try folder.write("text.grist", Array("hello".utf8))
     _ = try folder.copy(Command.crop, to: "crop")
-    #expect(
-      try Command.run("convert", "crop", "-o", "good.grist", "--recipe", "source", "--quiet", in: folder.path).code == 0
-    )
+    // Raw, because what zstd makes of it depends on its version.
+    let good = try Command.run(
+      "convert", "crop", "-o", "good.grist", "--recipe", "source", "--pack", "raw", "--quiet", in: folder.path)
+    #expect(good.code == 0)
     var bytes = try readFile(folder.file("good.grist")).array
     try folder.write("short.grist", bytes.dropLast(100))
     bytes[70_000] ^= 1
