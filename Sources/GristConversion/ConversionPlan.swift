@@ -51,7 +51,11 @@ public struct ConversionPlan: Sendable {
       notes.append("--set \(override.text) matches no tensor")
     }
     var remaining = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    guard let configuration = try source.configuration() else {
+    let known = try source.configuration()
+    let expected = Dictionary(
+      known?.expectedTensors.map { ($0.name, $0) } ?? [], uniquingKeysWith: { first, _ in first })
+    try recipe.checkOverrides(source.tensors.map { ($0, expected[$0.name]) })
+    guard let configuration = known else {
       let entries = try source.tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }

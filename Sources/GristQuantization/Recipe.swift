@@ -48,10 +48,13 @@ public struct Recipe: Sendable {
   /// Decides for one tensor; `expected` is nil for a tensor the model does not know. A scale exponent is chosen later,
   /// when the values are seen.
   ///
-  /// Throws 64 when an override asks for something the tensor cannot be: integers in groups need a matrix of real
-  /// numbers, a real type needs real numbers.
+  /// An override that asks for integers passes over tensors that cannot hold them, as an expression like "mlp" matches
+  /// biases too; see ``checkOverrides(_:)``. Throws 64 when one asks for a real type where there are no real numbers.
   public func decide(_ tensor: SourceTensor, as expected: ExpectedTensor?) throws -> Decision {
     if let override = overrides.last(where: { $0.applies(to: tensor.name) }) {
+      if case .grouped = override.choice, !Self.canHoldGroups(tensor, expected) {
+        return keep(tensor, "--set \(override.text) is for matrices only")
+      }
       return Decision(
         scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)",
         keepsSource: override.choice == .source)
@@ -125,15 +128,29 @@ public struct Recipe: Sendable {
       }
       return .plain(type)
     case .grouped(let bits, let groupSize):
-      guard tensor.elementType.isFloatingPoint, matrixExtents(tensor.shape) != nil,
-        expected == nil || expected?.kind == .linear || expected?.kind == .embedding
-      else {
-        throw GristError(
-          .usage, "cannot be stored as \(choice): only matrices can", tensor: tensor.name,
-          found: "\(tensor.elementType.rawValue) \(tensor.shape)")
-      }
       return .grouped(
         .init(bits: bits, groupSize: groupSize, layout: expected?.kind == .embedding ? .row : .tile16))
+    }
+  }
+
+  /// Whether a tensor can be stored as integer codes in groups: matrices of real numbers can, and what the model keeps
+  /// precious cannot.
+  private static func canHoldGroups(_ tensor: SourceTensor, _ expected: ExpectedTensor?) -> Bool {
+    tensor.elementType.isFloatingPoint && matrixExtents(tensor.shape) != nil
+      && (expected == nil || expected?.kind == .linear || expected?.kind == .embedding)
+  }
+
+  /// Throws 64 for an override that asks for integers and matches only tensors that cannot hold them.
+  public func checkOverrides(_ tensors: [(tensor: SourceTensor, expected: ExpectedTensor?)]) throws {
+    for override in overrides {
+      guard case .grouped = override.choice else { continue }
+      let matching = tensors.filter { override.applies(to: $0.tensor.name) }
+      guard let first = matching.first, !matching.contains(where: { Self.canHoldGroups($0.tensor, $0.expected) }) else {
+        continue
+      }
+      throw GristError(
+        .usage, "cannot be stored as \(override.choice): only matrices can", tensor: first.tensor.name,
+        found: "\(first.tensor.elementType.rawValue) \(first.tensor.shape)")
     }
   }
 }

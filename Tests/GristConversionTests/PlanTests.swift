@@ -150,6 +150,15 @@ import Testing
     #expect(error?.what == "cannot be stored as int8:64: only matrices can")
   }
 
+  @Test("--set that matches matrices and vectors quantizes the matrices")
+  func mixedOverride() throws {
+    let entries = try plan(Sources.crop, .source, set: ["model.layers.0=int4:32"]).entries
+    for entry in entries where entry.tensor.name.hasPrefix("model.layers.0.") {
+      #expect((entry.scheme.name == "int4 g32") == (entry.tensor.shape.count == 2), "\(entry.tensor.name)")
+    }
+    #expect(entries.contains { $0.scheme.name == "int4 g32" })
+  }
+
   @Test("a group size the kernels do not know is 64")
   func groupSize() {
     let error = #expect(throws: GristError.self) { _ = try Recipe(.int8, groupSize: 48) }
