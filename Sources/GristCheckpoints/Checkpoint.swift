@@ -97,7 +97,8 @@ public struct Checkpoint: Sendable {
         files += tower.files.map { WeightFile($0, folder: Self.visionFolder) }
         notes.append("the vision tower's \(visual.count) tensors come from \(visionTower)")
       } else {
-        notes.append("the checkpoint has its own vision tower weights; only the configuration of \(visionTower) is used")
+        notes.append(
+          "the checkpoint has its own vision tower weights; only the configuration of \(visionTower) is used")
       }
     }
     let used = Set(sideFiles.map(\.name) + folder.files.map { fileName(of: $0.path) })

@@ -164,7 +164,8 @@ public struct ModelConfiguration: Sendable {
     if let configuration { return try VisionConfiguration(configuration) }
     if name == VisionConfiguration.clipLarge336Name { return .clipLarge336 }
     throw GristError(
-      .missingInput, "the vision tower that \"mm_vision_tower\" names is neither a folder here nor known", file: json.file,
+      .missingInput, "the vision tower that \"mm_vision_tower\" names is neither a folder here nor known",
+      file: json.file,
       found: name, advice: "pass the tower's folder with --vision-tower")
   }
 

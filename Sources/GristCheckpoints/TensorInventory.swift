@@ -68,7 +68,8 @@ extension ModelConfiguration {
   public var expectedTensors: [ExpectedTensor] {
     var list = InventoryList()
     list.add(
-      Self.tokenEmbeddingsName, [vocabularySize, hiddenSize], .tokenEmbeddings, tiesWordEmbeddings ? .linear : .embedding)
+      Self.tokenEmbeddingsName, [vocabularySize, hiddenSize], .tokenEmbeddings,
+      tiesWordEmbeddings ? .linear : .embedding)
     if let vision { addVision(vision, to: &list) }
     if let router { addRouter(router, to: &list) }
     for layer in 0..<layers { addLanguageLayer(layer, to: &list) }

@@ -2,7 +2,10 @@ import GristCore
 
 /// A CLIP vision tower's shape, from its `config.json`.
 public struct VisionConfiguration: Sendable, Equatable {
-  public enum Activation: String, Sendable { case quickGELU = "quick_gelu", gelu }
+  public enum Activation: String, Sendable {
+    case quickGELU = "quick_gelu"
+    case gelu
+  }
 
   public let hiddenSize: Int
   public let intermediateSize: Int

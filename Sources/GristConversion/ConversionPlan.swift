@@ -38,7 +38,8 @@ public struct ConversionPlan: Sendable {
   /// chunk for every thread, and one tensor that is looked at before it is encoded.
   public func memoryBound(threads: Int) -> Int {
     let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
-    let largestUnit = entries.compactMap { PayloadUnits(scheme: $0.scheme, shape: $0.tensor.shape)?.bytesPerUnit }
+    let largestUnit =
+      entries.compactMap { PayloadUnits(scheme: $0.scheme, shape: $0.tensor.shape)?.bytesPerUnit }
       .max() ?? 0
     let chunk = max(GristLayout.chunkTarget, largestUnit)
     return (64 << 20) + largestTensor + threads * Converter.chunksPerThread * chunk * 12

@@ -37,7 +37,8 @@ public func folderContents(_ path: String) throws -> [String] {
 public func readFile(_ path: String, limit: Int = 1 << 30) throws -> Bytes {
   let file = try MappedFile(path: path)
   guard file.count <= limit else {
-    throw GristError(.badData, "the file is larger than the \(limit) bytes allowed here", file: path, found: "\(file.count) bytes")
+    throw GristError(
+      .badData, "the file is larger than the \(limit) bytes allowed here", file: path, found: "\(file.count) bytes")
   }
   return Bytes(file.bytes.array)
 }

@@ -34,7 +34,8 @@ public struct JSONReader: Sendable {
   public func has(_ name: String) -> Bool { value(name) != nil }
 
   public func failure(_ name: String, _ expected: String) -> GristError {
-    GristError(.badData, "\"\(prefix)\(name)\" must be \(expected)", file: file, found: value(name)?.text() ?? "nothing")
+    GristError(
+      .badData, "\"\(prefix)\(name)\" must be \(expected)", file: file, found: value(name)?.text() ?? "nothing")
   }
 
   private func read<Value>(

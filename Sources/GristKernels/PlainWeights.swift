@@ -133,7 +133,8 @@ public func expandElements(_ bytes: Bytes, _ type: ElementType, into out: Unsafe
     guard let base = source.baseAddress else { return }
     switch type {
     case .f32, .f16, .bf16: expandElements(base, type, count: count, into: target)
-    case .f64: for index in 0..<count { target[index] = Float(base.loadUnaligned(fromByteOffset: index * 8, as: Double.self)) }
+    case .f64:
+      for index in 0..<count { target[index] = Float(base.loadUnaligned(fromByteOffset: index * 8, as: Double.self)) }
     default: target.update(repeating: 0, count: count)
     }
   }

@@ -108,7 +108,9 @@ public func differenceSums(_ stored: [Float], from source: [Float]) -> ErrorSums
     let difference = Double(stored[index]) - Double(source[index])
     sums.squaredError += difference.isFinite ? difference * difference : .infinity
   }
-  sums.squaredSource = source.withUnsafeBufferPointer { $0.baseAddress.map { kernels.sum_of_squares($0, source.count) } ?? 0 }
+  sums.squaredSource = source.withUnsafeBufferPointer {
+    $0.baseAddress.map { kernels.sum_of_squares($0, source.count) } ?? 0
+  }
   if !sums.squaredSource.isFinite { sums.squaredSource = 1 }
   return sums
 }

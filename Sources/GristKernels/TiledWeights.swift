@@ -11,7 +11,9 @@ public struct TiledWeights: LinearWeights {
   /// `runs` hold `tilesPerRun` tiles each, the last one what remains; every scale counts `multiplier` times. Returns
   /// nil when the runs' lengths do not fit the shape or a run does not start on an even address.
   public init?(shape: TileShape, multiplier: Float, runs: [Bytes], tilesPerRun: Int) {
-    guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0, runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun else { return nil }
+    guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0,
+      runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun
+    else { return nil }
     for (index, run) in runs.enumerated() {
       let tiles = min(tilesPerRun, shape.tiles - index * tilesPerRun)
       guard run.count == tiles * shape.bytesPerTile else { return nil }
@@ -28,7 +30,8 @@ public struct TiledWeights: LinearWeights {
 
   /// Calls `body` with the codes and scales of the tiles of `range` that lie in one run, run by run.
   private func forEachRun(
-    _ range: Range<Int>, _ body: (_ tiles: Range<Int>, _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>) -> Void
+    _ range: Range<Int>,
+    _ body: (_ tiles: Range<Int>, _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>) -> Void
   ) {
     var tile = range.lowerBound
     while tile < range.upperBound {

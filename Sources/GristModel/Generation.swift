@@ -2,7 +2,10 @@ import GristCore
 
 extension VisionLanguageModel {
   /// Why an answer ended.
-  public enum Ending: String, Sendable { case endToken = "eos", length }
+  public enum Ending: String, Sendable {
+    case endToken = "eos"
+    case length
+  }
 
   public struct Answer: Sendable {
     /// Tokens of the answer, without the end token.

@@ -13,7 +13,8 @@ public enum ModelSource: Sendable {
     switch fileKind(at: path) {
     case .folder: return .checkpoint(try Checkpoint(path: path, visionTower: visionTower))
     case .file, .other: return .grist(try GristFile(path: path))
-    case nil: throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)
+    case nil:
+      throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)
     }
   }
 

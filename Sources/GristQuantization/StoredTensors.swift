@@ -63,7 +63,8 @@ private struct GristTensorStorage: TensorStorage {
         let runTiles = run.count / shape.bytesPerTile
         let rowsHere = (firstRow..<min(firstRow + runTiles * shape.tileRows, rows)).clamped(to: wanted)
         let target = UnsafeMutableBufferPointer(
-          rebasing: out[(rowsHere.lowerBound - wanted.lowerBound) * columns..<(rowsHere.upperBound - wanted.lowerBound) * columns])
+          rebasing: out[
+            (rowsHere.lowerBound - wanted.lowerBound) * columns..<(rowsHere.upperBound - wanted.lowerBound) * columns])
         expandQuantizedRows(
           rowsHere.lowerBound - firstRow..<rowsHere.upperBound - firstRow, of: run, tilesInRun: runTiles, shape: shape,
           multiplier: grouped.multiplier, into: target)

@@ -45,7 +45,8 @@ public struct TensorEncoder: Sendable {
         let position = values.firstIndex { !$0.isFinite } ?? 0
         let element = byteRange.lowerBound / source.elementType.byteCount + offset + position
         throw GristError(
-          .badData, "a value that is not a finite number can only be stored as it came", file: source.file, tensor: source.name,
+          .badData, "a value that is not a finite number can only be stored as it came", file: source.file,
+          tensor: source.name,
           offset: UInt64(source.offset + element * source.elementType.byteCount),
           found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
           advice: "keep the tensor as it is with --set '\(source.name)=source'")

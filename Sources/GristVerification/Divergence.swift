@@ -50,7 +50,8 @@ public struct DivergenceSummary: Sendable, Equatable {
   public init(_ values: [Double]) {
     let sorted = values.sorted()
     mean = values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
-    p99 = sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, max(0, Int((0.99 * Double(sorted.count)).rounded(.up)) - 1))]
+    p99 =
+      sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, max(0, Int((0.99 * Double(sorted.count)).rounded(.up)) - 1))]
     maximum = sorted.last ?? 0
   }
 }

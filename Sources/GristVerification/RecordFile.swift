@@ -41,7 +41,8 @@ extension ReferenceRecord {
     let path = file.path
     func metadata(_ name: String) -> String? { file.metadata.first { $0.name == name }?.value }
     guard metadata("format") == Self.format, let text = metadata("record") else {
-      throw GristError(.badData, "not a record of reference answers", file: path, advice: "make one with `gristmill record`")
+      throw GristError(
+        .badData, "not a record of reference answers", file: path, advice: "make one with `gristmill record`")
     }
     guard metadata("version") == Self.version else {
       throw GristError(

@@ -57,7 +57,8 @@ public enum Reference: Sendable {
     guard record.fingerprint == fingerprint else {
       throw GristError(
         .badData, "the record was made from other weights than the model", file: path,
-        found: "fingerprint \(record.fingerprint.prefix(16))… of \(record.source) instead of \(fingerprint.prefix(16))…",
+        found:
+          "fingerprint \(record.fingerprint.prefix(16))… of \(record.source) instead of \(fingerprint.prefix(16))…",
         advice: "record the checkpoint that the model was converted from")
     }
     return record

@@ -53,14 +53,17 @@ public struct WeightComparison: Sendable {
       let recorded = model.recordedError(of: tensor.name)
       tensors.append(
         Tensor(
-          name: tensor.name, relativeError: try Self.error(of: tensor, against: original, pool), recordedError: recorded,
+          name: tensor.name, relativeError: try Self.error(of: tensor, against: original, pool),
+          recordedError: recorded,
           limit: isExact ? recorded * 1.0001 + 1e-7 : recorded * 3 + 0.01))
     }
     self.tensors = tensors
     missing = unmatched.sorted()
   }
 
-  private static func error(of tensor: SourceTensor, against original: SourceTensor, _ pool: ThreadPool) throws -> Double {
+  private static func error(of tensor: SourceTensor, against original: SourceTensor, _ pool: ThreadPool) throws
+    -> Double
+  {
     // Whole rows, so that a quantized tensor's tiles are expanded once.
     let rows = max(tensor.shape.count >= 2 ? tensor.shape[0] : 1, 1)
     let rowElements = tensor.elementCount / rows

@@ -29,7 +29,9 @@ struct ProgressBar {
   init(quiet: Bool) { isShown = Console.isTerminal && !quiet }
 
   mutating func show(_ fraction: Double, _ label: String) {
-    guard isShown, fraction - lastFraction >= 0.005 || fraction < lastFraction || label.hasPrefix("hashing") else { return }
+    guard isShown, fraction - lastFraction >= 0.005 || fraction < lastFraction || label.hasPrefix("hashing") else {
+      return
+    }
     lastFraction = fraction
     let width = 30
     let filled = Int(fraction * Double(width))

@@ -36,7 +36,8 @@ struct Convert: ParsableCommand {
   @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
   var pack: Packing = .zstd
 
-  @Option(help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
   var visionTower: String?
 
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")

@@ -73,12 +73,15 @@ struct Inspect: ParsableCommand {
     let provenance = grist.manifest.provenance
     Console.print(
       "\(grist.path): \(Format.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
-        + "architecture \(provenance.architecture), recipe \(provenance.recipe), packing \(provenance.packing.rawValue)")
+        + "architecture \(provenance.architecture), recipe \(provenance.recipe), packing \(provenance.packing.rawValue)"
+    )
     Console.print("made by \(provenance.tool) from")
     for source in provenance.sources {
       Console.print("  \(source.name)  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
     }
-    if !provenance.overrides.isEmpty { Console.print("with --set " + provenance.overrides.joined(separator: " --set ")) }
+    if !provenance.overrides.isEmpty {
+      Console.print("with --set " + provenance.overrides.joined(separator: " --set "))
+    }
     Console.print("holding " + grist.manifest.files.map(\.name).joined(separator: ", "))
     var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error"]]
     rows += shown.map { summary in

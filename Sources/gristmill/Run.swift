@@ -97,8 +97,9 @@ struct Run: ParsableCommand {
   private func describe(_ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer) {
     var parts: [String] = []
     if let decision = prompt.decision {
-      parts.append("the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"
-        + " tokens a tile (margin \(Format.number(Double(decision.margin))))")
+      parts.append(
+        "the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"
+          + " tokens a tile (margin \(Format.number(Double(decision.margin))))")
     } else if let granularity = prompt.granularity {
       parts.append("\(granularity) tokens a tile")
     }

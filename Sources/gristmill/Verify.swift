@@ -17,7 +17,8 @@ struct Verify: ParsableCommand {
   @Argument(help: "The model to verify: a .grist file, or a checkpoint folder.")
   var model: String
 
-  @Option(help: ArgumentHelp("A checkpoint folder, or a record made by `gristmill record`.", valueName: "checkpoint|record"))
+  @Option(
+    help: ArgumentHelp("A checkpoint folder, or a record made by `gristmill record`.", valueName: "checkpoint|record"))
   var reference: String?
 
   @Option(help: ArgumentHelp("A picture to ask about.", valueName: "photo.jpg"))
@@ -38,7 +39,10 @@ struct Verify: ParsableCommand {
   @Option(help: ArgumentHelp("Largest mean KL divergence that passes, in nats a token.", valueName: "x"))
   var maxKl = VerificationLimits().maximumMeanKL
 
-  @Flag(help: "Also take one part at a time from the model, the rest from the reference checkpoint, and show what it does to the router.")
+  @Flag(
+    help:
+      "Also take one part at a time from the model, the rest from the reference checkpoint, and show what it does to the router."
+  )
   var byPart = false
 
   @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
@@ -74,7 +78,8 @@ struct Verify: ParsableCommand {
     result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
     let parts =
       byPart
-      ? try reference.attribute(source, record: record, compute: compute) { bar.show(0, "with its \($0.rawValue)") } : []
+      ? try reference.attribute(source, record: record, compute: compute) { bar.show(0, "with its \($0.rawValue)") }
+      : []
     bar.clear()
     if let report { try writeFile(report, Bytes(Array(result.html(parts: parts).utf8))) }
     if global.json {

@@ -18,12 +18,14 @@ enum VerifyText {
     lines.append(
       "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.small(report.kl.mean)), "
         + "p99 \(Format.small(report.kl.p99)), max \(Format.small(report.kl.maximum)); largest logit difference "
-        + "\(Format.small(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens")
+        + "\(Format.small(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens"
+    )
     if let weights = report.weights {
       let accepted = weights.tensors.count - weights.rejected.count
       lines.append(
         "weights  \(accepted) of \(weights.tensors.count) tensors are the reference's, up to "
-          + (weights.isExact ? "exactly the error recorded in the file" : "the error recorded in the file and a percent"))
+          + (weights.isExact
+            ? "exactly the error recorded in the file" : "the error recorded in the file and a percent"))
     }
     if !parts.isEmpty { lines += ["", by(parts)] }
     lines.append("")

@@ -95,7 +95,9 @@ import Testing
     let source = try checkpoint([("w", [48, 96], original)], in: folder)
     try convert(source, to: folder.file("8.grist"), .int8, groupSize: 32)
     let plan = try convert(folder.file("8.grist"), to: folder.file("f.grist"), .f32)
-    #expect(plan.notes.contains("some tensors are quantized already: what was lost then stays lost, and recorded errors become bounds"))
+    #expect(
+      plan.notes.contains(
+        "some tensors are quantized already: what was lost then stays lost, and recorded errors become bounds"))
     let found = try floats("w", in: folder.file("f.grist"))
     #expect(zip(found, original).allSatisfy { abs($0 - $1) < 0.003 })
   }

@@ -4,7 +4,9 @@ import GristModel
 import Testing
 
 @Suite("Sampling") struct SamplerTests {
-  private func draws(_ logits: [Float], temperature: Float, topP: Float = 1, seed: UInt64 = 1, count: Int) throws -> [Int] {
+  private func draws(_ logits: [Float], temperature: Float, topP: Float = 1, seed: UInt64 = 1, count: Int) throws
+    -> [Int]
+  {
     var sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
     return (0..<count).map { _ in sampler.next(logits) }
   }

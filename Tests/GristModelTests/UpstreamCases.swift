@@ -22,7 +22,8 @@ struct UpstreamCases {
 
   func conversation(_ expected: JSONValue) throws -> Conversation {
     let history = (expected["history"]?.array ?? []).compactMap { turn -> Conversation.Turn? in
-      let texts = turn.array?.compactMap(\.string) ?? [turn["user"]?.string, turn["assistant"]?.string].compactMap { $0 }
+      let texts =
+        turn.array?.compactMap(\.string) ?? [turn["user"]?.string, turn["assistant"]?.string].compactMap { $0 }
       return texts.count == 2 ? Conversation.Turn(user: texts[0], assistant: texts[1]) : nil
     }
     return try Conversation(
