@@ -101,7 +101,8 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
         "GristModel", "GristVerification", "TestSupport",
       ]),
-    .testTarget(name: "CommandTests", dependencies: ["GristCore", "TestSupport", "gristmill"]),
+    .testTarget(
+      name: "CommandTests", dependencies: ["GristCore", "TestSupport", "gristmill"], exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,

@@ -63,35 +63,31 @@ ALWAYS_INLINE void store_rows(
 
 /* `tokens` (1, or up to 4) of one tile. */
 ALWAYS_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
-  size_t padded = padded_columns(p->columns), group_size = p->group_size;
-  size_t groups = (p->columns + group_size - 1) / group_size;
-  const uint8_t *codes = p->codes + tile * padded * (size_t)(2 * bits);
-  const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
-  const int8_t *x = p->activations + token * padded;
-  const float *x_scales = p->activation_scales + token * groups;
-  const int32_t *x_sums = p->activation_sums + token * groups;
+  struct tile_operands o = tile_operands(p, tile, token, bits);
+  size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
+  const uint8_t *codes = o.codes;
   __m256 first_total[4], second_total[4];
   for (int t = 0; t < tokens; t++) first_total[t] = second_total[t] = _mm256_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m256i first[4], second[4];
     for (int t = 0; t < tokens; t++)
-      first[t] = second[t] = _mm256_set1_epi32(bits == 4 ? -8 * x_sums[(size_t)t * groups + group] : 0);
+      first[t] = second[t] = _mm256_set1_epi32(bits == 4 ? -8 * o.x_sums[(size_t)t * groups + group] : 0);
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
       struct halves low, high;
       load_block(codes, bits, &low, &high);
       for (int t = 0; t < tokens; t++) {
-        const int8_t *row = x + (size_t)t * padded + k;
+        const int8_t *row = o.x + (size_t)t * padded + k;
         __m256i a = four_activations(row), b = four_activations(row + 4);
         first[t] = dot4(dot4(first[t], low.first, a, bits), high.first, b, bits);
         second[t] = dot4(dot4(second[t], low.second, a, bits), high.second, b, bits);
       }
     }
-    const __m128i *group_scales = (const __m128i *)(scales + group * GRIST_TILE_ROWS);
+    const __m128i *group_scales = (const __m128i *)(o.scales + group * GRIST_TILE_ROWS);
     __m256 first_scale = _mm256_cvtph_ps(_mm_loadu_si128(group_scales));
     __m256 second_scale = _mm256_cvtph_ps(_mm_loadu_si128(group_scales + 1));
     for (int t = 0; t < tokens; t++) {
-      __m256 scale = _mm256_set1_ps(x_scales[(size_t)t * groups + group]);
+      __m256 scale = _mm256_set1_ps(o.x_scales[(size_t)t * groups + group]);
       first_total[t] =
           _mm256_fmadd_ps(_mm256_cvtepi32_ps(first[t]), _mm256_mul_ps(first_scale, scale), first_total[t]);
       second_total[t] =

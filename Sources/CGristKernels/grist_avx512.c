@@ -52,32 +52,28 @@ ALWAYS_INLINE __m512 tile_scales(const uint16_t *scales) {
 
 /* Eight tokens of one tile: each block of weights is loaded once and meets eight broadcast words of activations. */
 ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  size_t padded = padded_columns(p->columns), group_size = p->group_size;
-  size_t groups = (p->columns + group_size - 1) / group_size;
-  const uint8_t *codes = p->codes + tile * padded * (size_t)(2 * bits);
-  const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
-  const int8_t *x = p->activations + token * padded;
-  const float *x_scales = p->activation_scales + token * groups;
-  const int32_t *x_sums = p->activation_sums + token * groups;
+  struct tile_operands o = tile_operands(p, tile, token, bits);
+  size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
+  const uint8_t *codes = o.codes;
   int bias = bits == 4 ? -8 : -128;
   __m512 total[8];
   for (int t = 0; t < 8; t++) total[t] = _mm512_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m512i sums[8];
-    for (int t = 0; t < 8; t++) sums[t] = _mm512_set1_epi32(bias * x_sums[(size_t)t * groups + group]);
+    for (int t = 0; t < 8; t++) sums[t] = _mm512_set1_epi32(bias * o.x_sums[(size_t)t * groups + group]);
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
       __m512i low, high;
       load_block(codes, bits, &low, &high);
       for (int t = 0; t < 8; t++) {
-        const int8_t *row = x + (size_t)t * padded + k;
+        const int8_t *row = o.x + (size_t)t * padded + k;
         sums[t] = _mm512_dpbusd_epi32(sums[t], low, four_activations(row));
         sums[t] = _mm512_dpbusd_epi32(sums[t], high, four_activations(row + 4));
       }
     }
-    __m512 scale = tile_scales(scales + group * GRIST_TILE_ROWS);
+    __m512 scale = tile_scales(o.scales + group * GRIST_TILE_ROWS);
     for (int t = 0; t < 8; t++) {
-      __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x_scales[(size_t)t * groups + group]));
+      __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(o.x_scales[(size_t)t * groups + group]));
       total[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), both, total[t]);
     }
   }
@@ -86,36 +82,32 @@ ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t
 
 /* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */
 ALWAYS_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  size_t padded = padded_columns(p->columns), group_size = p->group_size;
-  size_t groups = (p->columns + group_size - 1) / group_size;
-  const uint8_t *codes = p->codes + tile * padded * (size_t)(2 * bits);
-  const uint16_t *scales = p->scales + tile * groups * GRIST_TILE_ROWS;
-  const int8_t *x = p->activations + token * padded;
-  const float *x_scales = p->activation_scales + token * groups;
-  const int32_t *x_sums = p->activation_sums + token * groups;
+  struct tile_operands o = tile_operands(p, tile, token, bits);
+  size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
+  const uint8_t *codes = o.codes;
   int bias = bits == 4 ? -8 : -128;
   __m512 total = _mm512_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m512i sums[4] = {
-        _mm512_set1_epi32(bias * x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
+        _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits) {
       load_block(codes, bits, &low, &high);
-      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(x + k));
-      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(x + k + 4));
+      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
+      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
       load_block(codes + 16 * bits, bits, &low, &high);
-      sums[2] = _mm512_dpbusd_epi32(sums[2], low, four_activations(x + k + 8));
-      sums[3] = _mm512_dpbusd_epi32(sums[3], high, four_activations(x + k + 12));
+      sums[2] = _mm512_dpbusd_epi32(sums[2], low, four_activations(o.x + k + 8));
+      sums[3] = _mm512_dpbusd_epi32(sums[3], high, four_activations(o.x + k + 12));
     }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
       load_block(codes, bits, &low, &high);
-      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(x + k));
-      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(x + k + 4));
+      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
+      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
     }
     __m512i sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
-    __m512 both = _mm512_mul_ps(tile_scales(scales + group * GRIST_TILE_ROWS), _mm512_set1_ps(x_scales[group]));
+    __m512 both = _mm512_mul_ps(tile_scales(o.scales + group * GRIST_TILE_ROWS), _mm512_set1_ps(o.x_scales[group]));
     total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, total);
   }
   store_rows(p, tile, token, total);

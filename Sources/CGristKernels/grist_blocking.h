@@ -11,6 +11,28 @@
 /* Bytes of weights that are to stay in the second-level cache. */
 enum { kWeightBlockBytes = 192 * 1024 };
 
+/* Where one tile and the tokens from `token` on begin. */
+struct tile_operands {
+  size_t padded, groups;
+  const uint8_t *codes;
+  const uint16_t *scales;
+  const int8_t *x;
+  const float *x_scales;
+  const int32_t *x_sums;
+};
+
+static inline struct tile_operands tile_operands(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+  size_t padded = padded_columns(p->columns), groups = (p->columns + p->group_size - 1) / p->group_size;
+  return (struct tile_operands){
+      .padded = padded,
+      .groups = groups,
+      .codes = p->codes + tile * padded * GRIST_TILE_ROWS * (size_t)bits / 8,
+      .scales = p->scales + tile * groups * GRIST_TILE_ROWS,
+      .x = p->activations + token * padded,
+      .x_scales = p->activation_scales + token * groups,
+      .x_sums = p->activation_sums + token * groups};
+}
+
 /* Calls EIGHT(p, tile, token, bits) for the eight tokens from `token` on, and ONE for a single one, until all are done.
    ONE, unlike EIGHT, is made for weights that come from memory. */
 #define GRIST_WALK(p, bits, EIGHT, ONE)                                                          \
