@@ -125,6 +125,12 @@ void grist_system_watch_interrupts(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  /* A parent may have left them blocked. */
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGINT);
+  sigaddset(&watched, SIGTERM);
+  pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
 }
 
 int grist_system_interrupted(void) { return atomic_load(&interrupted_by); }
