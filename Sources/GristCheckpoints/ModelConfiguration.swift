@@ -69,14 +69,14 @@ public struct ModelConfiguration: Sendable {
   /// Reads the configuration out of a model's side files.
   ///
   /// - Parameters:
-  ///   - file: finds a side file by name; the tower's are under `vision_tower/`.
+  ///   - file: finds a side file by name; the tower's are under `vision_tower/`. What it throws is thrown on.
   ///   - path: the model, for messages.
   ///
   /// Throws 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense or
   /// asks for something this version does not compute.
-  public init(path: String, file: (String) -> Bytes?) throws {
+  public init(path: String, file: (String) throws -> Bytes?) throws {
     func reader(_ name: String) throws -> JSONReader? {
-      guard let bytes = file(name) else { return nil }
+      guard let bytes = try file(name) else { return nil }
       let place = joinPath(path, name)
       return try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
     }
