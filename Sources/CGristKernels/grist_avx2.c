@@ -6,12 +6,12 @@
 
 #define GRIST_ISA avx2
 #define GRIST_OWN_TILE_PRODUCTS
+#define GRIST_HAS_HALF
+#define GRIST_ATTENTION_ROWS 3
 #include "grist_template.h"
 
 #include "grist_blocking.h"
 #include "grist_tables.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* vpmaddubsw multiplies unsigned by signed bytes and adds neighbours in 16 bits. int4 codes are stored as 0...15: two
    products of at most 15*127 stay far below 32767. int8 codes hand their sign to the activations first: two products of
@@ -21,14 +21,14 @@ struct halves {
   __m256i first, second; /* rows 0...7 and 8...15 */
 };
 
-ALWAYS_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int bits) {
+GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int bits) {
   __m256i pairs = bits == 4 ? _mm256_maddubs_epi16(weights, x)
                             : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
 /* Columns k...k+3 and k+4...k+7 of one block. */
-ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, struct halves *low, struct halves *high) {
+GRIST_INLINE void load_block(const uint8_t *codes, int bits, struct halves *low, struct halves *high) {
   __m256i a = _mm256_loadu_si256((const __m256i *)codes);
   __m256i b = _mm256_loadu_si256((const __m256i *)(codes + 32));
   if (bits == 4) {
@@ -43,13 +43,13 @@ ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, struct halves *low
   }
 }
 
-ALWAYS_INLINE __m256i four_activations(const int8_t *x) {
+GRIST_INLINE __m256i four_activations(const int8_t *x) {
   int32_t word;
   memcpy(&word, x, sizeof word);
   return _mm256_set1_epi32(word);
 }
 
-ALWAYS_INLINE void store_rows(
+GRIST_INLINE void store_rows(
     const grist_tile_product *p, size_t tile, size_t token, __m256 first_total, __m256 second_total) {
   float total[GRIST_TILE_ROWS];
   _mm256_storeu_ps(total, first_total);
@@ -62,7 +62,7 @@ ALWAYS_INLINE void store_rows(
 }
 
 /* `tokens` (1, or up to 4) of one tile. */
-ALWAYS_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
+GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
   struct tile_operands o = tile_operands(p, tile, token, bits);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
@@ -97,11 +97,11 @@ ALWAYS_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t t
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, first_total[t], second_total[t]);
 }
 
-ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   for (size_t half = 0; half < 8; half += 2) few_tokens(p, tile, token + half, bits, 2);
 }
 
-ALWAYS_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   few_tokens(p, tile, token, bits, 1);
 }
 

@@ -8,17 +8,17 @@
 
 #define GRIST_ISA avx512
 #define GRIST_OWN_TILE_PRODUCTS
+#define GRIST_HAS_HALF
+#define GRIST_ATTENTION_ROWS 8
 #include "grist_template.h"
 
 #include "grist_blocking.h"
 #include "grist_tables.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 /* vpdpbusd multiplies unsigned by signed bytes. int4 codes are stored biased by 8, int8 codes become biased by 128 when
    their sign bit is flipped; the sums start at -bias times the activations' sum, and come out right. */
 
-ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, __m512i *low, __m512i *high) {
+GRIST_INLINE void load_block(const uint8_t *codes, int bits, __m512i *low, __m512i *high) {
   if (bits == 4) {
     __m512i bytes = _mm512_loadu_si512(codes);
     __m512i mask = _mm512_set1_epi8(15);
@@ -31,13 +31,13 @@ ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, __m512i *low, __m5
   }
 }
 
-ALWAYS_INLINE __m512i four_activations(const int8_t *x) {
+GRIST_INLINE __m512i four_activations(const int8_t *x) {
   int32_t word;
   memcpy(&word, x, sizeof word);
   return _mm512_set1_epi32(word);
 }
 
-ALWAYS_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, __m512 total) {
+GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, __m512 total) {
   size_t first = tile * GRIST_TILE_ROWS;
   size_t rows = p->rows - first;
   __mmask16 mask = rows >= GRIST_TILE_ROWS ? 0xffff : (__mmask16)((1u << rows) - 1);
@@ -46,12 +46,12 @@ ALWAYS_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t t
   _mm512_mask_storeu_ps(p->out + token * p->out_stride + first, mask, out);
 }
 
-ALWAYS_INLINE __m512 tile_scales(const uint16_t *scales) {
+GRIST_INLINE __m512 tile_scales(const uint16_t *scales) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales));
 }
 
 /* Eight tokens of one tile: each block of weights is loaded once and meets eight broadcast words of activations. */
-ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   struct tile_operands o = tile_operands(p, tile, token, bits);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
@@ -81,7 +81,7 @@ ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t
 }
 
 /* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */
-ALWAYS_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   struct tile_operands o = tile_operands(p, tile, token, bits);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;

@@ -1,4 +1,7 @@
 #define GRIST_ISA portable
+#if defined(__aarch64__)
+#define GRIST_HAS_HALF /* every aarch64 converts halves */
+#endif
 #include "grist_template.h"
 
 #include "grist_tables.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "grist_kernels.h"
+#include "grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
    after this file. */
@@ -211,53 +212,49 @@ static void layer_norm(
   for (i = 0; i < count; i++) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
 }
 
-/* e^x to about 1 ulp for x in [-87, 88]; smaller x give 0, larger ones a huge finite value. Cody-Waite reduction and a
-   degree-6 polynomial. */
-static inline float fast_exp(float x) {
-  float clamped = x < -87.3f ? -87.3f : (x > 88.0f ? 88.0f : x);
-  float shifted = clamped * 1.44269504088896341f + 12582912.0f;
-  float n = shifted - 12582912.0f;
-  float r = clamped - n * 0.693145751953125f;
-  r = r - n * 1.42860682030941723e-6f;
-  float p = 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  int32_t bits;
-  memcpy(&bits, &p, sizeof bits);
-  bits += (int32_t)n * (1 << 23);
-  memcpy(&p, &bits, sizeof p);
-  return x < -87.3f ? 0.0f : p;
-}
-
-static inline float sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
-
 static void softmax(float *x, size_t count) {
   float greatest = x[0];
   for (size_t i = 1; i < count; i++) greatest = x[i] > greatest ? x[i] : greatest;
-  for (size_t i = 0; i < count; i++) x[i] = fast_exp(x[i] - greatest);
-  float lanes[GRIST_LANES] = {0};
+  vec16 sums = {0};
   size_t i = 0;
-  for (; i + GRIST_LANES <= count; i += GRIST_LANES)
-    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += x[i + (size_t)j];
-  for (int j = 0; i < count; i++, j++) lanes[j] += x[i];
-  float inverse = 1.0f / sum_lanes(lanes);
+  for (; i + 16 <= count; i += 16) {
+    vec16 e = exp16(load16(x + i) - greatest);
+    store16(x + i, e);
+    sums += e;
+  }
+  if (i < count) {
+    vec16 e = exp16(load_some(x + i, count - i, greatest - 1000) - greatest);
+    store_some(x + i, count - i, e);
+    sums += e;
+  }
+  float inverse = 1.0f / fold(sums);
   for (i = 0; i < count; i++) x[i] *= inverse;
 }
 
+/* x[i] = `result`, an expression in v = x[i] ... x[i + 15]. */
+#define GRIST_MAP(x, count, result)                             \
+  do {                                                          \
+    size_t i = 0;                                               \
+    for (; i + 16 <= (count); i += 16) {                        \
+      vec16 v = load16((x) + i);                                \
+      store16((x) + i, result);                                 \
+    }                                                           \
+    if (i < (count)) {                                          \
+      vec16 v = load_some((x) + i, (count) - i, 0);             \
+      store_some((x) + i, (count) - i, result);                 \
+    }                                                           \
+  } while (0)
+
+GRIST_INLINE vec16 sigmoid16(vec16 x) { return 1.0f / (1.0f + exp16(-x)); }
+
 static void silu_multiply(float *gate, const float *up, size_t count) {
-  for (size_t i = 0; i < count; i++) gate[i] = gate[i] * sigmoid(gate[i]) * up[i];
+  GRIST_MAP(gate, count, v * sigmoid16(v) * load_some(up + i, count - i, 0));
 }
 
-static void quick_gelu(float *x, size_t count) {
-  for (size_t i = 0; i < count; i++) x[i] = x[i] * sigmoid(1.702f * x[i]);
-}
+static void quick_gelu(float *x, size_t count) { GRIST_MAP(x, count, v * sigmoid16(1.702f * v)); }
 
 static void gelu(float *x, size_t count) {
-  for (size_t i = 0; i < count; i++) x[i] = x[i] * 0.5f * (1.0f + erff(x[i] * 0.70710678118654752440f));
+  GRIST_MAP(x, count, v * 0.5f * (1.0f + erf16(v * 0.70710678118654752440f)));
 }
 
 static void relu(float *x, size_t count) {
@@ -280,23 +277,13 @@ static void rotate_half(float *head, const float *cos, const float *sin, size_t 
   }
 }
 
+#include "grist_attention.h"
+
 /* Quantization of one group. For codes q, the best scale is s = sum(wq)/sum(qq), and the squared error that remains is
    sum(ww) - sum(wq)^2/sum(qq). So a handful of trial scales gives codes, each code set its best scale, and the winner
    is the one with the greatest sum(wq)^2/sum(qq); rounding to f16 comes last, and the codes are made anew for it. */
 
-/* Sixteen floats; the compiler cuts it to the registers it has. A group is padded with zeros to whole ones of these:
-   zeros get code zero and add nothing to any sum. */
-#pragma clang diagnostic ignored "-Wpsabi" /* they never cross a call: everything that takes one is inlined */
-typedef float vec16 __attribute__((vector_size(64)));
-typedef float vec8 __attribute__((vector_size(32)));
-typedef float vec4 __attribute__((vector_size(16)));
-
-static inline float fold(vec16 v) {
-  vec8 eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-               __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-  vec4 four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
-  return (four[0] + four[2]) + (four[1] + four[3]);
-}
+/* A group is padded with zeros to whole vectors: zeros get code zero and add nothing to any sum. */
 
 static inline vec16 round_codes(vec16 values, float low, float high) {
   vec16 rounded = (values + 12582912.0f) - 12582912.0f;
@@ -462,11 +449,12 @@ static double sum_of_squares(const float *x, size_t count) {
 /* clang-format off */
 #define GRIST_TABLE_ENTRIES                                                                       \
   .name = GRIST_TEXT(GRIST_ISA),                                                                  \
-  .float_from_half = float_from_half, .float_from_bfloat = float_from_bfloat,                     \
+  .float_from_half = float_from_half, .half_from_float = half_from_float, .float_from_bfloat = float_from_bfloat,                     \
   .dot_float = dot_float, .dot_half = dot_half, .dot_bfloat = dot_bfloat,                         \
   .quantize_activations = quantize_activations,                                                   \
   .multiply_int8_tiles = multiply_int8_tiles, .multiply_int4_tiles = multiply_int4_tiles,         \
   .float_from_int8_tile = float_from_int8_tile, .float_from_int4_tile = float_from_int4_tile,     \
+  .attend = attend, .attention_scratch = attention_scratch,                                       \
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
   .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \

@@ -38,74 +38,92 @@ public struct SequenceLayout: Sendable {
   var rowCount: Int { (sequences - 1) * sequenceStride + (length - 1) * elementStride + 1 }
 }
 
-/// Columns of a matrix that hold all heads of a query, key or value.
-public struct HeadColumns: Sendable {
-  public let matrix: FloatMatrix
-  public let firstColumn: Int
+/// Where the queries, keys or values of all heads lie: rows of f32 or f16, head by head.
+public struct HeadRows: Sendable {
+  /// Keeps the memory alive.
+  private let owner: any AnyObject & Sendable
+  // Read-only, and owned: unsafe in name only.
+  nonisolated(unsafe) private let base: UnsafeRawPointer
+  let isHalf: Bool
+  let rows: Int
+  /// Elements from a row to the next, and from a head to the next.
+  let rowStride: Int
+  private let headStride: Int
 
-  public init(_ matrix: FloatMatrix, firstColumn: Int = 0) {
-    self.matrix = matrix
-    self.firstColumn = firstColumn
+  /// Columns of a matrix from `firstColumn` on, `dimension` to a head.
+  public init(_ matrix: FloatMatrix, firstColumn: Int = 0, dimension: Int) {
+    precondition(firstColumn >= 0 && firstColumn + dimension <= matrix.columns)
+    owner = matrix
+    base = UnsafeRawPointer(matrix.base + firstColumn)
+    isHalf = false
+    rows = matrix.rows
+    rowStride = matrix.columns
+    headStride = dimension
+  }
+
+  init(owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int) {
+    self.owner = owner
+    self.base = base
+    self.isHalf = isHalf
+    self.rows = rows
+    self.rowStride = rowStride
+    self.headStride = headStride
+  }
+
+  /// The address of one head's part of one row.
+  func address(head: Int, row: Int) -> UnsafeRawPointer {
+    base + (head * headStride + row * rowStride) * (isHalf ? 2 : 4)
   }
 }
 
 extension Compute {
-  /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v, for every sequence and head, in f32.
+  /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v, for every sequence and head, summed in f32.
   ///
   /// - Parameters:
-  ///   - queries, keys, values: rows laid out by `queryLayout` and `keyLayout` (which have the same sequences).
+  ///   - queries, keys, values: rows laid out by `queryLayout` and `keyLayout` (which have the same sequences). Queries
+  ///     are f32; keys and values are of one kind.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
   /// - Returns: rows laid out as the queries are, `heads.count · heads.dimension` wide.
   public func attention(
-    queries: HeadColumns, keys: HeadColumns, values: HeadColumns, heads: AttentionHeads, queryLayout: SequenceLayout,
+    queries: HeadRows, keys: HeadRows, values: HeadRows, heads: AttentionHeads, queryLayout: SequenceLayout,
     keyLayout: SequenceLayout, causalOffset: Int? = nil
   ) -> FloatMatrix {
-    let width = heads.count * heads.dimension
-    let keyWidth = heads.keyValueCount * heads.dimension
     precondition(queryLayout.sequences == keyLayout.sequences)
-    precondition(queries.firstColumn + width <= queries.matrix.columns)
-    precondition(keys.firstColumn + keyWidth <= keys.matrix.columns)
-    precondition(values.firstColumn + keyWidth <= values.matrix.columns)
-    precondition(queryLayout.rowCount <= queries.matrix.rows)
-    precondition(keyLayout.rowCount <= keys.matrix.rows && keyLayout.rowCount <= values.matrix.rows)
+    precondition(!queries.isHalf && keys.isHalf == values.isHalf && keys.rowStride == values.rowStride)
+    precondition(queryLayout.rowCount <= queries.rows)
+    precondition(keyLayout.rowCount <= keys.rows && keyLayout.rowCount <= values.rows)
 
-    let out = FloatMatrix(rows: queries.matrix.rows, columns: width)
-    let blockLength = min(queryLayout.length, 128)
-    let blocks = (queryLayout.length + blockLength - 1) / blockLength
-    let scratch = FloatMatrix(rows: pool.threadCount, columns: blockLength * keyLayout.length)
+    let width = heads.count * heads.dimension
+    let out = FloatMatrix(uninitializedRows: queries.rows, columns: width)
+    // Blocks of equal size, none greater than what the kernel computes at once.
+    let blocks = (queryLayout.length + 191) / 192
+    let blockLength = ((queryLayout.length + blocks - 1) / max(blocks, 1) + 7) / 8 * 8
+    let scratch = FloatMatrix(
+      uninitializedRows: pool.threadCount,
+      columns: kernels.attention_scratch(
+        heads.dimension, min(blockLength, queryLayout.length), keyLayout.length))
     let scale = 1 / Float(heads.dimension).squareRoot()
     let sharing = heads.count / heads.keyValueCount
 
     pool.run(queryLayout.sequences * heads.count * blocks) { task, worker in
-      let block = task % blocks
+      let first = task % blocks * blockLength
+      let count = min(blockLength, queryLayout.length - first)
+      guard count > 0 else { return }
       let head = task / blocks % heads.count
       let sequence = task / blocks / heads.count
-      let first = block * blockLength
-      let count = min(blockLength, queryLayout.length - first)
-      let visible = causalOffset.map { min($0 + first + count, keyLayout.length) } ?? keyLayout.length
       let queryRow = sequence * queryLayout.sequenceStride + first * queryLayout.elementStride
       let keyRow = sequence * keyLayout.sequenceStride
-      let headColumn = head * heads.dimension
-      let keyColumn = head / sharing * heads.dimension
-      let scores = scratch.base + worker * scratch.columns
-
-      multiplyTransposed(
-        rows: count, columns: visible, inner: heads.dimension, scale: scale,
-        a: queries.matrix.base + queryRow * queries.matrix.columns + queries.firstColumn + headColumn,
-        aStride: queryLayout.elementStride * queries.matrix.columns,
-        b: keys.matrix.base + keyRow * keys.matrix.columns + keys.firstColumn + keyColumn,
-        bStride: keyLayout.elementStride * keys.matrix.columns, out: scores, outStride: visible)
-      for query in 0..<count {
-        let seen = causalOffset.map { min($0 + first + query + 1, visible) } ?? visible
-        let row = scores + query * visible
-        kernels.softmax(row, seen)
-        if seen < visible { (row + seen).update(repeating: 0, count: visible - seen) }
-      }
-      multiplyMatrices(
-        rows: count, columns: heads.dimension, inner: visible, a: scores, aStride: visible,
-        b: values.matrix.base + keyRow * values.matrix.columns + values.firstColumn + keyColumn,
-        bStride: keyLayout.elementStride * values.matrix.columns,
-        out: out.base + queryRow * width + headColumn, outStride: queryLayout.elementStride * width)
+      let seen = causalOffset.map { min($0 + first + 1, keyLayout.length) } ?? keyLayout.length
+      var attention = grist_attention(
+        queries: queries.address(head: head, row: queryRow).assumingMemoryBound(to: Float.self),
+        query_stride: queryLayout.elementStride * queries.rowStride, count: count,
+        keys: keys.address(head: head / sharing, row: keyRow),
+        values: values.address(head: head / sharing, row: keyRow),
+        key_stride: keyLayout.elementStride * keys.rowStride, half: keys.isHalf, length: keyLayout.length,
+        first_seen: seen, seen_step: causalOffset == nil ? 0 : 1, dimension: heads.dimension, scale: scale,
+        out: out.base + queryRow * width + head * heads.dimension, out_stride: queryLayout.elementStride * width,
+        scratch: scratch.base + worker * scratch.columns)
+      kernels.attend(&attention)
     }
     return out
   }

@@ -5,7 +5,7 @@ extension Compute {
   /// RMSNorm of every row (Zhang & Sennrich 2019, as LLaMA computes it): weight · x / √(mean(x²) + ε).
   public func rmsNorm(_ x: FloatMatrix, weight: [Float], epsilon: Float) -> FloatMatrix {
     precondition(weight.count == x.columns)
-    let out = FloatMatrix(rows: x.rows, columns: x.columns)
+    let out = FloatMatrix(uninitializedRows: x.rows, columns: x.columns)
     overRows(x.rows, cost: x.columns) { range in
       for row in range {
         let offset = row * x.columns
@@ -18,7 +18,7 @@ extension Compute {
   /// LayerNorm of every row: weight · (x − mean) / √(variance + ε) + bias, with the biased variance.
   public func layerNorm(_ x: FloatMatrix, weight: [Float], bias: [Float], epsilon: Float) -> FloatMatrix {
     precondition(weight.count == x.columns && bias.count == x.columns)
-    let out = FloatMatrix(rows: x.rows, columns: x.columns)
+    let out = FloatMatrix(uninitializedRows: x.rows, columns: x.columns)
     overRows(x.rows, cost: x.columns) { range in
       for row in range {
         let offset = row * x.columns

@@ -11,14 +11,19 @@ public final class FloatMatrix: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
 
   /// A zeroed matrix.
-  public init(rows: Int, columns: Int) {
+  public convenience init(rows: Int, columns: Int) {
+    self.init(uninitializedRows: rows, columns: columns)
+    base.initialize(repeating: 0, count: count)
+  }
+
+  /// A matrix whose values are whatever the memory held: for results that are written whole.
+  init(uninitializedRows rows: Int, columns: Int) {
     precondition(rows >= 0 && columns >= 0)
     self.rows = rows
     self.columns = columns
-    let count = rows * columns
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: AlignedBuffer.alignment)
-    base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
-    base.initialize(repeating: 0, count: count)
+    let count = max(rows * columns, 1)
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: AlignedBuffer.alignment)
+    base = raw.bindMemory(to: Float.self, capacity: count)
   }
 
   public convenience init(rows: Int, columns: Int, values: [Float]) {
@@ -77,7 +82,7 @@ public final class FloatMatrix: @unchecked Sendable {
 
   /// The rows `range` as a matrix of their own.
   public func copy(rows range: Range<Int>) -> FloatMatrix {
-    let result = FloatMatrix(rows: range.count, columns: columns)
+    let result = FloatMatrix(uninitializedRows: range.count, columns: columns)
     result.copyRows(range, of: self, toRow: 0)
     return result
   }

@@ -4,23 +4,62 @@ import GristCore
 public protocol LinearWeights: Sendable {
   var rows: Int { get }
   var columns: Int { get }
+  /// Whether the weights are int8 or int4 codes, which meet int8 activations.
+  var isQuantized: Bool { get }
 
   /// Writes the rows `range` as f32, one after the other, to `out`, which has room for them.
   func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>)
 
-  /// out[t, r] = Σ x[t, k] · weight[r, k] (+ bias[r]) for all tokens t and rows r.
-  func multiply(_ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute)
+  /// out[t, r] = Σ x[t, k] · weight[r, k] (+ bias[r]) for all tokens t and rows r, as work to be done.
+  func product(_ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute) -> LinearProduct
+}
+
+/// A product cut into tasks that write to disjoint memory.
+public struct LinearProduct {
+  let tasks: Int
+  let run: (_ task: Int, _ worker: Int) -> Void
+}
+
+/// What enters one or several linear layers: it is quantized once, whoever uses it.
+public final class LinearInput {
+  public let x: FloatMatrix
+  private var quantized: [Int: QuantizedActivations] = [:]
+
+  public init(_ x: FloatMatrix) { self.x = x }
+
+  func quantized(groupSize: Int, _ compute: Compute) -> QuantizedActivations {
+    if let ready = quantized[groupSize] { return ready }
+    let made = QuantizedActivations(x, groupSize: groupSize, compute: compute)
+    quantized[groupSize] = made
+    return made
+  }
 }
 
 extension Compute {
   /// x · weightᵀ (+ bias): [tokens, columns] → [tokens, rows].
-  public func linear(_ x: FloatMatrix, _ weights: some LinearWeights, bias: [Float]? = nil) -> FloatMatrix {
-    precondition(x.columns == weights.columns, "a linear layer's input is as wide as its weights")
-    precondition(bias == nil || bias?.count == weights.rows)
-    let out = FloatMatrix(rows: x.rows, columns: weights.rows)
-    guard x.rows > 0 else { return out }
-    weights.multiply(x, bias: bias, into: out, compute: self)
-    return out
+  public func linear(_ x: FloatMatrix, _ weights: any LinearWeights, bias: [Float]? = nil) -> FloatMatrix {
+    linear(x, [(weights, bias)])[0]
+  }
+
+  /// The products of one input with several matrices, each with its bias or none, computed together.
+  public func linear(_ x: FloatMatrix, _ layers: [(weights: any LinearWeights, bias: [Float]?)]) -> [FloatMatrix] {
+    let input = LinearInput(x)
+    var products: [LinearProduct] = []
+    let results = layers.map { weights, bias in
+      precondition(x.columns == weights.columns, "a linear layer's input is as wide as its weights")
+      precondition(bias == nil || bias?.count == weights.rows)
+      let out = FloatMatrix(uninitializedRows: x.rows, columns: weights.rows)
+      if x.rows > 0 { products.append(weights.product(input, bias: bias, into: out, compute: self)) }
+      return out
+    }
+    pool.run(products.reduce(0) { $0 + $1.tasks }) { task, worker in
+      var task = task
+      for product in products {
+        if task < product.tasks { return product.run(task, worker) }
+        task -= product.tasks
+      }
+    }
+    return results
   }
 }
 
@@ -36,11 +75,12 @@ extension LinearWeights {
 
   /// The product by way of f32: blocks of rows are expanded into a scratch buffer and multiplied by OpenBLAS. The
   /// blocks do not depend on the number of threads, so neither do the sums.
-  func multiplyExpanded(_ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute) {
+  func expandedProduct(
+    _ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute
+  ) -> LinearProduct {
     let blockRows = min(max(16, (262144 / max(columns, 1)) / 16 * 16), 256)
-    let blocks = (rows + blockRows - 1) / blockRows
-    let scratch = FloatMatrix(rows: compute.pool.threadCount, columns: blockRows * columns)
-    compute.pool.run(blocks) { block, worker in
+    let scratch = FloatMatrix(uninitializedRows: compute.pool.threadCount, columns: blockRows * columns)
+    return LinearProduct(tasks: (rows + blockRows - 1) / blockRows) { block, worker in
       let range = block * blockRows..<min((block + 1) * blockRows, rows)
       let expanded = scratch.base + worker * scratch.columns
       expand(range, into: expanded)

@@ -5,6 +5,7 @@ import GristCore
 public struct PlainWeights: LinearWeights {
   public let rows: Int
   public let columns: Int
+  public var isQuantized: Bool { false }
   public let elementType: ElementType
   private let runs: [Bytes]
   private let rowsPerRun: Int
@@ -48,9 +49,14 @@ public struct PlainWeights: LinearWeights {
     }
   }
 
-  public func multiply(_ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute) {
-    guard x.rows == 1 else { return multiplyExpanded(x, bias: bias, into: out, compute: compute) }
-    compute.overRows(rows, cost: columns) { range in
+  public func product(
+    _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
+  ) -> LinearProduct {
+    let x = input.x
+    guard x.rows == 1 else { return expandedProduct(x, bias: bias, into: out, compute: compute) }
+    let rowsPerTask = max(1, 16384 / max(columns, 1))
+    return LinearProduct(tasks: (rows + rowsPerTask - 1) / rowsPerTask) { task, _ in
+      let range = task * rowsPerTask..<min((task + 1) * rowsPerTask, rows)
       forEachRow(range) { row, source in
         out.base[row] = dotElements(source, elementType, x.base, count: columns)
       }

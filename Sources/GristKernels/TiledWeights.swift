@@ -27,6 +27,7 @@ public struct TiledWeights: LinearWeights {
 
   public var rows: Int { shape.rows }
   public var columns: Int { shape.columns }
+  public var isQuantized: Bool { true }
 
   /// Calls `body` with the codes and scales of the tiles of `range` that lie in one run, run by run.
   private func forEachRun(
@@ -71,25 +72,27 @@ public struct TiledWeights: LinearWeights {
     }
   }
 
-  public func multiply(_ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute) {
+  public func product(
+    _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
+  ) -> LinearProduct {
     guard compute.activations == .int8 else {
-      return multiplyExpanded(x, bias: bias, into: out, compute: compute)
+      return expandedProduct(input.x, bias: bias, into: out, compute: compute)
     }
-    let activations = QuantizedActivations(x, shape: shape, compute: compute)
+    let activations = input.quantized(groupSize: shape.groupSize, compute)
     let tilesPerTask = max(1, min(16, shape.tiles / (compute.pool.threadCount * 4)))
-    let tasks = (shape.tiles + tilesPerTask - 1) / tilesPerTask
-    let run = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
-    withOptionalPointer(bias) { bias in
-      compute.pool.run(tasks) { task, _ in
-        let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
+    let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
+    return LinearProduct(tasks: (shape.tiles + tilesPerTask - 1) / tilesPerTask) { task, _ in
+      let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
+      withOptionalPointer(bias) { bias in
         forEachRun(range) { tiles, codes, scales in
           let firstRow = tiles.lowerBound * TileShape.kernelTileRows
           var product = grist_tile_product(
             codes: codes, scales: scales, tiles: tiles.count, columns: columns, group_size: shape.groupSize,
             rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows), multiplier: multiplier,
             bias: bias.map { $0 + firstRow }, activations: activations.codes, activation_scales: activations.scales,
-            activation_sums: activations.sums, tokens: x.rows, out: out.base + firstRow, out_stride: out.columns)
-          run?(&product)
+            activation_sums: activations.sums, tokens: input.x.rows, out: out.base + firstRow,
+            out_stride: out.columns)
+          multiply?(&product)
         }
       }
     }
@@ -99,40 +102,4 @@ public struct TiledWeights: LinearWeights {
 private func withOptionalPointer(_ values: [Float]?, _ body: (UnsafePointer<Float>?) -> Void) {
   guard let values else { return body(nil) }
   values.withUnsafeBufferPointer { body($0.baseAddress) }
-}
-
-/// Activations quantized to int8, one scale a token and group.
-private final class QuantizedActivations {
-  let codes: UnsafeMutablePointer<Int8>
-  let scales: UnsafeMutablePointer<Float>
-  let sums: UnsafeMutablePointer<Int32>
-
-  init(_ x: FloatMatrix, shape: TileShape, compute: Compute) {
-    let padded = shape.paddedColumns
-    let groups = shape.groups
-    func allocate<Element>(_ count: Int, of type: Element.Type) -> UnsafeMutablePointer<Element> {
-      UnsafeMutableRawPointer.allocate(
-        byteCount: count * MemoryLayout<Element>.stride, alignment: AlignedBuffer.alignment
-      ).bindMemory(to: type, capacity: count)
-    }
-    let codes = allocate(x.rows * padded + 64, of: Int8.self)
-    let scales = allocate(x.rows * groups, of: Float.self)
-    let sums = allocate(x.rows * groups, of: Int32.self)
-    compute.overRows(x.rows, cost: x.columns) { range in
-      for token in range {
-        kernels.quantize_activations(
-          x.base + token * x.columns, x.columns, shape.groupSize, codes + token * padded, scales + token * groups,
-          sums + token * groups)
-      }
-    }
-    self.codes = codes
-    self.scales = scales
-    self.sums = sums
-  }
-
-  deinit {
-    UnsafeMutableRawPointer(codes).deallocate()
-    UnsafeMutableRawPointer(scales).deallocate()
-    UnsafeMutableRawPointer(sums).deallocate()
-  }
 }

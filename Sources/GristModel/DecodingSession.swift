@@ -13,9 +13,8 @@ public final class DecodingSession {
   ) throws {
     self.model = model
     self.language = language
-    cache = KeyValueCache(model.configuration, capacity: prompt.sequenceLength + max(newTokens, 0))
-    let rows = prompt.rows.copy(rows: 0..<prompt.rows.rows)
-    logits = try language.logits(rows, cache: cache, model.compute)
+    cache = try language.cache(capacity: prompt.sequenceLength + max(newTokens, 0), model.compute)
+    logits = try language.logits(prompt.rows, cache: cache, model.compute)
   }
 
   /// Whether another token fits.

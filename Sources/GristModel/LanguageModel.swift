@@ -53,19 +53,41 @@ struct LanguageModel: Sendable {
     }
   }
 
-  /// Runs rows [tokens, hidden] that follow what `cache` holds, and appends them to it. The rows are overwritten.
-  /// Returns the last row's logits, one a vocabulary entry.
+  /// An empty cache with room for `capacity` rows. Quantized weights on int8 activations leave f16 nothing to lose;
+  /// anything more precise keeps f32.
+  func cache(capacity: Int, _ compute: Compute) throws -> KeyValueCache {
+    let isQuantized = try compute.activations == .int8 && layers.first?.get().key.isQuantized == true
+    return KeyValueCache(configuration, capacity: capacity, precision: isQuantized ? .f16 : .f32)
+  }
+
+  /// Rows that run through the layers together: so few that what a layer computes stays in the last cache, so many
+  /// that reading its weights again for the next block is nothing.
+  private static let blockRows = 512
+
+  /// Runs rows [tokens, hidden] that follow what `cache` holds, and appends them to it. Returns the last row's logits,
+  /// one a vocabulary entry.
   func logits(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> [Float] {
-    precondition(rows.columns == configuration.hiddenSize && rows.rows > 0)
-    precondition(cache.count + rows.rows <= cache.capacity)
-    let (cos, sin) = rotaryTables(positions: cache.count..<cache.count + rows.rows)
-    for (index, layer) in layers.enumerated() {
-      try run(layer.get(), rows, cache, index, cos: cos, sin: sin, compute)
-    }
-    cache.advance(by: rows.rows)
-    let last = rows.copy(rows: rows.rows - 1..<rows.rows)
+    let last = try run(rows, cache: cache, compute)
     let normed = compute.rmsNorm(last, weight: finalNorm, epsilon: configuration.rmsNormEpsilon)
     return compute.linear(normed, try head.get()).row(0)
+  }
+
+  /// The last row after all layers: [1, hidden].
+  private func run(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> FloatMatrix {
+    precondition(rows.columns == configuration.hiddenSize && rows.rows > 0)
+    precondition(cache.count + rows.rows <= cache.capacity)
+    var last = rows
+    for start in stride(from: 0, to: rows.rows, by: Self.blockRows) {
+      let block = rows.copy(rows: start..<min(start + Self.blockRows, rows.rows))
+      let (cos, sin) = rotaryTables(positions: cache.count..<cache.count + block.rows)
+      for (index, layer) in layers.enumerated() {
+        try Interruption.check()
+        try run(layer.get(), block, cache, index, cos: cos, sin: sin, compute)
+      }
+      cache.advance(by: block.rows)
+      last = block.copy(rows: block.rows - 1..<block.rows)
+    }
+    return last
   }
 
   private func run(
@@ -73,24 +95,22 @@ struct LanguageModel: Sendable {
     _ compute: Compute
   ) throws {
     let epsilon = configuration.rmsNormEpsilon
+    let heads = configuration.attentionHeads
     let normed = compute.rmsNorm(x, weight: layer.inputNorm, epsilon: epsilon)
-    let query = compute.linear(normed, layer.query)
-    let key = compute.linear(normed, layer.key)
-    compute.rotate(query, headDimension: configuration.headDimension, cos: cos, sin: sin)
-    compute.rotate(key, headDimension: configuration.headDimension, cos: cos, sin: sin)
-    let (keys, values) = cache.store(layer: index, keys: key, values: compute.linear(normed, layer.value))
+    let projected = compute.linear(normed, [(layer.query, nil), (layer.key, nil), (layer.value, nil)])
+    let query = projected[0]
+    compute.rotate(query, headDimension: heads.dimension, cos: cos, sin: sin)
+    compute.rotate(projected[1], headDimension: heads.dimension, cos: cos, sin: sin)
+    let (keys, values) = cache.store(layer: index, keys: projected[1], values: projected[2], compute)
     let attended = compute.attention(
-      queries: HeadColumns(query), keys: HeadColumns(keys), values: HeadColumns(values),
-      heads: AttentionHeads(
-        count: configuration.heads, keyValueCount: configuration.keyValueHeads,
-        dimension: configuration.headDimension),
+      queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
       queryLayout: .consecutive(sequences: 1, length: x.rows),
       keyLayout: .consecutive(sequences: 1, length: cache.count + x.rows), causalOffset: cache.count)
     compute.add(compute.linear(attended, layer.out), to: x)
     let hidden = compute.rmsNorm(x, weight: layer.attentionNorm, epsilon: epsilon)
-    let gate = compute.linear(hidden, layer.gate)
-    compute.siluMultiply(gate: gate, up: compute.linear(hidden, layer.up))
-    compute.add(compute.linear(gate, layer.down), to: x)
+    let gateAndUp = compute.linear(hidden, [(layer.gate, nil), (layer.up, nil)])
+    compute.siluMultiply(gate: gateAndUp[0], up: gateAndUp[1])
+    compute.add(compute.linear(gateAndUp[0], layer.down), to: x)
   }
 
   /// Angles of rotary embedding, position · θ^(−2i/d), computed in f32 as upstream does: at large positions the
@@ -112,27 +132,9 @@ struct LanguageModel: Sendable {
   }
 }
 
-/// Keys and values of everything the decoder has seen, in f32: per layer [capacity, key-value heads · head dimension].
-public final class KeyValueCache: @unchecked Sendable {
-  // Unchecked: belongs to one decoding session, which one caller drives.
-  public let capacity: Int
-  /// Rows held.
-  public private(set) var count = 0
-  private let keys: [FloatMatrix]
-  private let values: [FloatMatrix]
-
-  init(_ configuration: ModelConfiguration, capacity: Int) {
-    self.capacity = capacity
-    let width = configuration.keyValueHeads * configuration.headDimension
-    keys = (0..<configuration.layers).map { _ in FloatMatrix(rows: capacity, columns: width) }
-    values = (0..<configuration.layers).map { _ in FloatMatrix(rows: capacity, columns: width) }
+extension ModelConfiguration {
+  /// The decoder's attention heads.
+  var attentionHeads: AttentionHeads {
+    AttentionHeads(count: heads, keyValueCount: keyValueHeads, dimension: headDimension)
   }
-
-  func store(layer: Int, keys newKeys: FloatMatrix, values newValues: FloatMatrix) -> (FloatMatrix, FloatMatrix) {
-    keys[layer].copyRows(0..<newKeys.rows, of: newKeys, toRow: count)
-    values[layer].copyRows(0..<newValues.rows, of: newValues, toRow: count)
-    return (keys[layer], values[layer])
-  }
-
-  func advance(by rows: Int) { count += rows }
 }

@@ -75,21 +75,40 @@ struct Router: Sendable {
   /// Logits for pooled features (one matrix [tiles · tokens, width] a granularity, in the model's order) and the
   /// filtered text's rows [kept, width], padded with zero rows up to the filter's size.
   func logits(pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ compute: Compute) -> [Float] {
-    let sequence = sequence(pooled: pooled, text: text, tiles: tiles)
-    let votes = vote(merge(sequence, tiles: tiles, compute), tiles: tiles, compute)
-    return norm(votes, compute).row(0)
+    // The attention runs across the tiles, so positions do not see each other: blocks of them stay in the cache.
+    let positions = voter.count
+    var votes = [Double](repeating: 0, count: granularities.count)
+    for first in stride(from: 0, to: positions, by: Self.blockPositions) {
+      let block = first..<min(first + Self.blockPositions, positions)
+      let rows = sequence(pooled: pooled, text: text, tiles: tiles, block)
+      add(votesOf: merge(rows, tiles: tiles, compute), block, to: &votes, compute)
+    }
+    let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
+    return norm(mean, compute).row(0)
   }
 
-  private func sequence(pooled: [FloatMatrix], text: FloatMatrix, tiles: Int) -> FloatMatrix {
-    let length = voter.count
-    let sequence = FloatMatrix(rows: tiles * length, columns: text.columns)
+  private static let blockPositions = 128
+
+  /// Rows of the positions `block` of every tile: [tiles · block, width].
+  private func sequence(
+    pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ block: Range<Int>
+  ) -> FloatMatrix {
+    let sequence = FloatMatrix(rows: tiles * block.count, columns: text.columns)
     for tile in 0..<tiles {
-      var row = tile * length
-      for (features, tokens) in zip(pooled, granularities) {
-        sequence.copyRows(tile * tokens..<(tile + 1) * tokens, of: features, toRow: row)
-        row += tokens
+      /// Copies what of `count` rows of `source` from `row` on, which stand at `position`, belongs to the block.
+      func copy(_ source: FloatMatrix, row: Int, count: Int, position: Int) {
+        let part = (position..<position + count).clamped(to: block)
+        guard !part.isEmpty else { return }
+        let start = row + part.lowerBound - position
+        sequence.copyRows(
+          start..<start + part.count, of: source, toRow: tile * block.count + part.lowerBound - block.lowerBound)
       }
-      sequence.copyRows(0..<min(text.rows, configuration.filteredTextTokens), of: text, toRow: row)
+      var position = 0
+      for (features, tokens) in zip(pooled, granularities) {
+        copy(features, row: tile * tokens, count: tokens, position: position)
+        position += tokens
+      }
+      copy(text, row: 0, count: min(text.rows, configuration.filteredTextTokens), position: position)
     }
     return sequence
   }
@@ -100,13 +119,12 @@ struct Router: Sendable {
     let width = sequence.columns
     let projected = attentionIn(sequence, compute)
     let layout = SequenceLayout(
-      sequences: voter.count, length: tiles, sequenceStride: 1, elementStride: voter.count)
+      sequences: sequence.rows / tiles, length: tiles, sequenceStride: 1, elementStride: sequence.rows / tiles)
+    let heads = AttentionHeads(
+      count: configuration.heads, keyValueCount: configuration.heads, dimension: width / configuration.heads)
+    let parts = (0..<3).map { HeadRows(projected, firstColumn: $0 * width, dimension: heads.dimension) }
     let attended = compute.attention(
-      queries: HeadColumns(projected), keys: HeadColumns(projected, firstColumn: width),
-      values: HeadColumns(projected, firstColumn: 2 * width),
-      heads: AttentionHeads(
-        count: configuration.heads, keyValueCount: configuration.heads, dimension: width / configuration.heads),
-      queryLayout: layout, keyLayout: layout)
+      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
     compute.add(attentionOut(attended, compute), to: sequence)
     let x = norm1(sequence, compute)
     let hidden = linear1(x, compute)
@@ -115,18 +133,16 @@ struct Router: Sendable {
     return norm2(x, compute)
   }
 
-  /// The rows' opinions, weighted by the voter and averaged over the tiles: [1, granularities].
-  private func vote(_ merged: FloatMatrix, tiles: Int, _ compute: Compute) -> FloatMatrix {
+  /// Adds the opinions of the positions `block` of every tile, weighted by the voter, to `votes`, one a granularity.
+  private func add(votesOf merged: FloatMatrix, _ block: Range<Int>, to votes: inout [Double], _ compute: Compute) {
     let hidden = hiddenLayer(merged, compute)
     compute.apply(.gelu, to: hidden)
     let opinions = outputLayer(hidden, compute)
-    var sums = [Double](repeating: 0, count: granularities.count)
     for row in 0..<opinions.rows {
-      let weight = Double(voter[row % voter.count])
+      let weight = Double(voter[block.lowerBound + row % block.count])
       opinions.withRow(row) { values in
-        for index in sums.indices { sums[index] += weight * Double(values[index]) }
+        for index in votes.indices { votes[index] += weight * Double(values[index]) }
       }
     }
-    return FloatMatrix(rows: 1, columns: sums.count, values: sums.map { Float($0 / Double(tiles)) })
   }
 }

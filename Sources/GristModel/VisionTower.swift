@@ -122,9 +122,11 @@ struct VisionTower: Sendable {
     let heads = AttentionHeads(
       count: configuration.heads, keyValueCount: configuration.heads,
       dimension: configuration.hiddenSize / configuration.heads)
+    let projected = compute.linear(
+      normed, [layer.query, layer.key, layer.value].map { ($0.weights, $0.bias) })
+    let parts = projected.map { HeadRows($0, dimension: heads.dimension) }
     let attended = compute.attention(
-      queries: HeadColumns(layer.query(normed, compute)), keys: HeadColumns(layer.key(normed, compute)),
-      values: HeadColumns(layer.value(normed, compute)), heads: heads, queryLayout: layout, keyLayout: layout)
+      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
     compute.add(layer.out(attended, compute), to: x)
     let hidden = layer.fc1(layer.norm2(x, compute), compute)
     compute.apply(configuration.activation == .quickGELU ? .quickGELU : .gelu, to: hidden)

@@ -5,6 +5,7 @@
 #ifndef GRIST_KERNELS_H
 #define GRIST_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,10 +47,31 @@ typedef struct {
   size_t out_stride;
 } grist_tile_product;
 
+/* Attention of one head: out = softmax(scale * q·kᵀ)·v, summed in f32.
+
+   Query i sees the first min(first_seen + i*seen_step, length) keys; first_seen >= 1, seen_step is 1 for causal attention
+   and 0 where every query sees the same. Rows are `dimension` values long. */
+typedef struct {
+  const float *queries; /* [count], query_stride floats apart */
+  size_t query_stride;
+  size_t count;
+  const void *keys, *values; /* [length], key_stride elements apart */
+  size_t key_stride;
+  bool half; /* keys and values are f16, else f32 */
+  size_t length;
+  size_t first_seen, seen_step;
+  size_t dimension;
+  float scale;
+  float *out; /* [count], out_stride floats apart */
+  size_t out_stride;
+  float *scratch; /* attention_scratch(dimension, count, length) floats of the caller's */
+} grist_attention;
+
 typedef struct {
   const char *name;
 
   void (*float_from_half)(const uint16_t *source, float *out, size_t count);
+  void (*half_from_float)(const float *source, uint16_t *out, size_t count); /* to nearest even */
   void (*float_from_bfloat)(const uint16_t *source, float *out, size_t count);
 
   /* Dot product of `count` weights and f32 activations, summed in f32 in 32 interleaved partial sums. */
@@ -69,6 +91,9 @@ typedef struct {
       const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
   void (*float_from_int4_tile)(
       const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
+
+  void (*attend)(const grist_attention *attention);
+  size_t (*attention_scratch)(size_t dimension, size_t count, size_t length);
 
   void (*rms_norm)(const float *x, const float *weight, float epsilon, float *out, size_t count);
   void (*layer_norm)(

@@ -1,0 +1,269 @@
+/* Attention of one head in f32: softmax(q·kᵀ·scale)·v. Included by grist_template.h, so once for each instruction set.
+
+   Many queries: blocks of queries meet blocks of keys, each block turned into f32 panels that stay in the first- and
+   second-level cache, and the softmax is kept up as blocks come (Milakov & Gimelshein 2018; Dao et al. 2022), so that
+   no row of scores is ever as long as the context. Few queries: two plain passes over keys and values as they lie,
+   which read the cache once at the speed of memory. */
+#ifndef GRIST_ATTENTION_H
+#define GRIST_ATTENTION_H
+
+#include "grist_kernels.h"
+#include "grist_vectors.h"
+
+enum {
+  /* Queries in a block at most, keys in a block; a panel's columns. */
+  kQueryBlock = 192, /* so many share the cost of making panels */
+  kKeyBlock = 64,
+  kPanel = 32,
+  /* Up to this many queries, or keys, take the plain passes. */
+  kFewQueries = 4,
+  kFewKeys = 16,
+};
+
+/* Rows of a register tile, a divisor of the query block: rows x 2 vectors of sums, and two of a panel, fit the
+   registers. */
+#ifndef GRIST_ATTENTION_ROWS
+#define GRIST_ATTENTION_ROWS 2
+#endif
+
+#ifdef GRIST_HAS_HALF
+typedef _Float16 vec16h __attribute__((vector_size(32)));
+#endif
+
+GRIST_INLINE vec16 load_half16(const uint16_t *from) {
+#ifdef GRIST_HAS_HALF
+  vec16h v;
+  memcpy(&v, from, sizeof v);
+  return __builtin_convertvector(v, vec16);
+#else
+  vec16 v;
+  for (int i = 0; i < 16; i++) v[i] = half_bits_to_float(from[i]);
+  return v;
+#endif
+}
+
+static void half_from_float(const float *source, uint16_t *out, size_t count) {
+  size_t i = 0;
+#ifdef GRIST_HAS_HALF
+  for (; i + 16 <= count; i += 16) {
+    vec16h v = __builtin_convertvector(load16(source + i), vec16h);
+    memcpy(out + i, &v, sizeof v);
+  }
+#endif
+  for (; i < count; i++) out[i] = grist_half_from_float(source[i]);
+}
+
+/* Sixteen values of a key or value from `column` on, zeros beyond the dimension. */
+GRIST_INLINE vec16 load_row16(const grist_attention *a, const void *rows, size_t row, size_t column, bool half) {
+  size_t at = row * a->key_stride + column;
+  if (column + 16 <= a->dimension)
+    return half ? load_half16((const uint16_t *)rows + at) : load16((const float *)rows + at);
+  vec16 v = {0};
+  for (size_t i = 0; column + i < a->dimension; i++)
+    v[i] = half ? half_bits_to_float(((const uint16_t *)rows)[at + i]) : ((const float *)rows)[at + i];
+  return v;
+}
+
+/* Interleaves each of the first eight vectors with its partner eight further on; four times over, rows become columns. */
+GRIST_INLINE void interleave16(vec16 v[16]) {
+  vec16 w[16];
+  for (int i = 0; i < 8; i++) {
+    vec16 a = v[i], b = v[i + 8];
+    w[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    w[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  }
+  memcpy(v, w, sizeof w);
+}
+
+static inline size_t seen_by(const grist_attention *a, size_t query) {
+  size_t seen = a->first_seen + query * a->seen_step;
+  return seen < a->length ? seen : a->length;
+}
+
+static inline size_t rounded_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+/* sums[r][c] += a[r][k] * panel[k][c] for GRIST_ATTENTION_ROWS rows and one panel's columns. */
+GRIST_INLINE void multiply_panel(
+    const float *a, size_t a_stride, const float *panel, size_t inner, vec16 sums[GRIST_ATTENTION_ROWS][2]) {
+  for (size_t k = 0; k < inner; k++) {
+    vec16 low = load16(panel + k * kPanel), high = load16(panel + k * kPanel + 16);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+      vec16 x = (vec16){0} + a[(size_t)r * a_stride + k];
+      sums[r][0] += x * low;
+      sums[r][1] += x * high;
+    }
+  }
+}
+
+/* Keys of one block as panels of 32 keys: panel[column][key]. Keys beyond the block are zero. */
+GRIST_INLINE void pack_keys(
+    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
+  for (size_t key = 0; key < kKeyBlock; key += 16) {
+    float *panel = panels + key / kPanel * kPanel * width + key % kPanel;
+    for (size_t column = 0; column < width; column += 16) {
+      vec16 v[16];
+      for (size_t i = 0; i < 16; i++)
+        v[i] = key + i < count ? load_row16(a, a->keys, first + key + i, column, half) : (vec16){0};
+      for (int stage = 0; stage < 4; stage++) interleave16(v);
+      for (size_t i = 0; i < 16; i++) store16(panel + (column + i) * kPanel, v[i]);
+    }
+  }
+}
+
+/* Values of one block as panels of 32 columns: panel[key][column]. */
+GRIST_INLINE void pack_values(
+    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
+  for (size_t key = 0; key < kKeyBlock; key++)
+    for (size_t column = 0; column < width; column += 16) {
+      vec16 v = key < count ? load_row16(a, a->values, first + key, column, half) : (vec16){0};
+      store16(panels + column / kPanel * kPanel * kKeyBlock + key * kPanel + column % kPanel, v);
+    }
+}
+
+struct softmax_row {
+  float greatest, sum;
+};
+
+/* Turns a row's scores of one block into weights relative to the greatest so far; returns what the row's earlier
+   output has to be multiplied with. */
+GRIST_INLINE float update_softmax(float *scores, size_t seen, struct softmax_row *row) {
+  vec16 peak = (vec16){0} + row->greatest;
+  for (size_t i = seen; i < kKeyBlock; i++) scores[i] = -1e30f;
+  for (size_t i = 0; i < kKeyBlock; i += 16) {
+    vec16 v = load16(scores + i);
+    peak = choose(v > peak, v, peak);
+  }
+  float greatest = peak[0];
+  for (int i = 1; i < 16; i++) greatest = peak[i] > greatest ? peak[i] : greatest;
+  vec16 total = {0};
+  for (size_t i = 0; i < kKeyBlock; i += 16) {
+    vec16 weights = exp16(load16(scores + i) - greatest);
+    store16(scores + i, weights);
+    total += weights;
+  }
+  float factor = exp16((vec16){0} + (row->greatest - greatest))[0];
+  row->greatest = greatest;
+  row->sum = row->sum * factor + fold(total);
+  return factor;
+}
+
+static void attend_many(const grist_attention *a) {
+  size_t width = rounded_up(a->dimension, kPanel);
+  float *queries = a->scratch;
+  float *key_panels = queries + kQueryBlock * width;
+  float *value_panels = key_panels + kKeyBlock * width;
+  float *output = value_panels + kKeyBlock * width;
+  float *scores = output + kQueryBlock * width;
+
+  for (size_t start = 0; start < a->count; start += kQueryBlock) {
+    size_t count = a->count - start < kQueryBlock ? a->count - start : kQueryBlock;
+    size_t rows = rounded_up(count, GRIST_ATTENTION_ROWS);
+    struct softmax_row softmax[kQueryBlock];
+    for (size_t row = 0; row < rows; row++) {
+      softmax[row] = (struct softmax_row){-1e30f, 0};
+      const float *from = a->queries + (start + row) * a->query_stride;
+      for (size_t i = 0; i < width; i++)
+        queries[row * width + i] = row < count && i < a->dimension ? from[i] * a->scale : 0;
+    }
+    memset(output, 0, rows * width * sizeof *output);
+    size_t visible = seen_by(a, start + count - 1);
+    for (size_t first = 0; first < visible; first += kKeyBlock) {
+      size_t keys = visible - first < kKeyBlock ? visible - first : kKeyBlock;
+      if (a->half) {
+        pack_keys(a, first, keys, width, key_panels, true);
+        pack_values(a, first, keys, width, value_panels, true);
+      } else {
+        pack_keys(a, first, keys, width, key_panels, false);
+        pack_values(a, first, keys, width, value_panels, false);
+      }
+      for (size_t panel = 0; panel < kKeyBlock; panel += kPanel)
+        for (size_t row = 0; row < rows; row += GRIST_ATTENTION_ROWS) {
+          vec16 sums[GRIST_ATTENTION_ROWS][2] = {{{0}}};
+          multiply_panel(queries + row * width, width, key_panels + panel * width, a->dimension, sums);
+          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+            store16(scores + (row + (size_t)r) * kKeyBlock + panel, sums[r][0]);
+            store16(scores + (row + (size_t)r) * kKeyBlock + panel + 16, sums[r][1]);
+          }
+        }
+      for (size_t row = 0; row < count; row++) {
+        size_t seen = seen_by(a, start + row);
+        seen = seen > first ? seen - first : 0;
+        float factor = update_softmax(scores + row * kKeyBlock, seen < kKeyBlock ? seen : kKeyBlock, &softmax[row]);
+        if (factor != 1)
+          for (size_t i = 0; i < width; i++) output[row * width + i] *= factor;
+      }
+      for (size_t panel = 0; panel < width; panel += kPanel)
+        for (size_t row = 0; row < rows; row += GRIST_ATTENTION_ROWS) {
+          vec16 sums[GRIST_ATTENTION_ROWS][2];
+          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+            sums[r][0] = load16(output + (row + (size_t)r) * width + panel);
+            sums[r][1] = load16(output + (row + (size_t)r) * width + panel + 16);
+          }
+          multiply_panel(scores + row * kKeyBlock, kKeyBlock, value_panels + panel * kKeyBlock, kKeyBlock, sums);
+          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+            store16(output + (row + (size_t)r) * width + panel, sums[r][0]);
+            store16(output + (row + (size_t)r) * width + panel + 16, sums[r][1]);
+          }
+        }
+    }
+    for (size_t row = 0; row < count; row++) {
+      float *out = a->out + (start + row) * a->out_stride;
+      float inverse = 1.0f / softmax[row].sum;
+      for (size_t i = 0; i < a->dimension; i++) out[i] = output[row * width + i] * inverse;
+    }
+  }
+}
+
+/* One query: a pass over the keys, softmax, a pass over the values. */
+GRIST_INLINE void attend_one(const grist_attention *a, size_t query, bool half) {
+  const float *q = a->queries + query * a->query_stride;
+  float *out = a->out + query * a->out_stride;
+  float *scores = a->scratch;
+  size_t seen = seen_by(a, query), dimension = a->dimension;
+  for (size_t key = 0; key < seen; key++) {
+    vec16 sums[4] = {{0}};
+    size_t column = 0;
+    for (; column + 64 <= dimension; column += 64)
+      for (size_t i = 0; i < 4; i++)
+        sums[i] += load16(q + column + 16 * i) * load_row16(a, a->keys, key, column + 16 * i, half);
+    for (; column < dimension; column += 16)
+      sums[0] += load_some(q + column, dimension - column, 0) * load_row16(a, a->keys, key, column, half);
+    scores[key] = fold((sums[0] + sums[1]) + (sums[2] + sums[3])) * a->scale;
+  }
+  softmax(scores, seen);
+  enum { kStrip = 64 };
+  for (size_t column = 0; column < dimension; column += kStrip) {
+    vec16 sums[kStrip / 16] = {{0}};
+    if (column + kStrip <= dimension) {
+      for (size_t key = 0; key < seen; key++)
+        for (size_t i = 0; i < kStrip / 16; i++)
+          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, half);
+    } else {
+      for (size_t key = 0; key < seen; key++)
+        for (size_t i = 0; column + 16 * i < dimension; i++)
+          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, half);
+    }
+    for (size_t i = 0; i < kStrip && column + i < dimension; i++) out[column + i] = sums[i / 16][i % 16];
+  }
+}
+
+static inline bool is_small(size_t count, size_t length) { return count <= kFewQueries || length <= kFewKeys; }
+
+static void attend(const grist_attention *a) {
+  if (!is_small(a->count, a->length)) return attend_many(a);
+  for (size_t query = 0; query < a->count; query++) {
+    if (a->half)
+      attend_one(a, query, true);
+    else
+      attend_one(a, query, false);
+  }
+}
+
+static size_t attention_scratch(size_t dimension, size_t count, size_t length) {
+  if (is_small(count, length)) return length;
+  size_t width = rounded_up(dimension, kPanel);
+  return 2 * (kQueryBlock + kKeyBlock) * width + kQueryBlock * kKeyBlock;
+}
+
+#endif

@@ -1,0 +1,34 @@
+import GristCheckpoints
+import GristKernels
+
+/// Keys and values of everything the decoder has seen, layer by layer.
+final class KeyValueCache: @unchecked Sendable {
+  // Unchecked: belongs to one decoding session, which one caller drives.
+  let capacity: Int
+  /// Rows held.
+  private(set) var count = 0
+  private let keys: [HeadStore]
+  private let values: [HeadStore]
+
+  init(_ configuration: ModelConfiguration, capacity: Int, precision: HeadStore.Precision) {
+    self.capacity = capacity
+    func stores() -> [HeadStore] {
+      (0..<configuration.layers).map { _ in
+        HeadStore(heads: configuration.attentionHeads, capacity: capacity, precision: precision)
+      }
+    }
+    keys = stores()
+    values = stores()
+  }
+
+  /// Keeps new rows of one layer behind those that are held; they count once ``advance(by:)`` says so.
+  func store(
+    layer: Int, keys newKeys: FloatMatrix, values newValues: FloatMatrix, _ compute: Compute
+  ) -> (keys: HeadRows, values: HeadRows) {
+    keys[layer].store(newKeys, at: count, compute)
+    values[layer].store(newValues, at: count, compute)
+    return (keys[layer].rows, values[layer].rows)
+  }
+
+  func advance(by rows: Int) { count += rows }
+}
