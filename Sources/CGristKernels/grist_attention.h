@@ -64,17 +64,6 @@ GRIST_INLINE vec16 load_row16(const grist_attention *a, const void *rows, size_t
   return v;
 }
 
-/* Interleaves each of the first eight vectors with its partner eight further on; four times over, rows become columns. */
-GRIST_INLINE void interleave16(vec16 v[16]) {
-  vec16 w[16];
-  for (int i = 0; i < 8; i++) {
-    vec16 a = v[i], b = v[i + 8];
-    w[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    w[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  }
-  memcpy(v, w, sizeof w);
-}
-
 static inline size_t seen_by(const grist_attention *a, size_t query) {
   size_t seen = a->first_seen + query * a->seen_step;
   return seen < a->length ? seen : a->length;
@@ -105,7 +94,7 @@ GRIST_INLINE void pack_keys(
       vec16 v[16];
       for (size_t i = 0; i < 16; i++)
         v[i] = key + i < count ? load_row16(a, a->keys, first + key + i, column, half) : (vec16){0};
-      for (int stage = 0; stage < 4; stage++) interleave16(v);
+      transpose16(v);
       for (size_t i = 0; i < 16; i++) store16(panel + (column + i) * kPanel, v[i]);
     }
   }

@@ -279,147 +279,7 @@ static void rotate_half(float *head, const float *cos, const float *sin, size_t 
 
 #include "grist_attention.h"
 
-/* Quantization of one group. For codes q, the best scale is s = sum(wq)/sum(qq), and the squared error that remains is
-   sum(ww) - sum(wq)^2/sum(qq). So a handful of trial scales gives codes, each code set its best scale, and the winner
-   is the one with the greatest sum(wq)^2/sum(qq); rounding to f16 comes last, and the codes are made anew for it. */
-
-/* A group is padded with zeros to whole vectors: zeros get code zero and add nothing to any sum. */
-
-static inline vec16 round_codes(vec16 values, float low, float high) {
-  vec16 rounded = (values + 12582912.0f) - 12582912.0f;
-  return __builtin_elementwise_min(__builtin_elementwise_max(rounded, (vec16){0} + low), (vec16){0} + high);
-}
-
-struct group_fit {
-  float cross; /* sum of weight * code */
-  float square; /* sum of code * code */
-};
-
-static inline struct group_fit fit_group(const vec16 *weights, size_t vectors, float inverse, float low, float high) {
-  vec16 cross = {0}, square = {0};
-  for (size_t i = 0; i < vectors; i++) {
-    vec16 codes = round_codes(weights[i] * inverse, low, high);
-    cross += weights[i] * codes;
-    square += codes * codes;
-  }
-  return (struct group_fit){fold(cross), fold(square)};
-}
-
-static inline float scale_error(const vec16 *weights, size_t vectors, float scale, float low, float high) {
-  vec16 errors = {0};
-  float inverse = 1.0f / scale;
-  for (size_t i = 0; i < vectors; i++) {
-    vec16 error = weights[i] - scale * round_codes(weights[i] * inverse, low, high);
-    errors += error * error;
-  }
-  return fold(errors);
-}
-
-/* Each trial is the (fractional) code that the weight of greatest magnitude would get. */
-static inline uint16_t quantize_group(
-    const float *weights, size_t count, float prescale, float low, float high, const float *trials, int trial_count,
-    int8_t *codes, double *squared_error) {
-  vec16 scaled[GRIST_MAX_GROUP / 16];
-  float *values = (float *)scaled;
-  size_t vectors = (count + 15) / 16;
-  scaled[vectors - 1] = (vec16){0};
-  for (size_t i = 0; i < count; i++) values[i] = weights[i] * prescale;
-  vec16 greatest = scaled[0], least = scaled[0];
-  for (size_t i = 1; i < vectors; i++) {
-    greatest = __builtin_elementwise_max(greatest, scaled[i]);
-    least = __builtin_elementwise_min(least, scaled[i]);
-  }
-  float top = __builtin_reduce_max(greatest), bottom = __builtin_reduce_min(least);
-  float extreme = -bottom > top ? bottom : top;
-  *squared_error = 0;
-  if (extreme == 0) {
-    memset(codes, 0, count);
-    return 0;
-  }
-  struct group_fit best = {0, 1};
-  float per_code = 1.0f / extreme;
-  for (int t = 0; t < trial_count; t++) {
-    struct group_fit fit = fit_group(scaled, vectors, trials[t] * per_code, low, high);
-    /* cross^2/square compared without dividing. */
-    if (fit.cross * fit.cross * best.square > best.cross * best.cross * fit.square) best = fit;
-  }
-  /* Rounding to f16 moves the scale by up to 2^-11; its neighbours may fit the codes better. */
-  uint16_t centre = grist_half_from_float(best.cross / best.square);
-  uint16_t bits = 0;
-  float best_error = INFINITY;
-  for (int step = -1; step <= 1; step++) {
-    uint16_t candidate = (uint16_t)(centre + step);
-    if ((candidate & 0x7fff) == 0 || (candidate & 0x7c00) == 0x7c00) continue;
-    float error = scale_error(scaled, vectors, half_bits_to_float(candidate), low, high);
-    if (error < best_error) {
-      best_error = error;
-      bits = candidate;
-    }
-  }
-  if (bits == 0) {
-    for (size_t i = 0; i < count; i++) *squared_error += (double)weights[i] * weights[i];
-    memset(codes, 0, count);
-    return 0;
-  }
-  float inverse = 1.0f / half_bits_to_float(bits);
-  for (size_t i = 0; i < vectors; i++) scaled[i] = round_codes(scaled[i] * inverse, low, high);
-  for (size_t i = 0; i < count; i++) codes[i] = (int8_t)values[i];
-  *squared_error = (double)best_error / ((double)prescale * prescale);
-  return bits;
-}
-
-static uint16_t quantize_int8_group(
-    const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error) {
-  /* Scales up to a tenth above the plain greatest/127: with so many codes what matters is how the grid meets the
-     weights, and a slightly coarser one that meets them better wins. */
-  static const float trials[] = {
-      127.00f, 127.40f, 126.77f, 126.14f, 125.50f, 124.87f, 124.24f, 123.61f, 122.98f, 122.35f, 121.71f,
-      121.08f, 120.45f, 119.82f, 119.19f, 118.55f, 117.92f, 117.29f, 116.66f, 116.03f, 115.40f, 114.76f,
-      114.13f, 113.50f};
-  return quantize_group(
-      weights, count, prescale, -127, 127, trials, sizeof trials / sizeof *trials, codes, squared_error);
-}
-
-static uint16_t quantize_int4_group(
-    const float *weights, size_t count, float prescale, int8_t *codes, double *squared_error) {
-  /* The weight of greatest magnitude mostly goes to the side with one code more: -8 uses the whole range, less leaves
-     room, more clips it for the sake of the rest. In a few groups the other side is far better; 7 there is the plain
-     greatest/7. */
-  static const float trials[] = {
-      -8.00f, -6.80f, -7.06f, -7.33f, -7.59f, -7.86f, -8.12f, -8.39f, -8.65f, -8.91f, -9.18f, -9.44f, -9.71f,
-      -9.97f, -10.24f, -10.50f, 6.50f, 7.00f, 7.50f, 8.10f, 8.80f, 9.60f};
-  return quantize_group(
-      weights, count, prescale, -8, 7, trials, sizeof trials / sizeof *trials, codes, squared_error);
-}
-
-static double quantize_row(
-    const float *weights, size_t columns, size_t group_size, int bits, float prescale, size_t row, size_t tile_rows,
-    uint8_t *codes, uint16_t *scales) {
-  double total = 0;
-  size_t padded = padded_columns(columns), group = 0;
-  for (size_t start = 0; start < columns; start += group_size, group++) {
-    size_t count = columns - start < group_size ? columns - start : group_size;
-    int8_t group_codes[GRIST_MAX_GROUP];
-    double squared_error;
-    scales[group * tile_rows + row] = bits == 8
-        ? quantize_int8_group(weights + start, count, prescale, group_codes, &squared_error)
-        : quantize_int4_group(weights + start, count, prescale, group_codes, &squared_error);
-    total += squared_error;
-    for (size_t i = count; (start + i) % GRIST_BLOCK_COLUMNS != 0 && start + i < padded; i++) group_codes[i] = 0;
-    size_t end = start + count < columns ? start + count : padded;
-    for (size_t k = start; k < end; k += GRIST_BLOCK_COLUMNS) {
-      const int8_t *block = group_codes + (k - start);
-      if (bits == 8) {
-        memcpy(codes + (k * tile_rows + 4 * row), block, 4);
-        memcpy(codes + ((k + 4) * tile_rows + 4 * row), block + 4, 4);
-      } else {
-        uint8_t *bytes = codes + (k / 2 * tile_rows + 4 * row);
-        for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)((block[i] + 8) | (block[4 + i] + 8) << 4);
-      }
-    }
-  }
-  return total;
-}
+#include "grist_quantize.h"
 
 static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
   uint32_t greatest = 0;
@@ -427,6 +287,15 @@ static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
     uint32_t bits;
     memcpy(&bits, &x[i], sizeof bits);
     bits &= 0x7fffffff;
+    greatest = bits > greatest ? bits : greatest;
+  }
+  return greatest;
+}
+
+static uint16_t greatest_magnitude_bits16(const uint16_t *x, size_t count) {
+  uint16_t greatest = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint16_t bits = x[i] & 0x7fff;
     greatest = bits > greatest ? bits : greatest;
   }
   return greatest;
@@ -458,6 +327,7 @@ static double sum_of_squares(const float *x, size_t count) {
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
   .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \
-  .quantize_row = quantize_row, .greatest_magnitude_bits = greatest_magnitude_bits,              \
+  .quantize_rows = quantize_rows, .greatest_magnitude_bits = greatest_magnitude_bits,             \
+  .greatest_magnitude_bits16 = greatest_magnitude_bits16,                                         \
   .sum_of_squares = sum_of_squares
 /* clang-format on */

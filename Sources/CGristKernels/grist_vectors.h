@@ -44,6 +44,19 @@ GRIST_INLINE float fold(vec16 v) {
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
+/* Rows become columns: interleaving each of the first eight with its partner eight further on, four times over. */
+GRIST_INLINE void transpose16(vec16 v[16]) {
+  for (int stage = 0; stage < 4; stage++) {
+    vec16 w[16];
+    for (int i = 0; i < 8; i++) {
+      vec16 a = v[i], b = v[i + 8];
+      w[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      w[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    memcpy(v, w, sizeof w);
+  }
+}
+
 /* Where the mask's lane is set (all ones) a's value, else b's; NaN passes through like any other value. */
 GRIST_INLINE vec16 choose(vec16i mask, vec16 a, vec16 b) { return (vec16)(((vec16i)a & mask) | ((vec16i)b & ~mask)); }
 

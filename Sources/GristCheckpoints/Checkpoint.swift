@@ -129,29 +129,10 @@ public struct Checkpoint: Sendable {
     return fileKind(at: joinPath(folder, "config.json")) == .file ? folder : nil
   }
 
-  /// The SHA-256 of a file, lower-case hexadecimal, read in small pieces. Throws 66 and 74.
-  public static func sha256(ofFile path: String) throws -> String {
-    let file = try MappedFile(path: path)
-    var hash = SHA256()
-    let step = 8 << 20
-    var offset = 0
-    while offset < file.count {
-      try Interruption.check()
-      let count = min(step, file.count - offset)
-      file.bytes.slice(offset, count)?.withUnsafeBytes { hash.update(bufferPointer: $0) }
-      file.advise(.dontNeed, offset: offset, count: count)
-      offset += count
-    }
-    return hexadecimal(hash.finalize())
-  }
-
+  /// The SHA-256 of some bytes, lower-case hexadecimal.
   public static func sha256(_ bytes: Bytes) -> String {
     var hash = SHA256()
     bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
     return hexadecimal(hash.finalize())
-  }
-
-  private static func hexadecimal(_ digest: SHA256.Digest) -> String {
-    digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 }

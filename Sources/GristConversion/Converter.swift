@@ -45,20 +45,23 @@ public struct Converter: Sendable {
     let total = plan.sourceBytes
     var done = 0
     var fingerprint = SourceFingerprint()
+    let work = ParallelWork(
+      pool: pool, hashing: try FileHasher(source.inherited == nil ? source.weightFiles.map(\.path) : []))
     for segment in plan.segments {
-      writer.beginSegment(segment.name)
+      work.later { writer.beginSegment(segment.name) }
       for entry in segment.entries {
         progress(Progress(tensor: entry.tensor.name, sourceBytesDone: done, sourceBytes: total))
         try locating(tensor: entry.tensor.name) {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
-            try copy(record, from: file, to: writer)
+            try copy(record, from: file, to: writer, work)
           } else {
-            fingerprint.add(entry.tensor, digits: try write(entry, to: writer))
+            fingerprint.add(entry.tensor, digits: try write(entry, to: writer, work))
           }
         }
         done += entry.tensor.byteCount
       }
     }
+    try work.finishWriting()
     writer.beginSegment("files")
     for file in source.files {
       try writer.add(file: file.name, file.bytes, sha256: Checkpoint.sha256(file.bytes), packing: packing)
@@ -66,8 +69,8 @@ public struct Converter: Sendable {
     if source.inherited == nil {
       progress(Progress(tensor: "hashing the source's files", sourceBytesDone: total, sourceBytes: total))
       writer.provenance.fingerprint = fingerprint.digits
-      writer.provenance.sources = try source.weightFiles.map {
-        Provenance.Source(name: $0.name, byteCount: $0.byteCount, sha256: try Checkpoint.sha256(ofFile: $0.path))
+      writer.provenance.sources = zip(source.weightFiles, try work.hashing.finish()).map { file, hash in
+        Provenance.Source(name: file.name, byteCount: file.byteCount, sha256: hash)
       }
     }
     try writer.finish()
@@ -76,60 +79,68 @@ public struct Converter: Sendable {
 
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
   /// fingerprint.
-  private func write(_ entry: ConversionPlan.Entry, to writer: GristWriter) throws -> String {
+  private func write(_ entry: ConversionPlan.Entry, to writer: GristWriter, _ work: ParallelWork) throws -> String {
     var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
-    let (digits, greatest) = try look(at: encoder, cut)
+    let (digits, greatest) = try look(at: encoder, cut, work)
     if encoder.needsScan { encoder = try encoder.scanned(greatest) }
     let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
 
-    try writer.beginTensor(named: entry.tensor.name)
+    work.later { try writer.beginTensor(named: entry.tensor.name) }
     var sums = ErrorSums()
     let batch = pool.threadCount * Self.chunksPerThread
     for first in stride(from: 0, to: cut.chunks, by: batch) {
       try Interruption.check()
       let chunks = first..<min(first + batch, cut.chunks)
-      let results = try pool.map(chunks.count) { index in
-        let (payload, error) = try encoder.encode(cut.units(ofChunk: first + index))
+      let ready = encoder
+      let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / cut.chunks * chunks.count) {
+        let (payload, error) = try ready.encode(cut.units(ofChunk: first + $0))
         return (chunk: try PackedChunk(payload, packing: packing, element: element), error: error)
       }
-      for result in results {
-        try writer.append(result.chunk)
-        sums += result.error
+      for result in results { sums += result.error }
+      work.later {
+        for result in results { try writer.append(result.chunk) }
+        ready.release(cut.units(ofChunk: first).lowerBound..<cut.units(ofChunk: chunks.upperBound - 1).upperBound)
       }
-      encoder.release(cut.units(ofChunk: first).lowerBound..<cut.units(ofChunk: chunks.upperBound - 1).upperBound)
     }
-    writer.endTensor(
-      TensorRecord(
-        name: entry.tensor.name, shape: entry.tensor.shape, scheme: encoder.scheme,
-        sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
-        relativeError: entry.compounded(sums.relativeError)),
-      unitsPerChunk: cut.unitsPerChunk)
+    let record = TensorRecord(
+      name: entry.tensor.name, shape: entry.tensor.shape, scheme: encoder.scheme,
+      sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
+      relativeError: entry.compounded(sums.relativeError))
+    work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
     return digits
   }
 
   /// Copies a tensor that another `.grist` file stores just as it is wanted; only its packing may change.
-  private func copy(_ record: TensorRecord, from file: GristFile, to writer: GristWriter) throws {
+  private func copy(
+    _ record: TensorRecord, from file: GristFile, to writer: GristWriter, _ work: ParallelWork
+  ) throws {
     let element: ElementType? = if case .plain(let type) = record.scheme { type } else { nil }
-    try writer.beginTensor(named: record.name)
+    work.later { try writer.beginTensor(named: record.name) }
     let batch = pool.threadCount * Self.chunksPerThread
     for first in stride(from: 0, to: record.chunks.count, by: batch) {
       try Interruption.check()
-      let chunks = try pool.map(min(batch, record.chunks.count - first)) { index in
+      let chunks = try work.map(min(batch, record.chunks.count - first), sourceBytes: 0) { index in
         let chunk = record.chunks.first + first + index
-        defer { file.release(chunk: chunk) }
-        return try PackedChunk(file.payload(ofChunk: chunk), packing: packing, element: element)
+        return (chunk, try PackedChunk(file.payload(ofChunk: chunk), packing: packing, element: element))
       }
-      for chunk in chunks { try writer.append(chunk) }
+      work.later {
+        for (index, chunk) in chunks {
+          try writer.append(chunk)
+          file.release(chunk: index)
+        }
+      }
     }
-    writer.endTensor(record, unitsPerChunk: record.chunks.unitsPerChunk)
+    work.later { writer.endTensor(record, unitsPerChunk: record.chunks.unitsPerChunk) }
   }
 
   /// The first pass over a tensor: its digits for the fingerprint and, where the scheme wants it, its greatest magnitude.
-  private func look(at encoder: TensorEncoder, _ cut: Cut) throws -> (digits: String, greatest: Float) {
+  private func look(
+    at encoder: TensorEncoder, _ cut: Cut, _ work: ParallelWork
+  ) throws -> (digits: String, greatest: Float) {
     let scans = encoder.needsScan ? cut.chunks : 0
-    let results = try pool.map(1 + scans) { index -> (digits: String, magnitude: Float) in
+    let results = try work.map(1 + scans, sourceBytes: 0) { index -> (digits: String, magnitude: Float) in
       if index == 0 { return (try SourceFingerprint.digits(of: encoder.source), 0) }
       return ("", try encoder.scan(cut.units(ofChunk: index - 1)))
     }

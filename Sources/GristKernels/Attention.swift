@@ -61,7 +61,9 @@ public struct HeadRows: Sendable {
     headStride = dimension
   }
 
-  init(owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int) {
+  init(
+    owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int
+  ) {
     self.owner = owner
     self.base = base
     self.isHalf = isHalf

@@ -22,38 +22,58 @@ public struct ErrorSums: Sendable, Equatable {
 /// Quantizes rows to whole tiles of a payload: the codes of the tiles, then their scales.
 ///
 /// - Parameters:
-///   - rows: f32 rows, `rowCount · shape.columns` finite values; they fill the tiles from the first on, rows that are
-///     missing in the last tile become codes and scales of zero.
+///   - source: whole rows of `shape.columns` finite values of `type`; they fill the tiles from the first on, rows that
+///     are missing in the last tile become codes and scales of zero.
 ///   - prescale: multiplies the weights before a scale is sought; a power of two.
 /// - Returns: the payload, `tiles · shape.bytesPerTile` bytes, and the sums of its error.
 public func quantizeTiles(
-  _ rows: UnsafeBufferPointer<Float>, rowCount: Int, shape: TileShape, prescale: Float
+  _ source: Bytes, _ type: ElementType, shape: TileShape, prescale: Float
 ) -> (payload: Bytes, error: ErrorSums) {
-  precondition(rows.count == rowCount * shape.columns && rowCount > 0)
+  let rowBytes = shape.columns * type.byteCount
+  let rowCount = source.count / rowBytes
+  precondition(source.count == rowCount * rowBytes && rowCount > 0)
   let tiles = (rowCount - 1) / shape.tileRows + 1
   let buffer = AlignedBuffer(byteCount: tiles * shape.bytesPerTile)
   var sums = ErrorSums()
+  // A few rows at a time, so that their f32 copy stays in the cache.
+  let rows = FloatMatrix(uninitializedRows: TileShape.kernelTileRows, columns: shape.columns)
   buffer.withUnsafeMutableBytes { payload in
-    guard let base = payload.baseAddress, let source = rows.baseAddress else { return }
-    let codeBytes = tiles * shape.codeBytesPerTile
-    if shape.bits == 4 { payload[0..<codeBytes].initializeMemory(as: UInt8.self, repeating: 0x88) }
-    for row in 0..<rowCount {
-      let (tile, rowInTile) = (row / shape.tileRows, row % shape.tileRows)
-      let weights = source + row * shape.columns
-      sums.squaredError += kernels.quantize_row(
-        weights, shape.columns, shape.groupSize, Int32(shape.bits), prescale, rowInTile, shape.tileRows,
+    guard let base = payload.baseAddress else { return }
+    let allCodes = tiles * shape.codeBytesPerTile
+    for first in stride(from: 0, to: rowCount, by: rows.rows) {
+      let count = min(rows.rows, rowCount - first)
+      guard let bytes = source.slice(first * rowBytes, count * rowBytes) else { return }
+      expandElements(bytes, type, into: UnsafeMutableBufferPointer(start: rows.base, count: rows.count))
+      let tile = first / shape.tileRows
+      sums.squaredError += kernels.quantize_rows(
+        rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows,
         (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self),
-        (base + codeBytes + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self))
-      sums.squaredSource += kernels.sum_of_squares(weights, shape.columns)
+        (base + allCodes + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self))
+      sums.squaredSource += kernels.sum_of_squares(rows.base, count * shape.columns)
     }
   }
   return (buffer.bytes, sums)
 }
 
 /// The greatest magnitude among the values; infinite or NaN when one of them is.
-public func greatestMagnitude(_ values: UnsafeBufferPointer<Float>) -> Float {
-  guard let base = values.baseAddress else { return 0 }
-  return Float(bitPattern: kernels.greatest_magnitude_bits(base, values.count))
+public func greatestMagnitude(_ values: Bytes, _ type: ElementType) -> Float {
+  let block = 65_536
+  return values.withUnsafeBytes { bytes in
+    if type.byteCount == 2, let base = bytes.baseAddress, UInt(bitPattern: base) % 2 == 0 {
+      let bits = kernels.greatest_magnitude_bits16(base.assumingMemoryBound(to: UInt16.self), bytes.count / 2)
+      return type == .bf16 ? Float(bitPattern: UInt32(bits) << 16) : grist_float_from_half(bits)
+    }
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: block) { buffer in
+      var greatest: UInt32 = 0
+      for offset in stride(from: 0, to: values.count, by: block * type.byteCount) {
+        let piece = values.slice(offset, min(block * type.byteCount, values.count - offset)) ?? Bytes()
+        expandElements(piece, type, into: buffer)
+        guard let base = buffer.baseAddress else { break }
+        greatest = max(greatest, kernels.greatest_magnitude_bits(base, piece.count / type.byteCount))
+      }
+      return Float(bitPattern: greatest)
+    }
+  }
 }
 
 /// Converts f32 to another real type, to nearest even. Values beyond f16's range become infinite. Only f32, f16 and

@@ -37,21 +37,18 @@ public struct TensorEncoder: Sendable {
 
   /// The greatest magnitude in some units. Throws 65 naming the tensor when a value is not a finite number.
   public func scan(_ range: Range<Int>) throws -> Float {
-    let (bytes, byteRange) = try sourceBytes(range)
-    var greatest: Float = 0
-    try forEachBlock(bytes) { offset, values in
-      let magnitude = greatestMagnitude(values)
-      guard magnitude.isFinite else {
-        let position = values.firstIndex { !$0.isFinite } ?? 0
-        let element = byteRange.lowerBound / source.elementType.byteCount + offset + position
-        throw GristError(
-          .badData, "a value that is not a finite number can only be stored as it came", file: source.file,
-          tensor: source.name,
-          offset: UInt64(source.offset + element * source.elementType.byteCount),
-          found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
-          advice: "keep the tensor as it is with --set '\(source.name)=source'")
-      }
-      greatest = max(greatest, magnitude)
+    let bytes = try sourceBytes(range)
+    let greatest = greatestMagnitude(bytes, source.elementType)
+    guard greatest.isFinite else {
+      let values = floats(bytes, source.elementType)
+      let position = values.firstIndex { !$0.isFinite } ?? 0
+      let element = byteRange(range).lowerBound / source.elementType.byteCount + position
+      throw GristError(
+        .badData, "a value that is not a finite number can only be stored as it came", file: source.file,
+        tensor: source.name,
+        offset: UInt64(source.offset + element * source.elementType.byteCount),
+        found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
+        advice: "keep the tensor as it is with --set '\(source.name)=source'")
     }
     return greatest
   }
@@ -79,7 +76,7 @@ public struct TensorEncoder: Sendable {
 
   /// The payload of some units, and the sums of what was lost.
   public func encode(_ range: Range<Int>) throws -> (payload: Bytes, error: ErrorSums) {
-    let (bytes, _) = try sourceBytes(range)
+    let bytes = try sourceBytes(range)
     switch scheme {
     case .plain(source.elementType): return (bytes, ErrorSums())
     case .plain(let type): return withFloats(bytes) { convertFloats($0, to: type) }
@@ -87,9 +84,7 @@ public struct TensorEncoder: Sendable {
       guard let shape = grouped.shape(rows: rows, columns: columns) else {
         throw GristError(.badData, "the scheme cannot hold the shape", file: source.file, tensor: source.name)
       }
-      return withFloats(bytes) {
-        quantizeTiles($0, rowCount: $0.count / columns, shape: shape, prescale: 1 / grouped.multiplier)
-      }
+      return quantizeTiles(bytes, source.elementType, shape: shape, prescale: 1 / grouped.multiplier)
     }
   }
 
@@ -103,34 +98,13 @@ public struct TensorEncoder: Sendable {
     return first * rowBytes..<end * rowBytes
   }
 
-  private func sourceBytes(_ units: Range<Int>) throws -> (Bytes, Range<Int>) {
-    let range = byteRange(units)
-    return (try source.bytes(range), range)
-  }
+  private func sourceBytes(_ units: Range<Int>) throws -> Bytes { try source.bytes(byteRange(units)) }
 
   private func withFloats<Result>(_ bytes: Bytes, _ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
     let count = bytes.count / source.elementType.byteCount
     return withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { buffer in
       expandElements(bytes, source.elementType, into: buffer)
       return body(UnsafeBufferPointer(buffer))
-    }
-  }
-
-  private func forEachBlock(
-    _ bytes: Bytes, _ body: (_ offset: Int, UnsafeBufferPointer<Float>) throws -> Void
-  ) throws {
-    let width = source.elementType.byteCount
-    let block = 65_536
-    try withUnsafeTemporaryAllocation(of: Float.self, capacity: block) { buffer in
-      var offset = 0
-      while offset * width < bytes.count {
-        let count = min(block, bytes.count / width - offset)
-        guard count > 0, let slice = bytes.slice(offset * width, count * width) else { return }
-        let values = UnsafeMutableBufferPointer(rebasing: buffer[0..<count])
-        expandElements(slice, source.elementType, into: values)
-        try body(offset, UnsafeBufferPointer(values))
-        offset += count
-      }
     }
   }
 }

@@ -33,11 +33,12 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
       let codes = GuardedMemory(
         [UInt8](repeating: shape.bits == 4 ? 0x88 : 0, count: shape.tiles * shape.codeBytesPerTile))
       let scales = GuardedMemory([UInt16](repeating: 0, count: shape.tiles * shape.groups * 16))
-      for row in 0..<shape.rows {
-        weights.withUnsafeBufferPointer {
-          _ = portable.quantize_row(
-            $0.baseAddress! + row * shape.columns, shape.columns, shape.groupSize, Int32(shape.bits), 1, row % 16, 16,
-            codes.base + row / 16 * shape.codeBytesPerTile, scales.base + row / 16 * shape.groups * 16)
+      weights.withUnsafeBufferPointer { weights in
+        for tile in 0..<shape.tiles {
+          _ = portable.quantize_rows(
+            weights.baseAddress! + tile * 16 * shape.columns, min(16, shape.rows - tile * 16), shape.columns,
+            shape.groupSize, Int32(shape.bits), 1, 16, codes.base + tile * shape.codeBytesPerTile,
+            scales.base + tile * shape.groups * 16)
         }
       }
       let activations = GuardedMemory([Int8](repeating: 99, count: tokens * shape.paddedColumns))

@@ -109,15 +109,19 @@ typedef struct {
   /* Rotates pairs (i, i + half) of one head by the angles of one position; cos and sin hold `half` values. */
   void (*rotate_half)(float *head, const float *cos, const float *sin, size_t half);
 
-  /* Symmetric quantization of one row to int8 (codes in [-127, 127]) or int4 (codes in [-8, 7], the scale may be
-     negative; stored biased by 8), written to its place in a tile of `tile_rows` rows. For each group the scale, rounded
-     to f16, minimises the squared error; an all-zero group has scale 0. `prescale` multiplies the weights first (a power
-     of two that brings the scales into f16's range). Returns the sum of squared errors in the weights as they came. */
-  double (*quantize_row)(
-      const float *weights, size_t columns, size_t group_size, int bits, float prescale, size_t row, size_t tile_rows,
-      uint8_t *codes, uint16_t *scales);
+  /* Symmetric quantization of up to 16 rows [rows][columns] to int8 (codes in [-127, 127]) or int4 (codes in [-8, 7],
+     the scale may be negative; stored biased by 8). With tile_rows = 16 they become one tile, rows that are missing
+     codes and scales of zero; with tile_rows = 1 each becomes a tile of its own, codes after codes and scales after
+     scales. For each group the scale, rounded to f16, minimises the squared error; an all-zero group has scale 0.
+     `prescale` multiplies the weights first (a power of two that brings the scales into f16's range). Returns the sum of
+     squared errors in the weights as they came. */
+  double (*quantize_rows)(
+      const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale,
+      size_t tile_rows, uint8_t *codes, uint16_t *scales);
   /* The greatest bit pattern of |x|: that of the greatest magnitude, or 0x7f800000 and up when a value is not finite. */
   uint32_t (*greatest_magnitude_bits)(const float *x, size_t count);
+  /* Likewise of f16 or bf16 values: the sign bit cleared, the greatest of the 16 bits. */
+  uint16_t (*greatest_magnitude_bits16)(const uint16_t *x, size_t count);
   double (*sum_of_squares)(const float *x, size_t count);
 } grist_kernel_table;
 
