@@ -15,6 +15,12 @@
 #define GRIST_LANES 32
 
 static inline float half_bits_to_float(uint16_t bits) {
+#if defined(__aarch64__)
+  /* Every aarch64 CPU converts f16, and vectorisers know it. */
+  __fp16 half;
+  memcpy(&half, &bits, sizeof half);
+  return half;
+#else
   /* Branch-free for vectorisers: exponent rebias by multiplication also handles subnormals; infinities and NaNs keep
      a full exponent. */
   uint32_t wide = (uint32_t)(bits & 0x7fff) << 13;
@@ -27,6 +33,7 @@ static inline float half_bits_to_float(uint16_t bits) {
   out = (out | (special & 0x7f800000)) | (uint32_t)(bits & 0x8000) << 16;
   memcpy(&value, &out, sizeof value);
   return value;
+#endif
 }
 
 static inline float bfloat_bits_to_float(uint16_t bits) {
