@@ -6,12 +6,11 @@
 
 #define GRIST_ISA neon
 #define GRIST_OWN_TILE_PRODUCTS
+#define GRIST_HAS_HALF
 #include "grist_template.h"
 
 #include "grist_blocking.h"
 #include "grist_tables.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* sdot multiplies signed bytes: of four rows with four columns each and four activations, one row's dot product comes
    to each 32-bit lane. int8 codes go in as they are; int4 codes stay in 0...15, which costs one instruction a register
@@ -21,7 +20,7 @@
 enum { kRegisters = 4 };
 
 /* Columns k...k+3 and k+4...k+7 of one block. */
-ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, int8x16_t *low, int8x16_t *high) {
+GRIST_INLINE void load_block(const uint8_t *codes, int bits, int8x16_t *low, int8x16_t *high) {
   for (int i = 0; i < kRegisters; i++) {
     uint8x16_t bytes = vld1q_u8(codes + 16 * i);
     if (bits == 4) {
@@ -34,7 +33,7 @@ ALWAYS_INLINE void load_block(const uint8_t *codes, int bits, int8x16_t *low, in
   }
 }
 
-ALWAYS_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, const float32x4_t *totals) {
+GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, const float32x4_t *totals) {
   float total[GRIST_TILE_ROWS];
   for (int i = 0; i < kRegisters; i++) vst1q_f32(total + 4 * i, totals[i]);
   size_t first = tile * GRIST_TILE_ROWS;
@@ -45,7 +44,7 @@ ALWAYS_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t t
 }
 
 /* `tokens` (1, or up to 4: sixteen sums and a block of weights fill the 32 registers) of one tile. */
-ALWAYS_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
+GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
   struct tile_operands o = tile_operands(p, tile, token, bits);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
@@ -86,12 +85,12 @@ ALWAYS_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t t
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, totals[t]);
 }
 
-ALWAYS_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   few_tokens(p, tile, token, bits, 4);
   few_tokens(p, tile, token + 4, bits, 4);
 }
 
-ALWAYS_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
   few_tokens(p, tile, token, bits, 1);
 }
 

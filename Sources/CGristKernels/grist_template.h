@@ -10,14 +10,13 @@
 #include "grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
-   after this file. */
+   after this file; one whose CPUs convert f16 by instruction defines GRIST_HAS_HALF. */
 
 #define GRIST_LANES 32
 
 static inline float half_bits_to_float(uint16_t bits) {
-#if defined(__aarch64__)
-  /* Every aarch64 CPU converts f16, and vectorisers know it. */
-  __fp16 half;
+#ifdef GRIST_HAS_HALF
+  _Float16 half;
   memcpy(&half, &bits, sizeof half);
   return half;
 #else
