@@ -224,6 +224,24 @@ static void check_conversion(conversion *convert, bool half) {
 static void check_float_from_half(void) { check_conversion(kernels->float_from_half, true); }
 static void check_float_from_bfloat(void) { check_conversion(kernels->float_from_bfloat, false); }
 
+static void check_half_from_float(void) {
+  EACH_COUNT(0) {
+    begin_case("%zu values", count);
+    float *source = place("source", count, sizeof *source);
+    uint16_t *out = place("out", count, sizeof *out);
+    /* Any bit pattern, or one about as large as halves are. */
+    for (size_t i = 0; i < count; i++)
+      source[i] = i % 4 == 0 ? float_from_bits((uint32_t)next_random()) : ldexpf(normal(), (int)(next_random() % 44) - 27);
+    seal(source);
+    kernels->half_from_float(source, out, count);
+    for (size_t i = 0; i < count; i++) {
+      uint16_t expected = grist_half_from_float(source[i]);
+      bool both_nan = isnan(source[i]) && isnan(grist_float_from_half(out[i]));
+      if (out[i] != expected && !both_nan) fail("%.9g becomes 0x%04x, should be 0x%04x", source[i], out[i], expected);
+    }
+  }
+}
+
 /* Dot products. */
 
 static void expect_dot(size_t count, float found, const double *products) {
@@ -436,6 +454,99 @@ static void check_tile_conversion(int bits) {
 
 static void check_float_from_int8_tile(void) { check_tile_conversion(8); }
 static void check_float_from_int4_tile(void) { check_tile_conversion(4); }
+
+/* Attention. */
+
+static const struct sequence {
+  size_t count, length, first_seen, seen_step, dimension;
+} sequences[] = {
+    {1, 1, 1, 0, 1}, {1, 5, 5, 0, 16}, {1, 300, 300, 0, 128}, {3, 70, 68, 1, 20}, {4, 33, 1, 1, 80}, {40, 9, 9, 0, 64},
+    {5, 17, 13, 1, 33}, {7, 64, 64, 0, 64}, {65, 65, 1, 1, 80}, {193, 130, 2, 1, 7}, {20, 200, 100, 5, 128},
+    {194, 150, 150, 0, 24}, {6, 20, 30, 1, 48},
+};
+
+/* Rows of keys or values. What lies between them is NaN, so that nothing can be made of it. */
+static void *random_rows(const char *name, size_t rows, size_t width, size_t stride, bool half, double *exact) {
+  size_t count = (rows - 1) * stride + width;
+  float *floats = half ? NULL : place(name, count, sizeof *floats);
+  uint16_t *halves = half ? place(name, count, sizeof *halves) : NULL;
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < width; i++) {
+      float value = normal();
+      uint16_t bits = grist_half_from_float(value);
+      if (half) halves[row * stride + i] = bits;
+      else floats[row * stride + i] = value;
+      exact[row * width + i] = half ? grist_float_from_half(bits) : value;
+    }
+  seal(half ? (void *)halves : floats);
+  return half ? (void *)halves : floats;
+}
+
+static void check_sequence(const struct sequence *s, bool half) {
+  begin_case("%zu queries, %zu keys in %s, %zu values a row, seen %zu + %zu a query", s->count, s->length,
+             half ? "f16" : "f32", s->dimension, s->first_seen, s->seen_step);
+  size_t width = s->dimension, gap = 3;
+  double *memory = malloc((s->count * width + 2 * s->length * width + s->length) * sizeof *memory);
+  if (memory == NULL) abort();
+  double *q = memory, *k = q + s->count * width, *v = k + s->length * width, *weights = v + s->length * width;
+  size_t scratch_count = kernels->attention_scratch(width, s->count, s->length);
+  size_t out_stride = width + gap;
+  float *out = place("out", s->count * out_stride, sizeof *out);
+  grist_attention attention = {
+      .queries = random_rows("queries", s->count, width, width + 1, false, q), .query_stride = width + 1,
+      .count = s->count, .keys = random_rows("keys", s->length, width, width + gap, half, k),
+      .values = random_rows("values", s->length, width, width + gap, half, v), .key_stride = width + gap, .half = half,
+      .length = s->length, .first_seen = s->first_seen, .seen_step = s->seen_step, .dimension = width,
+      .scale = 2 / sqrtf((float)width), .out = out, .out_stride = out_stride,
+      .scratch = place("scratch", scratch_count, sizeof(float))};
+  kernels->attend(&attention);
+  for (size_t query = 0; query < s->count; query++) {
+    size_t seen = s->first_seen + query * s->seen_step;
+    if (seen > s->length) seen = s->length;
+    double greatest = -INFINITY, sum = 0, slack = 0;
+    for (size_t key = 0; key < seen; key++) {
+      double score = 0, magnitudes = 0;
+      for (size_t i = 0; i < width; i++) {
+        score += q[query * width + i] * k[key * width + i];
+        magnitudes += fabs(q[query * width + i] * k[key * width + i]);
+      }
+      weights[key] = score * attention.scale;
+      greatest = fmax(greatest, weights[key]);
+      slack = fmax(slack, magnitudes * attention.scale);
+    }
+    for (size_t key = 0; key < seen; key++) sum += weights[key] = exp(weights[key] - greatest);
+    for (size_t i = 0; i < width; i++) {
+      double expected = 0, magnitudes = 0;
+      for (size_t key = 0; key < seen; key++) {
+        expected += weights[key] / sum * v[key * width + i];
+        magnitudes += weights[key] / sum * fabs(v[key * width + i]);
+      }
+      /* An error in a score is a relative error of its weight. */
+      expect_near("out", query * out_stride + i, out[query * out_stride + i], expected,
+                  (16 + (double)seen / 16 + 4 * slack) * kEpsilon * magnitudes);
+    }
+    for (size_t i = width; i < out_stride; i++)
+      if (!isnan(out[query * out_stride + i])) fail("out, behind the row of query %zu, was written", query);
+  }
+  free(memory);
+}
+
+static void check_attend(void) {
+  for (size_t i = 0; i < LENGTH(sequences); i++) {
+    check_sequence(&sequences[i], false);
+    check_sequence(&sequences[i], true);
+  }
+}
+
+/* That it is enough, check_attend sees. */
+static void check_attention_scratch(void) {
+  for (size_t i = 0; i < LENGTH(sequences); i++) {
+    const struct sequence *s = &sequences[i];
+    begin_case("%zu queries, %zu keys, %zu values a row", s->count, s->length, s->dimension);
+    size_t floats = kernels->attention_scratch(s->dimension, s->count, s->length);
+    if (floats < 1 || floats > 512 * (s->dimension + 64) + s->length) fail("%zu floats of scratch memory", floats);
+  }
+}
 
 /* Norms and softmax. */
 
@@ -744,10 +855,11 @@ static const struct {
   const char *name;
   void (*run)(void);
 } checks[] = {
-    CHECK(float_from_half), CHECK(float_from_bfloat),
+    CHECK(float_from_half), CHECK(half_from_float), CHECK(float_from_bfloat),
     CHECK(dot_float), CHECK(dot_half), CHECK(dot_bfloat),
     CHECK(quantize_activations), CHECK(multiply_int8_tiles), CHECK(multiply_int4_tiles),
     CHECK(float_from_int8_tile), CHECK(float_from_int4_tile),
+    CHECK(attend), CHECK(attention_scratch),
     CHECK(rms_norm), CHECK(layer_norm), CHECK(softmax),
     CHECK(silu_multiply), CHECK(quick_gelu), CHECK(gelu), CHECK(relu),
     CHECK(add), CHECK(axpy), CHECK(rotate_half),
