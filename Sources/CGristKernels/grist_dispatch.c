@@ -4,13 +4,20 @@
 
 #include "grist_tables.h"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
 #if defined(__x86_64__)
 static int has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+/* By hand, as the compiler's run-time libraries learnt of it late. */
+static int has_avxvnni(void) {
+  unsigned eax, ebx, ecx, edx;
+  return has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1) != 0;
 }
 static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -38,6 +45,7 @@ static const struct {
 } candidates[] = {
 #if defined(__x86_64__)
     {&grist_table_avx512, has_avx512},
+    {&grist_table_avxvnni, has_avxvnni},
     {&grist_table_avx2, has_avx2},
 #elif defined(__aarch64__)
     {&grist_table_neon, has_neon_dot_products},

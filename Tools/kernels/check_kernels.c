@@ -26,7 +26,7 @@
 /* Best first, as the dispatcher has them. */
 static const char *const instruction_sets[] = {
 #if defined(__x86_64__)
-    "avx512", "avx2",
+    "avx512", "avxvnni", "avx2",
 #elif defined(__aarch64__)
     "neon",
 #endif
@@ -231,7 +231,8 @@ static void check_half_from_float(void) {
     uint16_t *out = place("out", count, sizeof *out);
     /* Any bit pattern, or one about as large as halves are. */
     for (size_t i = 0; i < count; i++)
-      source[i] = i % 4 == 0 ? float_from_bits((uint32_t)next_random()) : ldexpf(normal(), (int)(next_random() % 44) - 27);
+      source[i] =
+          i % 4 == 0 ? float_from_bits((uint32_t)next_random()) : ldexpf(normal(), (int)(next_random() % 44) - 27);
     seal(source);
     kernels->half_from_float(source, out, count);
     for (size_t i = 0; i < count; i++) {
@@ -412,7 +413,7 @@ static void check_product(const struct shape *s, int bits, enum pattern pattern,
         sum += term, magnitudes += fabs(term);
       }
       double expected = sum * product.multiplier + (bias != NULL ? bias[row] : 0);
-      double tolerance = ((double)groups + 4) * kEpsilon * magnitudes * product.multiplier + 2 * kEpsilon * fabs(expected);
+      double tolerance = (((double)groups + 4) * magnitudes * product.multiplier + 2 * fabs(expected)) * kEpsilon;
       expect_near("out", token * stride + row, out[token * stride + row], expected, real ? tolerance : 0);
     }
   }
