@@ -5,13 +5,35 @@
 #include "grist_tables.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#if defined(__x86_64__)
 static int has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+/* By hand, as the compiler's run-time libraries learnt of it late. */
+static int has_avxvnni(void) {
+  unsigned eax, ebx, ecx, edx;
+  return has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1) != 0;
 }
 static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
+}
+#elif defined(__aarch64__)
+/* The dot products of bytes came with ARMv8.2 and became part of ARMv8.4. */
+static int has_neon_dot_products(void) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return 1; /* the whole program was compiled for CPUs that have them */
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return 0;
+#endif
 }
 #endif
 static int always(void) { return 1; }
@@ -23,7 +45,10 @@ static const struct {
 } candidates[] = {
 #if defined(__x86_64__)
     {&grist_table_avx512, has_avx512},
+    {&grist_table_avxvnni, has_avxvnni},
     {&grist_table_avx2, has_avx2},
+#elif defined(__aarch64__)
+    {&grist_table_neon, has_neon_dot_products},
 #endif
     {&grist_table_portable, always},
 };

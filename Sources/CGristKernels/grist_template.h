@@ -10,11 +10,16 @@
 #include "grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
-   after this file. */
+   after this file; one whose CPUs convert f16 by instruction defines GRIST_HAS_HALF. */
 
 #define GRIST_LANES 32
 
 static inline float half_bits_to_float(uint16_t bits) {
+#ifdef GRIST_HAS_HALF
+  _Float16 half;
+  memcpy(&half, &bits, sizeof half);
+  return half;
+#else
   /* Branch-free for vectorisers: exponent rebias by multiplication also handles subnormals; infinities and NaNs keep
      a full exponent. */
   uint32_t wide = (uint32_t)(bits & 0x7fff) << 13;
@@ -27,6 +32,7 @@ static inline float half_bits_to_float(uint16_t bits) {
   out = (out | (special & 0x7f800000)) | (uint32_t)(bits & 0x8000) << 16;
   memcpy(&value, &out, sizeof value);
   return value;
+#endif
 }
 
 static inline float bfloat_bits_to_float(uint16_t bits) {

@@ -3,7 +3,7 @@ import GristCore
 import Testing
 
 /// The instruction sets this machine can run; the portable one judges the others.
-let instructionSets: [String] = ["portable", "avx2", "avx512"].filter { (name: String) in
+let instructionSets: [String] = ["portable", "avx2", "avxvnni", "avx512", "neon"].filter { (name: String) in
   grist_kernel_table_named(name) != nil
 }
 

@@ -126,7 +126,7 @@ typedef struct {
 } grist_kernel_table;
 
 /* The best table this CPU can run. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:
-   "portable", "avx2", "avx512". Unknown names allow everything. */
+   "portable", "avx2", "avxvnni", "avx512"; on aarch64 "portable", "neon". Unknown names allow everything. */
 const grist_kernel_table *grist_kernels(void);
 /* The table of this name, or NULL when this CPU or build has none. For tests. */
 const grist_kernel_table *grist_kernel_table_named(const char *name);
