@@ -9,7 +9,7 @@ let package = Package(
       name: "Gristmill",
       targets: [
         "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion", "GristImaging",
-        "GristModel", "GristVerification",
+        "GristModel", "GristVerification", "GristBenchmark",
       ]),
     .executable(name: "gristmill", targets: ["gristmill"]),
   ],
@@ -57,11 +57,16 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristImaging",
         "GristModel",
       ]),
+    .target(
+      name: "GristBenchmark",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+      ]),
     .executableTarget(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
-        "GristConversion", "GristImaging", "GristModel", "GristVerification",
+        "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristBenchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -100,6 +105,12 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
         "GristModel", "GristVerification", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristBenchmarkTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristModel", "GristBenchmark", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests", dependencies: ["GristCore", "TestSupport", "gristmill"], exclude: ["Snapshots"]),

@@ -30,6 +30,9 @@ public final class HeadStore: @unchecked Sendable {
 
   deinit { base.deallocate() }
 
+  /// Bytes kept for each row.
+  public var bytesPerRow: Int { heads.keyValueCount * heads.dimension * precision.byteCount }
+
   /// Keeps rows [tokens, heads · dimension] at positions `first` and on.
   public func store(_ rows: FloatMatrix, at first: Int, _ compute: Compute) {
     let dimension = heads.dimension

@@ -17,6 +17,9 @@ public final class DecodingSession {
     logits = try language.logits(prompt.rows, cache: cache, model.compute)
   }
 
+  /// Bytes that the cache keeps for each row, keys and values of all layers.
+  public var cacheBytesPerRow: Int { cache.bytesPerRow }
+
   /// Whether another token fits.
   public var canAdvance: Bool { cache.count < cache.capacity }
 

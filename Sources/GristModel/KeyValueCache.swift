@@ -21,6 +21,9 @@ final class KeyValueCache: @unchecked Sendable {
     values = stores()
   }
 
+  /// Bytes kept for each row.
+  var bytesPerRow: Int { (keys + values).reduce(0) { $0 + $1.bytesPerRow } }
+
   /// Keeps new rows of one layer behind those that are held; they count once ``advance(by:)`` says so.
   func store(
     layer: Int, keys newKeys: FloatMatrix, values newValues: FloatMatrix, _ compute: Compute

@@ -5,7 +5,7 @@ import GristKernels
 /// The LLaMA decoder: RMSNorm, rotary attention with a cache, SwiGLU.
 struct LanguageModel: Sendable {
   private let configuration: ModelConfiguration
-  private let layers: [Lazy<Layer>]
+  let layers: [Lazy<Layer>]
   private let finalNorm: [Float]
   private let head: Lazy<any LinearWeights>
 

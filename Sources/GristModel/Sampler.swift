@@ -43,7 +43,7 @@ public struct Sampler: Sendable {
 }
 
 /// Steele, Lea & Flood 2014: the same numbers for the same seed on every machine.
-private struct SplitMix64: RandomNumberGenerator {
+struct SplitMix64: RandomNumberGenerator {
   var state: UInt64
 
   mutating func next() -> UInt64 {

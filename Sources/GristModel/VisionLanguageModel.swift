@@ -13,7 +13,7 @@ public final class VisionLanguageModel: Sendable {
   let compute: Compute
   private let embeddings: any EmbeddingTable
   private let vision: Vision?
-  private let language: LanguageModel
+  let language: LanguageModel
 
   /// Everything that is only there when the model sees images.
   private struct Vision: Sendable {
@@ -91,9 +91,15 @@ public final class VisionLanguageModel: Sendable {
 
   /// Cuts an image into tiles and runs tower and projector. Throws 64 for a text-only model, 65 for an image that
   /// cannot be tiled or a missing tensor.
-  public func encode(_ image: RGBImage) throws -> ImageFeatures {
+  public func encode(_ image: RGBImage) throws -> ImageFeatures { try encode(tiles(of: image)) }
+
+  /// Cuts an image into tiles as the model's configuration asks. Throws 64 for a text-only model, 65 for an image that
+  /// cannot be tiled.
+  public func tiles(of image: RGBImage) throws -> ImageTiles { try requireVision().preprocessor.preprocess(image) }
+
+  /// Runs tower and projector on an image's tiles.
+  public func encode(_ tiles: ImageTiles) throws -> ImageFeatures {
     let vision = try requireVision()
-    let tiles = try vision.preprocessor.preprocess(image)
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
     let features = try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
     return ImageFeatures(tiles: tiles, features: features)
@@ -155,6 +161,11 @@ public final class VisionLanguageModel: Sendable {
     return PreparedPrompt(
       inputIDs: ids, decision: decision, granularity: granularity, tiles: image.tileCount,
       rows: truncated(splice(text, imageRows, ids)))
+  }
+
+  /// What the router decides for an image and the tokens of a prompt's text; nil without a router.
+  public func route(_ image: ImageFeatures, text ids: [Int]) throws -> RouterDecision? {
+    try route(requireVision(), image, text: embed(ids))
   }
 
   /// What the router decides for an image and a prompt; nil without a router.

@@ -160,6 +160,30 @@ import Testing
     #expect(text.output.contains("FAILED: "))
   }
 
+  @Test("bench --json")
+  func benchJSON() throws {
+    let model = try convert(Command.router, "int4")
+    let arguments = ["bench", model, "--prefill", "8,32", "--depths", "0,32", "--decode-tokens", "2"]
+    let document = try Command.run(arguments + ["--json", "--threads", "1"]).document()
+    #expect(
+      document.names == [
+        "model", "recipe", "packing", "threads", "isa", "activations", "repetitions", "open_ms", "first_row_ms",
+        "tower", "router", "prefill", "decode", "weight_bytes_per_token", "operations_per_row", "cache_bytes_per_token",
+        "peak_resident_bytes", "limits",
+      ])
+    #expect(document["recipe"] == "int4" && document["packing"] == "zstd" && document["threads"] == 1)
+    #expect(document["tower"]?.names == ["tiles", "s_per_tile"] && document["router"]?.names == ["tiles", "ms"])
+    #expect(document["prefill"]?.array?.map { $0["tokens"] } == [8, 32])
+    #expect(document["prefill"]?.array?.first?.names == ["tokens", "s", "tokens_per_s", "of_limit"])
+    #expect(document["decode"]?.array?.map { $0["depth"] } == [0, 32])
+    #expect(document["decode"]?.array?.first?.names == ["depth", "tokens", "tokens_per_s", "of_limit"])
+    #expect(document["limits"]?.names == ["memory_read_bytes_per_s", "int8_operations_per_s"])
+
+    let text = try Command.run(arguments + ["--text-only"])
+    #expect(text.code == 0 && text.error == "")
+    #expect(text.output.contains("decoding after 32") && !text.output.contains("tower"))
+  }
+
   @Test(
     "an interrupted conversion ends with 130 and leaves nothing, hidden files included", arguments: [SIGINT, SIGTERM])
   func interrupted(signal: Int32) throws {

@@ -17,7 +17,7 @@ import Testing
     #expect(try readFile(path).utf8 == text, "\(name) differs: is the change meant?")
   }
 
-  @Test("help", arguments: ["", "convert", "run", "record", "verify", "inspect"])
+  @Test("help", arguments: ["", "convert", "run", "record", "verify", "inspect", "bench"])
   func help(command: String) throws {
     let result = try Command.run((command.isEmpty ? [] : [command]) + ["--help"])
     #expect(result.code == 0)
@@ -53,6 +53,9 @@ import Testing
     ["run", "crop", "--prompt", "x", "--top-p", "0"], ["verify", "crop", "--image", "x.jpg"],
     ["verify", "crop", "--prompt", "x", "--probes", "y"], ["verify", "crop", "--prompt", "x", "--max-kl", "-1"],
     ["record", "crop", "--probes", "p.json"], ["record", "crop", "--probes", "p.json", "-o", "a", "--into", "b"],
+    ["bench", "crop", "--repetitions", "0"], ["bench", "crop", "--decode-tokens", "0"],
+    ["bench", "crop", "--prefill", "8,,9"], ["bench", "crop", "--prefill", "0"],
+    ["bench", "crop", "--depths", "9999999"],
     ["mill"], ["inspect", "x.grist", "--tensors", "("],
   ]
 

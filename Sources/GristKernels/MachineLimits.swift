@@ -1,0 +1,64 @@
+import CGristKernels
+import Glibc
+import GristCore
+
+/// What this machine can do at best with the pool's threads, measured by loops that do nothing else.
+public struct MachineLimits: Sendable {
+  /// Bytes a second that all threads together read from memory.
+  public let memoryReadBytesPerSecond: Double
+  /// int8 multiplications and additions a second of all threads together, between registers, with the instructions that
+  /// the chosen kernels use.
+  public let int8OperationsPerSecond: Double
+
+  public init(memoryReadBytesPerSecond: Double, int8OperationsPerSecond: Double) {
+    self.memoryReadBytesPerSecond = memoryReadBytesPerSecond
+    self.int8OperationsPerSecond = int8OperationsPerSecond
+  }
+
+  /// Measures both: the best of `trials` ≥ 1, since whatever else the machine does only slows them down.
+  ///
+  /// - Parameters:
+  ///   - bufferBytes: size of the memory that is read, rounded up to whole blocks; should be far larger than the caches.
+  ///   - rounds: length of the arithmetic loop; about 10 ns each.
+  public static func measure(
+    pool: ThreadPool, bufferBytes: Int = 512 << 20, rounds: Int = 10_000_000, trials: Int = 3
+  ) -> MachineLimits {
+    let loops = grist_limits_of_kernels().pointee
+    return MachineLimits(
+      memoryReadBytesPerSecond: readRate(loops, pool, bufferBytes: bufferBytes, trials: trials),
+      int8OperationsPerSecond: dotRate(loops, pool, rounds: rounds, trials: trials))
+  }
+
+  /// A worker reads pieces this long, so that a slow core holds nobody up.
+  private static let pieceBytes = 4 << 20
+
+  private static func readRate(_ loops: grist_limits, _ pool: ThreadPool, bufferBytes: Int, trials: Int) -> Double {
+    let pieces = max(1, (bufferBytes + pieceBytes - 1) / pieceBytes)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pieces * pieceBytes, alignment: 1 << 21)
+    defer { buffer.deallocate() }
+    guard let base = buffer.baseAddress else { return 0 }
+    // Small pages would measure the address translation too. A wish: where there are none, small ones it is.
+    madvise(base, buffer.count, MADV_HUGEPAGE)
+    pool.run(pieces) { piece, _ in
+      memset(base + piece * pieceBytes, Int32(1 + piece % 255), pieceBytes)
+    }
+    let seconds = bestSeconds(trials) {
+      pool.run(pieces) { piece, _ in _ = loops.read(base + piece * pieceBytes, pieceBytes) }
+    }
+    return Double(pieces * pieceBytes) / seconds
+  }
+
+  private static func dotRate(_ loops: grist_limits, _ pool: ThreadPool, rounds: Int, trials: Int) -> Double {
+    let pieces = 16 * pool.threadCount
+    let roundsPerPiece = max(1, rounds / 16)
+    let seconds = bestSeconds(trials) { pool.run(pieces) { _, _ in _ = loops.dot(roundsPerPiece) } }
+    return Double(pieces * roundsPerPiece * loops.operations_per_round) / seconds
+  }
+
+  private static func bestSeconds(_ trials: Int, _ body: () -> Void) -> Double {
+    let clock = ContinuousClock()
+    let durations = (0..<max(trials, 1)).map { _ in clock.measure(body) }
+    let best = (durations.min() ?? .zero).components
+    return max(Double(best.seconds) + Double(best.attoseconds) * 1e-18, 1e-9)
+  }
+}

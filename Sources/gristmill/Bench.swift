@@ -1,0 +1,74 @@
+import ArgumentParser
+import GristBenchmark
+import GristCore
+import GristKernels
+import GristModel
+
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure how fast a model is here, beside what the machine allows.",
+    discussion: """
+      Inputs are synthetic: random tokens, a picture of noise. Tower, router, prompts and decoding are timed; then the \
+      machine's limits: how fast all threads read memory, and how fast they multiply int8 between registers. Medians over \
+      the repetitions.
+      """)
+
+  @Argument(help: "A .grist file, or a checkpoint folder.")
+  var model: String
+
+  @Option(
+    help: ArgumentHelp(
+      "Lengths of prompts, or none.", discussion: "Default: 512,2900, as far as the model takes them.",
+      valueName: "rows,…"))
+  var prefill: NumberList?
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows in the cache before tokens are decoded, or none.",
+      discussion: "Default: 0,512,2900, as far as the model takes them.", valueName: "rows,…"))
+  var depths: NumberList?
+
+  @Option(help: ArgumentHelp("Tokens to decode at each depth.", valueName: "n"))
+  var decodeTokens = 16
+
+  @Option(help: ArgumentHelp("How often to measure everything.", valueName: "n"))
+  var repetitions = 1
+
+  @Flag(help: "Leave out tower and router.")
+  var textOnly = false
+
+  @OptionGroup var options: ComputeOptions
+  @OptionGroup var global: GlobalOptions
+
+  func validate() throws {
+    if decodeTokens < 1 { throw ValidationError("--decode-tokens must be 1 or more, not \(decodeTokens)") }
+    if repetitions < 1 { throw ValidationError("--repetitions must be 1 or more, not \(repetitions)") }
+  }
+
+  func run() throws {
+    let benchmark = try Benchmark(path: model, visionTower: options.visionTower, compute: options.compute(global)) {
+      try BenchmarkPlan(
+        prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,
+        seesImages: !textOnly, maximumLength: $0)
+    }
+    var bar = ProgressBar(quiet: global.quiet)
+    let report = try benchmark.run { bar.show($0, $1) }
+    bar.clear()
+    Console.print(global.json ? report.json.text(pretty: true) : BenchText.describe(report))
+  }
+}
+
+/// Numbers with commas between them, or "none".
+struct NumberList: ExpressibleByArgument {
+  let values: [Int]
+
+  init?(argument: String) {
+    if argument == "none" {
+      values = []
+      return
+    }
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+    guard !parts.contains(nil) else { return nil }
+    values = parts.compactMap { $0 }
+  }
+}
