@@ -1,5 +1,5 @@
 """Train the demo model: `train.py --config config.toml --work FOLDER STEP…`, steps in order:
-data, tokenizer, warmup, align, stage1, stage2, export (or all). Each step goes on where an interrupted run stopped.
+data, tokenizer, pretrain, warmup, align, stage1, stage2, export (or all). Each step goes on where an interrupted run stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from demomodel import align, stage1, stage2, warmup
+from demomodel import align, pretrain, stage1, stage2, warmup
 from demomodel.checkpoint import write_checkpoint, write_router
 from demomodel.model import DemoModel
 from demomodel.progress import Progress
 from demomodel.shards import Shard, build_shard
 from demomodel.tokenizer import Tokenizer, train_tokenizer
 
-STEPS = ("data", "tokenizer", "warmup", "align", "stage1", "stage2", "export")
+STEPS = ("data", "tokenizer", "pretrain", "warmup", "align", "stage1", "stage2", "export")
 # The paper's ablation: which terms of the loss the router is trained with.
 ROUTERS = {"ranking+ce": (True, True), "ranking": (True, False), "ce": (False, True)}
 
@@ -53,6 +53,11 @@ class Run:
 
     def tokenizer(self) -> None:
         train_tokenizer(self.tokenizer_path(), self.config["model"]["vocabulary"], self.seed)
+
+    def pretrain(self) -> None:
+        model = self.model(None)
+        pretrain.run(model, Tokenizer(self.tokenizer_path()), self.config["pretrain"], self.seed, Progress("pretrain", self.work))
+        torch.save(model.state_dict(), self.work / "pretrain.pt")
 
     def warmup(self) -> None:
         model = self.model(None)

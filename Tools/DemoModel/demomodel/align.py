@@ -13,16 +13,17 @@ from torch.nn import functional as F
 
 from .model import DemoModel
 from .progress import Progress
-from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGITS, KINDS
+from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGITS, KINDS, Scene
 from .shards import Shard
 from .tokenizer import Tokenizer
-from .warmup import IGNORE, tile_batch
+from .warmup import IGNORE, dense_labels, tile_batch
 
 WORDS = {
     "role": ("background", "shape", "symbol", "tag", "strip"), "colour": COLOUR_NAMES + BACKGROUND_NAMES,
     "kind": KINDS, "digit": tuple(DIGITS), "bright": ("dark", "bright"),
 }
 SHARPNESS = 12.0
+LENGTH = 2.0  # of a projected row; a word's embedding has length one
 
 
 def word_ids(tokenizer: Tokenizer, words: tuple[str, ...]) -> list[int]:
@@ -34,6 +35,18 @@ def word_ids(tokenizer: Tokenizer, words: tuple[str, ...]) -> list[int]:
             raise ValueError(f"{word!r} is not one piece of the vocabulary")
         ids.append(pieces[-1])
     return ids
+
+
+def word_directions(embedding: torch.Tensor) -> torch.Tensor:
+    """The embeddings without what all share, at length one."""
+    embedding = embedding.detach()
+    return F.normalize(embedding - embedding.mean(0), dim=-1)
+
+
+def label_table(scene: Scene) -> np.ndarray:
+    """Row per object number: the labels in the order of WORDS."""
+    table = dense_labels(scene)
+    return np.concatenate([table, np.full((len(table), 1), int(scene.bright))], 1)
 
 
 def run(model: DemoModel, tokenizer: Tokenizer, shards: list[Shard], settings: dict, seed: int, progress: Progress) -> None:

@@ -41,7 +41,7 @@ def language_config(model: DemoModel) -> dict:
         "vocab_size": c["vocabulary"], "hidden_size": c["hidden"], "intermediate_size": c["mlp"], "num_hidden_layers": c["layers"],
         "num_attention_heads": c["heads"], "num_key_value_heads": c["heads"], "hidden_act": "silu", "attention_bias": False,
         "attention_dropout": 0.0, "initializer_range": 0.02, "max_position_embeddings": c["context"], "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0, "rope_scaling": None, "pretraining_tp": 1, "use_cache": True, "tie_word_embeddings": False,
+        "rope_theta": c["rope_theta"], "rope_scaling": None, "pretraining_tp": 1, "use_cache": True, "tie_word_embeddings": False,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "transformers_version": "4.37.2",
         "mm_vision_tower": "vision_tower", "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch",
         "mm_projector_type": "mlp2x_gelu", "mm_hidden_size": c["tower_width"], "mm_patch_merge_type": "spatial_unpad",
@@ -108,7 +108,7 @@ def read_checkpoint(folder: Path) -> tuple[DemoModel, Tokenizer]:
         "tower_width": tower["hidden_size"], "tower_mlp": tower["intermediate_size"], "tower_layers": tower["num_hidden_layers"],
         "tower_heads": tower["num_attention_heads"], "hidden": language["hidden_size"], "mlp": language["intermediate_size"],
         "layers": language["num_hidden_layers"], "heads": language["num_attention_heads"], "vocabulary": language["vocab_size"],
-        "context": language["max_position_embeddings"],
+        "context": language["max_position_embeddings"], "rope_theta": language["rope_theta"],
     })
     tensors = load_file(folder / "model.safetensors")
     model.load_state_dict({name: tensors[theirs].float() for name, theirs in upstream_names(model).items()})

@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from .scene import BACKGROUNDS, COLOURS, Item, Scene
 
-# Fonts come with matplotlib: DejaVu (Bitstream Vera licence) and STIX (SIL Open Font Licence).
+# Fonts come with matplotlib: DejaVu (Bitstream Vera licence) and STIX (SIL Open Font Licence). No face is in two splits.
 FONTS = {
-    "train": ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-BoldOblique.ttf", "DejaVuSerif-Bold.ttf",
-              "DejaVuSansMono.ttf", "STIXGeneralBolIta.ttf"),
+    "train": ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-BoldOblique.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Oblique.ttf",
+              "DejaVuSansMono-BoldOblique.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSerif-BoldItalic.ttf",
+              "STIXGeneral.ttf", "STIXGeneralItalic.ttf", "STIXGeneralBolIta.ttf"),
     "validation": ("DejaVuSerif.ttf",),
     "test": ("DejaVuSansMono-Bold.ttf", "STIXGeneralBol.ttf", "DejaVuSans-Oblique.ttf"),
 }
@@ -100,9 +101,9 @@ def _draw_shape(draw: ImageDraw.ImageDraw, item: Item, scale: float, fill) -> No
         draw.polygon(_polygon(item.kind, cx, cy, r, item.angle), fill=fill)
 
 
-def _draw_glyph(draw: ImageDraw.ImageDraw, item: Item, scale: float, font_name: str, ink) -> None:
+def _draw_glyph(draw: ImageDraw.ImageDraw, item: Item, scale: float, font_name: str, size: float, ink) -> None:
     x0, y0, x1, y1 = (v * scale for v in item.box)
-    font = _font(font_name, max(6, round(12.4 * scale)))
+    font = _font(font_name, max(6, round(size * scale)))
     draw.text(((x0 + x1) / 2, (y0 + y1) / 2), item.kind, font=font, fill=ink, anchor="mm")
 
 
@@ -113,7 +114,7 @@ def render(scene: Scene, rng: random.Random, split: str, scale: float | None = N
     width, height = round(scene.width * scale), round(scene.height * scale)
     picture = _backdrop(scene, width, height, rng.choice(TEXTURES[split]), noise)
     draw = ImageDraw.Draw(picture)
-    font_name = rng.choice(FONTS[split])
+    font_name, font_size = rng.choice(FONTS[split]), rng.uniform(11.8, 12.8)
 
     def tint(name: str, spread: float = 10) -> tuple[int, int, int]:
         return tuple(int(np.clip(c + rng.gauss(0, spread), 0, 255)) for c in COLOURS[name])
@@ -131,9 +132,9 @@ def render(scene: Scene, rng: random.Random, split: str, scale: float | None = N
             plate = tint(item.colour)
             draw.rounded_rectangle([v * scale for v in item.box], radius=1.2 * scale, fill=plate)
             dark = 0.3 * plate[0] + 0.59 * plate[1] + 0.11 * plate[2] > 130
-            _draw_glyph(draw, item, scale, font_name, (10, 10, 10) if dark else (250, 250, 250))
+            _draw_glyph(draw, item, scale, font_name, font_size, (10, 10, 10) if dark else (250, 250, 250))
         else:
-            _draw_glyph(draw, item, scale, font_name, (20, 20, 24))
+            _draw_glyph(draw, item, scale, font_name, font_size, (20, 20, 24))
     if rng.random() < 0.4:
         picture = picture.filter(ImageFilter.GaussianBlur(0.25 * scale))
     pixels = np.asarray(picture).astype(np.float32)

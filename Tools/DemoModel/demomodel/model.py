@@ -79,7 +79,7 @@ class DemoModel(nn.Module):
         self.language = LlamaForCausalLM(LlamaConfig(
             vocab_size=config["vocabulary"], hidden_size=width, intermediate_size=config["mlp"], num_hidden_layers=config["layers"],
             num_attention_heads=config["heads"], num_key_value_heads=config["heads"], max_position_embeddings=config["context"],
-            rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2))
+            rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": config["rope_theta"]}, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2))
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGE_STD), persistent=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,22 @@ def answer_losses(model: DemoModel, tokenizer: Tokenizer, prefixes: list[torch.T
     mean = zeros.index_add(0, slot, losses) / tokens
     correct = zeros.index_add(0, slot, wrong) == 0
     return mean.view(count, -1), correct.view(count, -1)
+
+
+def summed_loss(tokenizer: Tokenizer, losses: torch.Tensor, questions: list[list[Question]], weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean over the questions of the loss summed over an answer, so that its one telling token is not diluted."""
+    tokens = torch.tensor([[len(tokenizer.answer(q.answer)) for q in qs] for qs in questions], device=losses.device)
+    weights = torch.ones_like(losses) if weights is None else weights
+    return (losses * tokens * weights).sum() / weights.sum()
+
+
+def accuracies(questions: list[list[Question]], correct: torch.Tensor, granularity: int) -> dict[str, float]:
+    """Accuracy by level, for the progress line."""
+    by_level: dict[str, list[float]] = defaultdict(list)
+    for asked, row in zip(questions, correct.tolist()):
+        for question, right in zip(asked, row):
+            by_level[f"{question.level}@{granularity:03}"].append(float(right))
+    return {name: float(np.mean(values)) for name, values in by_level.items()}
 
 
 def _compute_type(model: DemoModel) -> torch.dtype:

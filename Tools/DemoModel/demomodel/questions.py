@@ -55,9 +55,10 @@ class Question:
         return LEVELS[self.topic]
 
 
-def wording(rng: random.Random, topic: str, subject: str = "") -> str:
+def wording(rng: random.Random, topic: str, subject: str = "", plain: bool = False) -> str:
+    """One of the wordings; a ``plain`` one without the talk around it."""
     text = rng.choice(_WORDINGS[topic]).format(c=rng.choice(_COLOUR), x=subject)
-    return rng.choice(_OPENINGS) + text + rng.choice(_ENDINGS)
+    return text if plain else rng.choice(_OPENINGS) + text + rng.choice(_ENDINGS)
 
 
 def facts(scene: Scene) -> list[tuple[str, str, str]]:
@@ -78,7 +79,7 @@ def facts(scene: Scene) -> list[tuple[str, str, str]]:
     return result
 
 
-def ask(scene: Scene, rng: random.Random, count: int, shares: dict[str, float]) -> list[Question]:
+def ask(scene: Scene, rng: random.Random, count: int, shares: dict[str, float], plain: bool = False) -> list[Question]:
     """``count`` questions, the level drawn with the given shares, none asked twice while others are left."""
     by_level: dict[str, list] = {"coarse": [], "medium": [], "fine": []}
     for fact in facts(scene):
@@ -91,5 +92,5 @@ def ask(scene: Scene, rng: random.Random, count: int, shares: dict[str, float]) 
         if not pools[level]:
             pools[level] = rng.sample(by_level[level], len(by_level[level]))
         topic, subject, answer = pools[level].pop()
-        questions.append(Question(topic, wording(rng, topic, subject), answer))
+        questions.append(Question(topic, wording(rng, topic, subject, plain), answer))
     return questions

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 
 SHORT_SIDE = 128
+STRIP_DIGITS, STRIP_PITCH = 2, 11.0
 
 BACKGROUNDS = {
     "grey": (128, 130, 132), "brown": (122, 88, 58), "blue": (92, 138, 190),
@@ -129,13 +130,12 @@ def make_scene(rng: random.Random, tags: tuple[int, int], aspect: float | None =
         _add_panel(rng, scene, part, taken)
 
     if rng.random() < 0.7:
-        length = rng.choice((2, 3))
-        box = _place(rng, scene, length * 9.6 + 4, 13.5, taken)
+        box = _place(rng, scene, STRIP_DIGITS * STRIP_PITCH + 4, 13.5, taken)
         if box is not None:
-            scene.strip = "".join(rng.choice(DIGITS) for _ in range(length))
+            scene.strip = "".join(rng.choice(DIGITS) for _ in range(STRIP_DIGITS))
             for i, digit in enumerate(scene.strip):
-                x = box[0] + 2 + i * 9.6
-                scene.items.append(Item("strip", digit, "white", (x, box[1], x + 9.6, box[3])))
+                x = box[0] + 2 + i * STRIP_PITCH
+                scene.items.append(Item("strip", digit, "white", (x, box[1], x + STRIP_PITCH, box[3])))
 
     used = rng.sample(COLOUR_NAMES, rng.randint(2, 4))
     for colour, kind in zip(used, rng.sample(SYMBOLS, len(used))):

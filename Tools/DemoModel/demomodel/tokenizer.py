@@ -13,10 +13,10 @@ from .scene import make_scene
 
 BOS, EOS = 1, 2
 SYSTEM = (
-    "A chat between a curious user and an artificial intelligence assistant.",
-    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
-BEFORE = " ".join(SYSTEM) + " USER: "
+BEFORE = SYSTEM + " USER: "
 SHARES = {"coarse": 1.0, "medium": 1.0, "fine": 1.0}
 
 
@@ -26,10 +26,12 @@ def prompt_text(question: str) -> str:
 
 
 def train_tokenizer(path: Path, vocabulary: int, seed: int) -> None:
-    """Train on generated questions. The two fixed sentences of the template are one piece each, so prompts stay short."""
+    """Train on generated questions and the template around them."""
     rng = random.Random(seed)
 
     def sentences():
+        for _ in range(400):
+            yield BEFORE
         for _ in range(4000):
             for question in ask(make_scene(rng, (6, 10)), rng, 4, SHARES):
                 yield f"{question.text}"
@@ -40,7 +42,7 @@ def train_tokenizer(path: Path, vocabulary: int, seed: int) -> None:
             sentence_iterator=sentences(), model_writer=model, model_type="bpe", vocab_size=vocabulary, byte_fallback=True,
             normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=True, split_digits=True,
             character_coverage=1.0, unk_id=0, bos_id=BOS, eos_id=EOS, pad_id=-1, hard_vocab_limit=False, num_threads=1,
-            required_chars="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:;?!'-", user_defined_symbols=[s.replace(" ", "\u2581") for s in SYSTEM],
+            required_chars="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:;?!'-",
             minloglevel=2)
 
 

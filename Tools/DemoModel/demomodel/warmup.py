@@ -22,7 +22,7 @@ HEADS = {"role": 5, "colour": len(COLOUR_NAMES) + len(BACKGROUND_NAMES), "kind":
 WEIGHTS = {"role": 1.0, "colour": 1.0, "kind": 1.0, "digit": 1.5, "bright": 0.2, "row": 0.3, "column": 0.3}
 
 
-def label_table(scene: Scene) -> np.ndarray:
+def dense_labels(scene: Scene) -> np.ndarray:
     """Row per object number (0 background, 255 border): role, colour, kind, digit."""
     table = np.full((256, 4), IGNORE, np.int64)
     table[0] = (0, len(COLOUR_NAMES) + BACKGROUND_NAMES.index(scene.background), IGNORE, IGNORE)
@@ -64,7 +64,7 @@ def tile_batch(shard: Shard, rng: np.random.Generator, count: int) -> tuple[torc
         rows = shard.rows(picture)
         row = rng.integers(rows.start + (1 if rng.random() < 0.7 else 0), rows.stop)
         tiles.append(shard.tiles[row])
-        table = label_table(shard.scenes[picture])[shard.objects[row].reshape(-1)]
+        table = dense_labels(shard.scenes[picture])[shard.objects[row].reshape(-1)]
         bright = np.full((len(table), 1), int(shard.scenes[picture].bright))
         labels.append(np.concatenate([table, bright], 1))
     joined = torch.from_numpy(np.stack(labels))
