@@ -58,6 +58,16 @@ class Comparison:
             mark.touch()
         return folder
 
+    def need_models(self) -> None:
+        """Builds and converts what is not there, so that every section can be run alone."""
+        self.build()
+        settings = self.settings
+        models = [settings.mmproj, *(settings.grist(recipe) for recipe, _ in PAIRS)]
+        models += [settings.gguf(kind) for _, kind in PAIRS]
+        if not all(model.is_file() for model in models):
+            say("the models first")
+            self.convert()
+
     def photograph(self) -> Path:
         """The bundled photograph at the side that LLaVA-NeXT cuts into four tiles and a whole."""
         from PIL import Image  # comes with matplotlib
@@ -95,6 +105,7 @@ class Comparison:
 
     def convert(self) -> None:
         """Convert with both, once, and keep the models that the other sections run."""
+        self.build()
         self.checkpoint()
         settings, checkpoint = self.settings, self.settings.checkpoint
         size = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
@@ -140,6 +151,7 @@ class Comparison:
 
     def prefill(self) -> None:
         """Prompts of the two lengths, in tokens a second."""
+        self.need_models()
         self.repeat(
             [job for recipe, kind in PAIRS for job in self.prefill_jobs("prefill", recipe, kind, self.sizes.prefill)]
         )
@@ -168,6 +180,7 @@ class Comparison:
 
     def decode(self) -> None:
         """Decoding at the depths, in tokens a second, with the cache in f16 on both sides."""
+        self.need_models()
         self.repeat(
             [job for recipe, kind in PAIRS for job in self.decode_jobs("decode", recipe, kind, self.sizes.depths)]
         )
@@ -193,6 +206,7 @@ class Comparison:
         """One tile through tower and projector, in seconds, and the router's time.
 
         llama.cpp looks at the photograph with a language model of one layer, so that little else takes time."""
+        self.need_models()
         settings = self.settings
         small = settings.models / "language-one-layer.gguf"
         if not small.is_file():
@@ -223,6 +237,7 @@ class Comparison:
 
     def open(self) -> None:
         """Opening a raw file, and a whole process up to its first token, with the files in the page cache."""
+        self.need_models()
         recipe, kind = PAIRS[0]
 
         def mine() -> dict[str, float]:
@@ -248,6 +263,7 @@ class Comparison:
 
     def memory(self) -> None:
         """Peak resident memory of a prompt of 128 tokens and a few decoded ones, 4-bit weights."""
+        self.need_models()
         recipe, kind = PAIRS[0]
 
         def mine() -> dict[str, float]:
@@ -269,6 +285,7 @@ class Comparison:
 
     def photo(self) -> None:
         """A photograph and a question to the first token, in seconds, without loading."""
+        self.need_models()
         recipe, kind = PAIRS[0]
         photograph = self.photograph()
 
@@ -313,14 +330,17 @@ class Comparison:
 
     def prefill_curve(self) -> None:
         """Prompts of many lengths, 4-bit weights, once."""
+        self.need_models()
         self.repeat(self.prefill_jobs("prefill-curve", *PAIRS[0], self.sizes.prefill_curve), 1)
 
     def decode_curve(self) -> None:
         """Decoding at many depths, 4-bit weights, once."""
+        self.need_models()
         self.repeat(self.decode_jobs("decode-curve", *PAIRS[0], self.sizes.decode_curve), 1)
 
     def convert_curve(self) -> None:
         """Converting checkpoints of several sizes to 4 bits, once. llama.cpp converts the language model only."""
+        self.build()
         models = self.settings.path("curve-models")
         for layers in self.sizes.convert_curve:
             names = [f"convert-curve/{MINE}/int4/{layers}", f"convert-curve/{THEIRS}/Q4_0/{layers}"]
