@@ -64,17 +64,17 @@ def initialise(model: DemoModel, tokenizer: Tokenizer) -> None:
                         query[first + pair] = key[first + pair] = 0.7 * text
                 elif number <= 2:
                     sought = words[torch.cat([ids[name] for name in ("role", *LOOKED_UP[head % len(LOOKED_UP)])])][: len(slow) - 1]
-                    query[slow[: len(sought)]] = key[slow[: len(sought)]] = 1.1 * sought
+                    query[slow[: len(sought)]] = key[slow[: len(sought)]] = 1.6 * sought
                     query[slow[-1]], key[slow[-1]] = 6.0 * text, -6.0 * text  # words are not what is looked for
             if number > 2:
                 query, key = random_rotation(), random_rotation()
-            attention.q_proj.weight.copy_(query + 0.02 * torch.randn_like(query))
-            attention.k_proj.weight.copy_(key + 0.02 * torch.randn_like(key))
+            attention.q_proj.weight.copy_(query + 0.01 * torch.randn_like(query))
+            attention.k_proj.weight.copy_(key + 0.01 * torch.randn_like(key))
             attention.v_proj.weight.copy_(values @ content + 0.01 * torch.randn_like(values))
-            attention.o_proj.weight.copy_((0.8, 0.3, 0.2, 0.05)[min(number, 3)] * values.T + 0.01 * torch.randn_like(values))
+            attention.o_proj.weight.copy_((1.5, 1.0, 1.0, 0.05)[min(number, 3)] * values.T + 0.01 * torch.randn_like(values))
             nn.init.normal_(mlp.gate_proj.weight, 0, width**-0.5)
             nn.init.normal_(mlp.up_proj.weight, 0, width**-0.5)
-            nn.init.normal_(mlp.down_proj.weight, 0, 0.02)
+            nn.init.normal_(mlp.down_proj.weight, 0, 0.004)
 
 
 class SymbolicRows:
