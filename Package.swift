@@ -104,7 +104,7 @@ let package = Package(
       name: "GristVerificationTests",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
-        "GristModel", "GristVerification", "TestSupport",
+        "GristImaging", "GristModel", "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristBenchmarkTests",
@@ -113,7 +113,8 @@ let package = Package(
         "GristModel", "GristBenchmark", "TestSupport",
       ]),
     .testTarget(
-      name: "CommandTests", dependencies: ["GristCore", "TestSupport", "gristmill"], exclude: ["Snapshots"]),
+      name: "CommandTests", dependencies: ["GristCore", "GristCheckpoints", "TestSupport", "gristmill"],
+      exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,

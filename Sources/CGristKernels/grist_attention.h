@@ -249,10 +249,11 @@ static void attend(const grist_attention *a) {
   }
 }
 
-static size_t attention_scratch(size_t dimension, size_t count, size_t length) {
-  if (is_small(count, length)) return length;
-  size_t width = rounded_up(dimension, kPanel);
-  return 2 * (kQueryBlock + kKeyBlock) * width + kQueryBlock * kKeyBlock;
+static size_t attention_scratch(size_t dimension, size_t greatest_count, size_t length) {
+  /* However many queries are asked for, fewer may come: a last block, a single token. */
+  if (is_small(greatest_count, length)) return length;
+  size_t width = rounded_up(dimension, kPanel), blocks = 2 * (kQueryBlock + kKeyBlock) * width + kQueryBlock * kKeyBlock;
+  return length > blocks ? length : blocks;
 }
 
 #endif

@@ -66,6 +66,12 @@ static void choose(void) {
     if (candidates[i].is_supported()) chosen = candidates[i].table;
 }
 
+bool grist_kernel_name_is_known(const char *name) {
+  for (int i = 0; i < kCandidates; i++)
+    if (strcmp(candidates[i].table->name, name) == 0) return true;
+  return false;
+}
+
 const grist_kernel_table *grist_kernels(void) {
   pthread_once(&choose_once, choose);
   return chosen;

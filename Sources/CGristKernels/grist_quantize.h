@@ -4,7 +4,9 @@
    sum(wq)^2/sum(qq). So a handful of trial scales gives codes, each code set its best scale, and the winner is the one
    with the greatest sum(wq)^2/sum(qq); rounding to f16 comes last, and the codes are made anew for it.
 
-   A lane is a row, a vector one column of a tile: sums need no folding, and codes leave in the order of the tile. */
+   A lane is a row, a vector one column of a tile: sums need no folding, and codes leave in the order of the tile.
+
+   Every instruction set gives the same bytes: no multiplication is fused with an addition here. */
 #ifndef GRIST_QUANTIZE_H
 #define GRIST_QUANTIZE_H
 
@@ -12,6 +14,8 @@
 
 #include "grist_kernels.h"
 #include "grist_vectors.h"
+
+#pragma clang fp contract(off)
 
 typedef uint16_t vec16u __attribute__((vector_size(32)));
 

@@ -73,16 +73,31 @@ GRIST_DOT(dot_float, float, GRIST_SAME)
 GRIST_DOT(dot_half, uint16_t, half_bits_to_float)
 GRIST_DOT(dot_bfloat, uint16_t, bfloat_bits_to_float)
 
+static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
+  uint32_t greatest = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bits &= 0x7fffffff;
+    greatest = bits > greatest ? bits : greatest;
+  }
+  return greatest;
+}
+
 static void quantize_activations(
     const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums) {
   size_t group = 0;
   for (size_t start = 0; start < columns; start += group_size, group++) {
     size_t count = columns - start < group_size ? columns - start : group_size;
-    float greatest = 0;
-    for (size_t i = 0; i < count; i++) {
-      float magnitude = fabsf(x[start + i]);
-      greatest = magnitude > greatest ? magnitude : greatest;
+    uint32_t greatest_bits = greatest_magnitude_bits(x + start, count);
+    if (greatest_bits >= 0x7f800000) { /* carried on to every output by the scale: no code can say it */
+      memset(codes + start, 0, count);
+      scales[group] = NAN;
+      sums[group] = 0;
+      continue;
     }
+    float greatest;
+    memcpy(&greatest, &greatest_bits, sizeof greatest);
     float inverse = greatest > 0 ? 127.0f / greatest : 0;
     if (!(inverse <= 3.0e38f)) inverse = 0; /* so tiny that 127/greatest overflows: nothing is lost by zero */
     int32_t sum = 0;
@@ -264,7 +279,7 @@ static void gelu(float *x, size_t count) {
 }
 
 static void relu(float *x, size_t count) {
-  for (size_t i = 0; i < count; i++) x[i] = x[i] > 0 ? x[i] : 0;
+  for (size_t i = 0; i < count; i++) x[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays NaN */
 }
 
 static void add(float *x, const float *y, size_t count) {
@@ -286,17 +301,6 @@ static void rotate_half(float *head, const float *cos, const float *sin, size_t 
 #include "grist_attention.h"
 
 #include "grist_quantize.h"
-
-static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
-  uint32_t greatest = 0;
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &x[i], sizeof bits);
-    bits &= 0x7fffffff;
-    greatest = bits > greatest ? bits : greatest;
-  }
-  return greatest;
-}
 
 static uint16_t greatest_magnitude_bits16(const uint16_t *x, size_t count) {
   uint16_t greatest = 0;

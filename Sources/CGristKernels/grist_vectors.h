@@ -78,7 +78,8 @@ GRIST_INLINE vec16 exp16(vec16 x) {
   p = p * r + 1.0f;
   /* The low bits of `shifted` hold n above those of 1.5*2^23; what is shifted out is that constant. */
   vec16i power = (vec16i)shifted << 23;
-  return choose(tiny, (vec16){0}, (vec16)((vec16i)p + power));
+  /* A NaN's payload would be added to the exponent. */
+  return choose(x != x, x, choose(tiny, (vec16){0}, (vec16)((vec16i)p + power)));
 }
 
 /* The error function to 1.2e-7: below 0.96 an odd polynomial, above it 1 - e^(a polynomial), which is 1 in f32 from 4 on.

@@ -121,7 +121,8 @@ void grist_system_watch_interrupts(void) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = on_interrupt;
-  action.sa_flags = SA_RESTART;
+  /* No SA_RESTART: a signal ends a wait, for a reader of a full pipe for example; who waits looks for an interruption. */
+  action.sa_flags = 0;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
@@ -145,9 +146,22 @@ size_t grist_system_peak_resident_bytes(void) {
 #endif
 }
 
+#ifdef O_TMPFILE
+static void name_of_descriptor(int descriptor, char *name, size_t length) {
+  snprintf(name, length, "/proc/self/fd/%d", descriptor);
+}
+#endif
+
 int grist_system_open_unnamed(const char *directory) {
 #ifdef O_TMPFILE
-  return open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  int descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (descriptor < 0) return -1;
+  /* Without /proc it could never be named, which is better known before hours of writing. */
+  char link[64];
+  name_of_descriptor(descriptor, link, sizeof link);
+  if (access(link, F_OK) == 0) return descriptor;
+  close(descriptor);
+  return -1;
 #else
   (void)directory;
   return -1;
@@ -157,7 +171,7 @@ int grist_system_open_unnamed(const char *directory) {
 int grist_system_link_unnamed(int descriptor, const char *path) {
 #ifdef O_TMPFILE
   char source[64];
-  snprintf(source, sizeof source, "/proc/self/fd/%d", descriptor);
+  name_of_descriptor(descriptor, source, sizeof source);
   return linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 #else
   (void)descriptor, (void)path;

@@ -12,7 +12,7 @@ public struct Checkpoint: Sendable {
   public let sideFiles: [SideFile]
   /// What was met and might surprise: said to the user, never silently passed over.
   public let notes: [String]
-  private let tensorsByName: [String: SourceTensor]
+  private let tensorsByName: [ByteName: SourceTensor]
 
   public struct WeightFile: Sendable {
     /// As it is named in the folder; of a vision tower that came separately, under `vision_tower/`.
@@ -107,12 +107,12 @@ public struct Checkpoint: Sendable {
     }
     self.sideFiles = sideFiles
     self.notes = notes
-    self.tensors = tensors.sorted { $0.name < $1.name }
+    self.tensors = tensors.sorted { ByteName($0.name) < ByteName($1.name) }
     weightFiles = files
-    tensorsByName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    tensorsByName = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  public func tensor(named name: String) -> SourceTensor? { tensorsByName[name] }
+  public func tensor(named name: String) -> SourceTensor? { tensorsByName[ByteName(name)] }
 
   public func sideFile(named name: String) -> Bytes? { sideFiles.first { $0.name == name }?.bytes }
 

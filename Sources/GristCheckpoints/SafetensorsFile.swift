@@ -95,10 +95,8 @@ public struct SafetensorsFile: Sendable {
     }
   }
 
-  private static let elementTypes: [String: ElementType] = [
-    "F64": .f64, "F32": .f32, "F16": .f16, "BF16": .bf16, "I64": .i64, "I32": .i32, "I8": .i8, "U8": .u8,
-    "BOOL": .bool,
-  ]
+  private static let elementTypes = Dictionary(
+    uniqueKeysWithValues: ElementType.allCases.map { ($0.rawValue.uppercased(), $0) })
 
   private static func tensor(
     _ name: String, _ value: JSONValue, file: FileBytes, dataStart: Int
@@ -137,7 +135,10 @@ public struct SafetensorsFile: Sendable {
         name: name, elementType: elementType, shape: shape, file: file.path, offset: start,
         storage: MappedStorage(file: file, offset: start, count: length))
     else {
-      throw GristError(.badData, "the shape is too large", offset: 8, found: "\(shape)")
+      let isHalfByte = !elementType.isWholeBytes && elementCount(of: shape).map { $0 <= Int.max / 8 } ?? false
+      throw GristError(
+        .badData, isHalfByte ? "the elements do not end with a whole byte" : "the shape is too large", offset: 8,
+        found: isHalfByte ? "\(dtype) \(shape)" : "\(shape)")
     }
     guard tensor.byteCount == length else {
       throw GristError(

@@ -38,7 +38,7 @@ struct SafetensorsFolder {
   private init(shardsListedBy indexPath: String, folder: String) throws {
     let index = try JSONReader(path: indexPath)
     let map = try index.object("weight_map")
-    var shardOf: [String: String] = [:]
+    var shardOf: [ByteName: String] = [:]
     for (tensor, value) in map.object.members {
       guard let shard = value.string, !shard.isEmpty, !shard.contains("/"), !shard.contains("\0"), shard != "..",
         shard != "."
@@ -47,12 +47,12 @@ struct SafetensorsFolder {
           .badData, "a shard must be named by a file name in the same folder", file: indexPath, tensor: tensor,
           found: value.text())
       }
-      shardOf[tensor] = shard
+      shardOf[ByteName(tensor)] = shard
     }
     var files: [SafetensorsFile] = []
     var tensors: [SourceTensor] = []
     var notes: [String] = []
-    var seen: [String: String] = [:]
+    var seen: [ByteName: String] = [:]
     for shard in Set(shardOf.values).sorted() {
       let path = joinPath(folder, shard)
       guard fileKind(at: path) != nil else {
@@ -63,18 +63,19 @@ struct SafetensorsFolder {
       let file = try SafetensorsFile(path: path)
       files.append(file)
       for tensor in file.tensors {
-        if let other = seen[tensor.name] {
+        let name = ByteName(tensor.name)
+        if let other = seen[name] {
           throw GristError(
             .badData, "the tensor is in two shards", file: path, tensor: tensor.name,
             offset: UInt64(tensor.offset), found: "it is in \(other) too")
         }
-        seen[tensor.name] = shard
-        if let listed = shardOf[tensor.name], listed != shard {
+        seen[name] = shard
+        if let listed = shardOf[name], listed != shard {
           throw GristError(
             .badData, "the index says the tensor is in another shard", file: path, tensor: tensor.name,
             offset: UInt64(tensor.offset), found: "listed in \(listed)")
         }
-        if shardOf[tensor.name] == nil {
+        if shardOf[name] == nil {
           notes.append("\(shard) holds \(tensor.name), which the index does not list; it is used all the same")
         }
         tensors.append(tensor)
@@ -83,7 +84,7 @@ struct SafetensorsFolder {
     for (tensor, shard) in shardOf.sorted(by: { $0.key < $1.key }) where seen[tensor] == nil {
       throw GristError(
         .badData, "the index lists a tensor that its shard does not hold", file: joinPath(folder, shard),
-        tensor: tensor, advice: "fetch the shard again")
+        tensor: tensor.text, advice: "fetch the shard again")
     }
     self.files = files
     self.tensors = tensors

@@ -9,8 +9,7 @@ public struct SafetensorsWriter {
 
   /// Adds a tensor. Throws 65 when its bytes do not fit type and shape.
   public mutating func add(_ name: String, _ elementType: ElementType, shape: [Int], bytes: Bytes) throws {
-    guard elementCount(of: shape)?.multipliedReportingOverflow(by: elementType.byteCount).partialValue == bytes.count
-    else {
+    guard elementCount(of: shape).flatMap({ elementType.byteCount(ofElements: $0) }) == bytes.count else {
       throw GristError(
         .badData, "a tensor's bytes do not fit its shape", tensor: name, found: "\(bytes.count) bytes for \(shape)")
     }

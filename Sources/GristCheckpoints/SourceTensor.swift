@@ -19,25 +19,37 @@ public struct SourceTensor: Sendable {
   /// Byte offset of its data in `file`, for messages.
   public let offset: Int
   public let elementCount: Int
+  public let byteCount: Int
   private let storage: any TensorStorage
 
-  /// Nil when the shape's byte count does not fit `Int`.
+  /// Nil when the shape's byte count does not fit `Int`, or elements of less than a byte do not end with one.
   public init?(
     name: String, elementType: ElementType, shape: [Int], file: String, offset: Int, storage: any TensorStorage
   ) {
-    guard let count = GristCore.elementCount(of: shape),
-      !count.multipliedReportingOverflow(by: elementType.byteCount).overflow
-    else { return nil }
+    guard let count = GristCore.elementCount(of: shape), let bytes = elementType.byteCount(ofElements: count) else {
+      return nil
+    }
     self.name = name
     self.elementType = elementType
     self.shape = shape
     self.file = file
     self.offset = offset
     elementCount = count
+    byteCount = bytes
     self.storage = storage
   }
 
-  public var byteCount: Int { elementCount * elementType.byteCount }
+  /// Another name for the same bytes.
+  private init(_ other: SourceTensor, name: String) {
+    self.name = name
+    elementType = other.elementType
+    shape = other.shape
+    file = other.file
+    offset = other.offset
+    elementCount = other.elementCount
+    byteCount = other.byteCount
+    storage = other.storage
+  }
 
   /// All bytes of the tensor.
   public func bytes() throws -> Bytes { try bytes(0..<byteCount) }
@@ -51,11 +63,5 @@ public struct SourceTensor: Sendable {
   public func release(_ range: Range<Int>? = nil) { storage.release(range ?? 0..<byteCount) }
 
   /// The same tensor under another name.
-  public func renamed(_ name: String) -> SourceTensor {
-    guard
-      let copy = SourceTensor(
-        name: name, elementType: elementType, shape: shape, file: file, offset: offset, storage: storage)
-    else { return self }
-    return copy
-  }
+  public func renamed(_ name: String) -> SourceTensor { SourceTensor(self, name: name) }
 }

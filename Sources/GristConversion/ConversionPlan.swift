@@ -51,11 +51,12 @@ public struct ConversionPlan: Sendable {
     for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
       notes.append("--set \(override.text) matches no tensor")
     }
-    var remaining = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var remaining = Dictionary(
+      source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     let known = try source.configuration()
     let expected = Dictionary(
-      known?.expectedTensors.map { ($0.name, $0) } ?? [], uniquingKeysWith: { first, _ in first })
-    try recipe.checkOverrides(source.tensors.map { ($0, expected[$0.name]) })
+      known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
+    try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
     guard let configuration = known else {
       let entries = try source.tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
@@ -67,7 +68,7 @@ public struct ConversionPlan: Sendable {
     }
     var parts: [(part: ModelPart, entries: [Entry])] = []
     for expected in configuration.expectedTensors {
-      guard let tensor = remaining.removeValue(forKey: expected.name) else {
+      guard let tensor = remaining.removeValue(forKey: ByteName(expected.name)) else {
         guard expected.isRequired else { continue }
         throw Self.missing(expected, source: source, configuration)
       }
@@ -89,7 +90,7 @@ public struct ConversionPlan: Sendable {
     // What is never computed with goes last, out of the way of what is.
     parts = parts.filter { $0.part != .unused } + parts.filter { $0.part == .unused }
     var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries) }
-    let unknown = remaining.values.sorted { $0.name < $1.name }
+    let unknown = remaining.values.sorted { ByteName($0.name) < ByteName($1.name) }
     if !unknown.isEmpty {
       segments.append(
         Segment(

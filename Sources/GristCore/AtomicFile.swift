@@ -98,7 +98,9 @@ public final class AtomicFile {
 
   /// Flushes the file to the disk and gives it its name, replacing what was there.
   public func commit() throws {
-    guard fsync(descriptor) == 0 else {
+    var flushed = fsync(descriptor)
+    while flushed != 0, errno == EINTR { flushed = fsync(descriptor) }
+    guard flushed == 0 else {
       throw GristError(.inputOutput, "cannot flush the output to the disk: \(systemMessage())", file: path)
     }
     if !isNamed {

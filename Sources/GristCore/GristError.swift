@@ -1,6 +1,6 @@
 /// What went wrong, where, what was found there and what to do about it.
 ///
-/// Prints as one sentence for a person; `code` decides the exit status of the command.
+/// Prints as one sentence for a person, names from files made visible; `code` decides the exit status of the command.
 public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The kind of failure, after BSD's `sysexits.h`.
   public enum Code: Int32, Sendable {
@@ -45,13 +45,13 @@ public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     var places: [String] = []
-    if let tensor { places.append("tensor \(tensor)") }
+    if let tensor { places.append("tensor \(tensor.visible())") }
     if let offset { places.append("byte \(offset)") }
-    var text = file.map { "\($0): " } ?? ""
-    text += what
+    var text = file.map { "\($0.visible()): " } ?? ""
+    text += what.visible()
     if !places.isEmpty { text += " (" + places.joined(separator: ", ") + ")" }
-    if let found { text += ": found \(found)" }
-    if let advice { text += "; \(advice)" }
+    if let found { text += ": found \(found.visible())" }
+    if let advice { text += "; \(advice.visible())" }
     return text
   }
 

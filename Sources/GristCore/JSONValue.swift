@@ -15,10 +15,10 @@ public indirect enum JSONValue: Sendable, Equatable {
   case object(JSONObject)
 }
 
-/// The members of a JSON object, in order, with unique names.
+/// The members of a JSON object, in order, with unique names. Names are bytes: what only Unicode calls equal is not.
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public private(set) var members: [(name: String, value: JSONValue)] = []
-  private var positions: [String: Int] = [:]
+  private var positions: [ByteName: Int] = [:]
 
   public init() {}
 
@@ -27,18 +27,18 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   }
 
   public subscript(name: String) -> JSONValue? {
-    get { positions[name].map { members[$0].value } }
+    get { positions[ByteName(name)].map { members[$0].value } }
     set {
-      if let position = positions[name] {
+      if let position = positions[ByteName(name)] {
         if let newValue {
           members[position].value = newValue
         } else {
           members.remove(at: position)
           positions = [:]
-          for (index, member) in members.enumerated() { positions[member.name] = index }
+          for (index, member) in members.enumerated() { positions[ByteName(member.name)] = index }
         }
       } else if let newValue {
-        positions[name] = members.count
+        positions[ByteName(name)] = members.count
         members.append((name, newValue))
       }
     }
@@ -47,7 +47,8 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public var names: [String] { members.map(\.name) }
 
   public static func == (a: JSONObject, b: JSONObject) -> Bool {
-    a.members.count == b.members.count && zip(a.members, b.members).allSatisfy { $0 == $1 }
+    a.members.count == b.members.count
+      && zip(a.members, b.members).allSatisfy { ByteName($0.name) == ByteName($1.name) && $0.value == $1.value }
   }
 }
 

@@ -66,7 +66,12 @@ public final class MappedFile: @unchecked Sendable {
 }
 
 func openForReading(_ path: String) throws -> Int32 {
-  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  // Without O_NONBLOCK opening a pipe waits for its writer; what is no plain file is refused right after.
+  var descriptor: Int32
+  repeat {
+    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    if descriptor < 0, errno == EINTR { try Interruption.check() }
+  } while descriptor < 0 && errno == EINTR
   if descriptor >= 0 { return descriptor }
   if errno == ENOENT || errno == ENOTDIR {
     throw GristError(.missingInput, "no such file", file: path)

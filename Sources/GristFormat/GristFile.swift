@@ -10,8 +10,8 @@ public final class GristFile: Sendable {
   private let file: MappedFile
   private let chunks: [ChunkEntry]
   private let dataEnd: Int
-  private let tensorsByName: [String: TensorRecord]
-  private let filesByName: [String: FileRecord]
+  private let tensorsByName: [ByteName: TensorRecord]
+  private let filesByName: [ByteName: FileRecord]
   /// Chunks whose checksum was found right.
   private let verified: Mutex<[Bool]>
 
@@ -23,8 +23,9 @@ public final class GristFile: Sendable {
     byteCount = file.count
     let file = file
     (manifest, chunks, dataEnd) = try locating(file: path) { try Self.parseIndex(file.bytes) }
-    tensorsByName = Dictionary(manifest.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    filesByName = Dictionary(manifest.files.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    tensorsByName = Dictionary(
+      manifest.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    filesByName = Dictionary(manifest.files.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     verified = Mutex([Bool](repeating: false, count: chunks.count))
     try checkOwnership()
   }
@@ -136,12 +137,12 @@ public final class GristFile: Sendable {
         found: "chunk \(orphan)")
     }
     for (names, what) in [(manifest.tensors.map(\.name), "tensor"), (manifest.files.map(\.name), "file")]
-    where Set(names).count != names.count {
+    where Set(names.map(ByteName.init)).count != names.count {
       throw GristError(.badData, "two \(what)s have the same name", file: path, offset: UInt64(dataEnd))
     }
   }
 
-  public func tensor(named name: String) -> TensorRecord? { tensorsByName[name] }
+  public func tensor(named name: String) -> TensorRecord? { tensorsByName[ByteName(name)] }
 
   /// The payload of one chunk: in place when it is stored raw, else unpacked into memory of its own. Safe to call from
   /// several threads. Throws 65 when its checksum is wrong or it does not unpack.
@@ -208,7 +209,7 @@ public final class GristFile: Sendable {
 
   /// A file that travels inside, nil when there is none of this name. Throws 65 when it is damaged.
   public func sideFile(named name: String) throws -> Bytes? {
-    guard let record = filesByName[name] else { return nil }
+    guard let record = filesByName[ByteName(name)] else { return nil }
     let pieces = try record.chunks.range.map { try payload(ofChunk: $0) }
     if pieces.count == 1 { return pieces[0] }
     return Bytes(pieces.flatMap(\.array))

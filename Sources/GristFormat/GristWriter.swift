@@ -6,7 +6,7 @@ public final class GristWriter {
   private let output: AtomicFile
   private var manifest: Manifest
   private var chunks: [ChunkEntry] = []
-  private var names: Set<String> = []
+  private var names: Set<ByteName> = []
   private var startsSegment = false
   private var firstChunkOfTensor = 0
 
@@ -34,7 +34,7 @@ public final class GristWriter {
 
   /// Starts a tensor; its chunks follow by ``append(_:)``, ``endTensor(_:unitsPerChunk:)`` closes it.
   public func beginTensor(named name: String) throws {
-    guard names.insert(name).inserted else {
+    guard names.insert(ByteName(name)).inserted else {
       throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: name)
     }
     firstChunkOfTensor = chunks.count
@@ -50,7 +50,7 @@ public final class GristWriter {
 
   /// Adds a file. `sha256` is its hash in hexadecimal.
   public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
-    guard !manifest.files.contains(where: { $0.name == name }) else {
+    guard !manifest.files.contains(where: { ByteName($0.name) == ByteName(name) }) else {
       throw GristError(.badData, "a file is there twice", file: output.path, found: name)
     }
     var record = FileRecord(name: name, byteCount: bytes.count, sha256: sha256)

@@ -78,7 +78,8 @@ public enum TensorScheme: Sendable, Equatable {
     if try require("kind", ["plain", "grouped"]) == "plain" {
       try json.allow(only: ["kind", "element"])
       let name = try require("element", ElementType.allCases.map(\.rawValue))
-      self = .plain(ElementType(rawValue: name) ?? .u8)
+      guard let type = ElementType(rawValue: name) else { throw json.failure("element", "an element type") }
+      self = .plain(type)
       return
     }
     try json.allow(
@@ -113,10 +114,11 @@ public struct PayloadUnits: Sendable, Equatable {
     guard let elements = elementCount(of: shape) else { return nil }
     switch scheme {
     case .plain(let type):
-      let rows = shape.count >= 2 ? shape[0] : elements
-      guard !elements.multipliedReportingOverflow(by: type.byteCount).overflow else { return nil }
+      guard let bytes = type.byteCount(ofElements: elements) else { return nil }
+      // Where elements are no whole bytes, a row may not be either: the unit is the byte.
+      let rows = !type.isWholeBytes ? bytes : shape.count >= 2 ? shape[0] : elements
       count = elements == 0 ? 0 : rows
-      bytesPerUnit = elements == 0 ? 0 : elements / rows * type.byteCount
+      bytesPerUnit = elements == 0 ? 0 : bytes / rows
     case .grouped(let grouped):
       guard let (rows, columns) = matrixExtents(shape), let tile = grouped.shape(rows: rows, columns: columns) else {
         return nil

@@ -49,20 +49,26 @@ public struct HeadRows: Sendable {
   /// Elements from a row to the next, and from a head to the next.
   let rowStride: Int
   private let headStride: Int
+  /// Heads that a row holds, and the width of each.
+  let heads: Int
+  let dimension: Int
 
   /// Columns of a matrix from `firstColumn` on, `dimension` to a head.
   public init(_ matrix: FloatMatrix, firstColumn: Int = 0, dimension: Int) {
-    precondition(firstColumn >= 0 && firstColumn + dimension <= matrix.columns)
+    precondition(firstColumn >= 0 && dimension > 0 && firstColumn + dimension <= matrix.columns)
     owner = matrix
     base = UnsafeRawPointer(matrix.base + firstColumn)
     isHalf = false
     rows = matrix.rows
     rowStride = matrix.columns
     headStride = dimension
+    heads = (matrix.columns - firstColumn) / dimension
+    self.dimension = dimension
   }
 
   init(
-    owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int
+    owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int,
+    heads: Int
   ) {
     self.owner = owner
     self.base = base
@@ -70,6 +76,8 @@ public struct HeadRows: Sendable {
     self.rows = rows
     self.rowStride = rowStride
     self.headStride = headStride
+    self.heads = heads
+    dimension = rowStride
   }
 
   /// The address of one head's part of one row.
@@ -94,6 +102,8 @@ extension Compute {
     precondition(!queries.isHalf && keys.isHalf == values.isHalf && keys.rowStride == values.rowStride)
     precondition(queryLayout.rowCount <= queries.rows)
     precondition(keyLayout.rowCount <= keys.rows && keyLayout.rowCount <= values.rows)
+    precondition(queries.heads >= heads.count && min(keys.heads, values.heads) >= heads.keyValueCount)
+    precondition([queries, keys, values].allSatisfy { $0.dimension == heads.dimension })
 
     let width = heads.count * heads.dimension
     let out = FloatMatrix(uninitializedRows: queries.rows, columns: width)
@@ -103,7 +113,7 @@ extension Compute {
     let scratch = FloatMatrix(
       uninitializedRows: pool.threadCount,
       columns: kernels.attention_scratch(
-        heads.dimension, min(blockLength, queryLayout.length), keyLayout.length))
+        heads.dimension, blockLength, keyLayout.length))
     let scale = 1 / Float(heads.dimension).squareRoot()
     let sharing = heads.count / heads.keyValueCount
 

@@ -14,30 +14,56 @@ public final class HeadStore: @unchecked Sendable {
   }
 
   public let heads: AttentionHeads
-  public let capacity: Int
   public let precision: Precision
-  private let base: UnsafeMutableRawPointer
+  /// Rows there is room for; grows as rows are stored.
+  public private(set) var capacity: Int
+  private var memory: Memory
 
+  /// Room for `capacity` ≥ 0 rows to begin with.
   public init(heads: AttentionHeads, capacity: Int, precision: Precision) {
     precondition(capacity >= 0)
     self.heads = heads
-    self.capacity = capacity
     self.precision = precision
-    let count = max(heads.keyValueCount * capacity * heads.dimension, 1)
-    // Not touched until rows are stored: what a short answer does not fill is never resident.
-    base = .allocate(byteCount: count * precision.byteCount, alignment: AlignedBuffer.alignment)
+    self.capacity = capacity
+    memory = Memory(byteCount: heads.keyValueCount * capacity * heads.dimension * precision.byteCount)
   }
 
-  deinit { base.deallocate() }
+  /// Not touched until rows are stored: what a short answer does not fill is never resident.
+  private final class Memory: @unchecked Sendable {
+    // Unchecked: written by the store that owns it, read by attention in between.
+    let base: UnsafeMutableRawPointer
+
+    init(byteCount: Int) {
+      base = .allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)
+    }
+
+    deinit { base.deallocate() }
+  }
+
+  /// Makes room for `rows` rows, keeping the first `count`. Grows by half at least, so that rows that come one by one
+  /// are copied a few times only.
+  private func reserve(_ rows: Int, keeping count: Int) {
+    guard rows > capacity else { return }
+    let headBytes = heads.dimension * precision.byteCount
+    let larger = max(rows, capacity + capacity / 2)
+    let fresh = Memory(byteCount: heads.keyValueCount * larger * headBytes)
+    for head in 0..<heads.keyValueCount {
+      (fresh.base + head * larger * headBytes).copyMemory(
+        from: memory.base + head * capacity * headBytes, byteCount: count * headBytes)
+    }
+    (memory, capacity) = (fresh, larger)
+  }
 
   /// Bytes kept for each row.
   public var bytesPerRow: Int { heads.keyValueCount * heads.dimension * precision.byteCount }
 
-  /// Keeps rows [tokens, heads · dimension] at positions `first` and on.
+  /// Keeps rows [tokens, heads · dimension] at positions `first` and on, where everything before `first` is stored.
   public func store(_ rows: FloatMatrix, at first: Int, _ compute: Compute) {
     let dimension = heads.dimension
     precondition(rows.columns == heads.keyValueCount * dimension)
-    precondition(first >= 0 && first + rows.rows <= capacity)
+    precondition(first >= 0 && first <= capacity)
+    reserve(first + rows.rows, keeping: first)
+    let (base, capacity) = (memory.base, capacity)
     compute.overRows(rows.rows, cost: rows.columns) { range in
       for row in range {
         for head in 0..<heads.keyValueCount {
@@ -55,7 +81,7 @@ public final class HeadStore: @unchecked Sendable {
   /// The rows stored so far and those to come.
   public var rows: HeadRows {
     HeadRows(
-      owner: self, base: UnsafeRawPointer(base), isHalf: precision == .f16, rows: capacity, rowStride: heads.dimension,
-      headStride: capacity * heads.dimension)
+      owner: memory, base: UnsafeRawPointer(memory.base), isHalf: precision == .f16, rows: capacity,
+      rowStride: heads.dimension, headStride: capacity * heads.dimension, heads: heads.keyValueCount)
   }
 }

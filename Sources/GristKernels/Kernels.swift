@@ -1,5 +1,6 @@
 import CGristKernels
 import COpenBLAS
+import Glibc
 import GristCore
 
 /// The kernel table of this machine, chosen once. Unsafe in name only: function pointers that are never written.
@@ -29,6 +30,21 @@ public struct Compute: Sendable {
 
   /// The name of the instruction set whose kernels run here.
   public static var instructionSet: String { String(cString: kernels.name) }
+
+  /// Throws 64 when the environment variable GRISTMILL_ISA asks for an instruction set that this build does not know.
+  public static func checkEnvironment() throws {
+    guard let name = getenv("GRISTMILL_ISA"), !grist_kernel_name_is_known(name) else { return }
+    #if arch(x86_64)
+      let known = "portable, avx2, avxvnni or avx512"
+    #elseif arch(arm64)
+      let known = "portable or neon"
+    #else
+      let known = "portable"
+    #endif
+    throw GristError(
+      .usage, "GRISTMILL_ISA names no instruction set of this build", found: String(cString: name),
+      advice: "use \(known), or leave it unset")
+  }
 
   /// Calls `body` for ranges of rows that together are all of `rows`.
   func overRows(_ rows: Int, cost columns: Int, _ body: (Range<Int>) -> Void) {

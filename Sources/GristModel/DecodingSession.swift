@@ -1,7 +1,11 @@
+import GristCore
 import GristKernels
 
 /// One answer in the making: the cache, and the logits for the next token.
 public final class DecodingSession {
+  /// Tokens of an answer that the cache has room for from the start.
+  private static let firstRoom = 256
+
   private let model: VisionLanguageModel
   private let language: LanguageModel
   private let cache: KeyValueCache
@@ -13,18 +17,20 @@ public final class DecodingSession {
   ) throws {
     self.model = model
     self.language = language
-    cache = try language.cache(capacity: prompt.sequenceLength + max(newTokens, 0), model.compute)
-    logits = try language.logits(prompt.rows, cache: cache, model.compute)
+    // Most answers end long before the limit: the cache grows if this one does not.
+    let room = min(max(newTokens, 0), Self.firstRoom)
+    let cache = try language.cache(capacity: prompt.sequenceLength + room, model.compute)
+    self.cache = cache
+    logits = try locating(file: model.path) { try language.logits(prompt.rows, cache: cache, model.compute) }
   }
 
   /// Bytes that the cache keeps for each row, keys and values of all layers.
   public var cacheBytesPerRow: Int { cache.bytesPerRow }
 
-  /// Whether another token fits.
-  public var canAdvance: Bool { cache.count < cache.capacity }
-
   /// Appends a token; ``logits`` are then those of the next one.
   public func advance(_ token: Int) throws {
-    logits = try language.logits(model.embed([token]), cache: cache, model.compute)
+    logits = try locating(file: model.path) {
+      try language.logits(model.embed([token]), cache: cache, model.compute)
+    }
   }
 }

@@ -21,7 +21,7 @@ extension VisionLanguageModel {
 
   /// Answers a prepared prompt, calling `onText` with each new piece of text as it comes.
   public func answer(
-    _ prompt: PreparedPrompt, maxNewTokens: Int, sampler: Sampler, onText: (String) -> Void = { _ in }
+    _ prompt: PreparedPrompt, maxNewTokens: Int, sampler: Sampler, onText: (String) throws -> Void = { _ in }
   ) throws -> Answer {
     var sampler = sampler
     var decoder = StreamingDecoder(tokenizer)
@@ -40,10 +40,10 @@ extension VisionLanguageModel {
         break
       }
       tokens.append(token)
-      onText(try decoder.append(token))
+      try onText(decoder.append(token))
       if tokens.count < maxNewTokens { try session.advance(token) }
     }
-    onText(try decoder.finish())
+    try onText(decoder.finish())
     return Answer(
       tokens: tokens, text: try tokenizer.decode(tokens), ending: ending, firstLogits: firstLogits,
       prefillSeconds: (prefilled - began).seconds, decodeSeconds: (clock.now - prefilled).seconds)

@@ -4,14 +4,13 @@ import GristKernels
 /// Keys and values of everything the decoder has seen, layer by layer.
 final class KeyValueCache: @unchecked Sendable {
   // Unchecked: belongs to one decoding session, which one caller drives.
-  let capacity: Int
   /// Rows held.
   private(set) var count = 0
   private let keys: [HeadStore]
   private let values: [HeadStore]
 
+  /// Room for `capacity` rows to begin with; it grows.
   init(_ configuration: ModelConfiguration, capacity: Int, precision: HeadStore.Precision) {
-    self.capacity = capacity
     func stores() -> [HeadStore] {
       (0..<configuration.layers).map { _ in
         HeadStore(heads: configuration.attentionHeads, capacity: capacity, precision: precision)

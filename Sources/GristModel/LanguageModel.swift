@@ -53,7 +53,7 @@ struct LanguageModel: Sendable {
     }
   }
 
-  /// An empty cache with room for `capacity` rows. Quantized weights on int8 activations leave f16 nothing to lose;
+  /// An empty cache with room for `capacity` rows to begin with. Quantized weights on int8 activations leave f16 nothing to lose;
   /// anything more precise keeps f32.
   func cache(capacity: Int, _ compute: Compute) throws -> KeyValueCache {
     let isQuantized = try compute.activations == .int8 && layers.first?.get().key.isQuantized == true
@@ -69,20 +69,23 @@ struct LanguageModel: Sendable {
   func logits(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> [Float] {
     let last = try run(rows, cache: cache, compute)
     let normed = compute.rmsNorm(last, weight: finalNorm, epsilon: configuration.rmsNormEpsilon)
-    return compute.linear(normed, try head.get()).row(0)
+    let logits = compute.linear(normed, try head.get())
+    try compute.inPart("final norm and head") { try compute.requireFinite(logits, "logits") }
+    return logits.row(0)
   }
 
   /// The last row after all layers: [1, hidden].
   private func run(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> FloatMatrix {
     precondition(rows.columns == configuration.hiddenSize && rows.rows > 0)
-    precondition(cache.count + rows.rows <= cache.capacity)
     var last = rows
     for start in stride(from: 0, to: rows.rows, by: Self.blockRows) {
       let block = rows.copy(rows: start..<min(start + Self.blockRows, rows.rows))
       let (cos, sin) = rotaryTables(positions: cache.count..<cache.count + block.rows)
       for (index, layer) in layers.enumerated() {
         try Interruption.check()
-        try run(layer.get(), block, cache, index, cos: cos, sin: sin, compute)
+        try compute.inPart("language layer \(index)") {
+          try run(layer.get(), block, cache, index, cos: cos, sin: sin, compute)
+        }
       }
       cache.advance(by: block.rows)
       last = block.copy(rows: block.rows - 1..<block.rows)
@@ -98,6 +101,8 @@ struct LanguageModel: Sendable {
     let heads = configuration.attentionHeads
     let normed = compute.rmsNorm(x, weight: layer.inputNorm, epsilon: epsilon)
     let projected = compute.linear(normed, [(layer.query, nil), (layer.key, nil), (layer.value, nil)])
+    // An infinite score would only look like a token that nobody attends to.
+    for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
     let query = projected[0]
     compute.rotate(query, headDimension: heads.dimension, cos: cos, sin: sin)
     compute.rotate(projected[1], headDimension: heads.dimension, cos: cos, sin: sin)
@@ -111,6 +116,7 @@ struct LanguageModel: Sendable {
     let gateAndUp = compute.linear(hidden, [(layer.gate, nil), (layer.up, nil)])
     compute.siluMultiply(gate: gateAndUp[0], up: gateAndUp[1])
     compute.add(compute.linear(gateAndUp[0], layer.down), to: x)
+    try compute.requireFinite(x, "output")
   }
 
   /// Angles of rotary embedding, position · θ^(−2i/d), computed in f32 as upstream does: at large positions the

@@ -18,11 +18,13 @@ struct Projector: Sendable {
       ? try store.values(ModelConfiguration.imageNewlineName, count: configuration.hiddenSize) : []
   }
 
-  func callAsFunction(_ features: FloatMatrix, _ compute: Compute) -> FloatMatrix {
+  /// Throws 65 when a result is not finite.
+  func callAsFunction(_ features: FloatMatrix, _ compute: Compute) throws -> FloatMatrix {
     var x = features
     for (index, layer) in layers.enumerated() {
       if index > 0 { compute.apply(.gelu, to: x) }
       x = layer(x, compute)
+      try compute.inPart("the projector") { try compute.requireFinite(x, "layer \(index)") }
     }
     return x
   }

@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristCore
 import GristKernels
 
 /// What the router decided for one image and prompt.
@@ -19,6 +20,8 @@ public struct RouterDecision: Sendable {
   /// Position of the greatest logit, the first of equal ones.
   public var choiceIndex: Int { indexOfGreatest(logits) }
   public var choice: Int { granularities[choiceIndex] }
+  /// Whether every logit is a number; among others there is no greatest one.
+  public var isFinite: Bool { logits.allSatisfy(\.isFinite) }
   /// Distance between the two greatest logits.
   public var margin: Float {
     let sorted = logits.sorted(by: >)
@@ -74,17 +77,23 @@ struct Router: Sendable {
 
   /// Logits for pooled features (one matrix [tiles · tokens, width] a granularity, in the model's order) and the
   /// filtered text's rows [kept, width], padded with zero rows up to the filter's size.
-  func logits(pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ compute: Compute) -> [Float] {
+  /// Throws 65 when a value is not finite, 130 when interrupted.
+  func logits(pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
     // The attention runs across the tiles, so positions do not see each other: blocks of them stay in the cache.
     let positions = voter.count
     var votes = [Double](repeating: 0, count: granularities.count)
     for first in stride(from: 0, to: positions, by: Self.blockPositions) {
       let block = first..<min(first + Self.blockPositions, positions)
+      try Interruption.check()
       let rows = sequence(pooled: pooled, text: text, tiles: tiles, block)
-      add(votesOf: merge(rows, tiles: tiles, compute), block, to: &votes, compute)
+      try compute.inPart("the router") {
+        add(votesOf: try merge(rows, tiles: tiles, compute), block, to: &votes, compute)
+      }
     }
     let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
-    return norm(mean, compute).row(0)
+    let logits = norm(mean, compute)
+    try compute.inPart("the router") { try compute.requireFinite(logits, "logits") }
+    return logits.row(0)
   }
 
   private static let blockPositions = 128
@@ -115,9 +124,10 @@ struct Router: Sendable {
 
   /// One post-norm transformer encoder layer. Its attention runs across the tiles, for each position by itself:
   /// upstream feeds [tiles, positions, width] to a layer that takes the sequence first.
-  private func merge(_ sequence: FloatMatrix, tiles: Int, _ compute: Compute) -> FloatMatrix {
+  private func merge(_ sequence: FloatMatrix, tiles: Int, _ compute: Compute) throws -> FloatMatrix {
     let width = sequence.columns
     let projected = attentionIn(sequence, compute)
+    try compute.requireFinite(projected, "merger's queries, keys and values")
     let layout = SequenceLayout(
       sequences: sequence.rows / tiles, length: tiles, sequenceStride: 1, elementStride: sequence.rows / tiles)
     let heads = AttentionHeads(
@@ -128,6 +138,8 @@ struct Router: Sendable {
     compute.add(attentionOut(attended, compute), to: sequence)
     let x = norm1(sequence, compute)
     let hidden = linear1(x, compute)
+    // Where it is negative, ReLU forgets it.
+    try compute.requireFinite(hidden, "merger's linear1")
     compute.apply(.relu, to: hidden)
     compute.add(linear2(hidden, compute), to: x)
     return norm2(x, compute)

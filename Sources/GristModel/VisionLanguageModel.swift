@@ -101,7 +101,9 @@ public final class VisionLanguageModel: Sendable {
   public func encode(_ tiles: ImageTiles) throws -> ImageFeatures {
     let vision = try requireVision()
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
-    let features = try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
+    let features = try locating(file: path) {
+      try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
+    }
     return ImageFeatures(tiles: tiles, features: features)
   }
 
@@ -155,6 +157,11 @@ public final class VisionLanguageModel: Sendable {
     }
     let pooled = Scaler(side: vision.side).pool(image.features, tiles: image.tileCount, to: grid, compute)
     let layout = ImageLayout(merge: configuration.patchMerge, newline: try vision.projector.get().newline)
+    try locating(file: path) {
+      try compute.inPart("the newline embedding") {
+        try compute.requireFinite(FloatMatrix(rows: 1, columns: layout.newline.count, values: layout.newline), "values")
+      }
+    }
     let imageRows = layout.rows(
       pooled, tiles: image.tileCount, grid: grid, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
       imageWidth: image.tiles.imageWidth, imageHeight: image.tiles.imageHeight)
@@ -180,7 +187,9 @@ public final class VisionLanguageModel: Sendable {
     let pooled = configuration.granularities.compactMap { PoolingGrid(granularity: $0, side: vision.side) }.map {
       scaler.pool(image.features, tiles: image.tileCount, to: $0, compute)
     }
-    let logits = try router.get().logits(pooled: pooled, text: kept, tiles: image.tileCount, compute)
+    let logits = try locating(file: path) {
+      try router.get().logits(pooled: pooled, text: kept, tiles: image.tileCount, compute)
+    }
     return RouterDecision(
       granularities: configuration.granularities, logits: logits, filterOrder: filtered.order)
   }
@@ -193,6 +202,9 @@ public final class VisionLanguageModel: Sendable {
         throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")
       }
       try rows.withMutableRow(row) { try embeddings.copyRow(id, into: $0) }
+    }
+    try locating(file: path) {
+      try compute.inPart("the token embeddings") { try compute.requireFinite(rows, "rows") }
     }
     return rows
   }

@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristCore
 import GristKernels
 
 /// A linear layer with a bias.
@@ -108,8 +109,12 @@ struct VisionTower: Sendable {
       }
     }
     x = preNorm(x, compute)
+    try compute.inPart("the vision tower's embeddings") { try compute.requireFinite(x, "output") }
     let layout = SequenceLayout.consecutive(sequences: tiles.count, length: length)
-    for layer in layers { try run(layer.get(), x, layout, compute) }
+    for (index, layer) in layers.enumerated() {
+      try Interruption.check()
+      try compute.inPart("vision layer \(index)") { try run(layer.get(), x, layout, compute) }
+    }
     let features = FloatMatrix(rows: tiles.count * patches, columns: width)
     for tile in tiles.indices {
       features.copyRows(tile * length + 1..<(tile + 1) * length, of: x, toRow: tile * patches)
@@ -117,13 +122,14 @@ struct VisionTower: Sendable {
     return features
   }
 
-  private func run(_ layer: Layer, _ x: FloatMatrix, _ layout: SequenceLayout, _ compute: Compute) {
+  private func run(_ layer: Layer, _ x: FloatMatrix, _ layout: SequenceLayout, _ compute: Compute) throws {
     let normed = layer.norm1(x, compute)
     let heads = AttentionHeads(
       count: configuration.heads, keyValueCount: configuration.heads,
       dimension: configuration.hiddenSize / configuration.heads)
     let projected = compute.linear(
       normed, [layer.query, layer.key, layer.value].map { ($0.weights, $0.bias) })
+    for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
     let parts = projected.map { HeadRows($0, dimension: heads.dimension) }
     let attended = compute.attention(
       queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
@@ -131,6 +137,7 @@ struct VisionTower: Sendable {
     let hidden = layer.fc1(layer.norm2(x, compute), compute)
     compute.apply(configuration.activation == .quickGELU ? .quickGELU : .gelu, to: hidden)
     compute.add(layer.fc2(hidden, compute), to: x)
+    try compute.requireFinite(x, "output")
   }
 
   /// Each patch as a row of colour, row, column: the convolution with stride = kernel becomes a matrix product.

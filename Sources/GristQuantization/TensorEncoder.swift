@@ -11,6 +11,7 @@ public struct TensorEncoder: Sendable {
   public let units: PayloadUnits
   private let rows: Int
   private let columns: Int
+  private let rowBytes: Int
 
   /// Throws 65 when the scheme cannot hold the tensor's shape.
   public init(_ source: SourceTensor, scheme: TensorScheme) throws {
@@ -22,8 +23,14 @@ public struct TensorEncoder: Sendable {
     self.source = source
     self.scheme = scheme
     self.units = units
+    guard source.elementType.isWholeBytes else {
+      // Carried byte by byte.
+      (rows, columns, rowBytes) = (source.byteCount, 1, 1)
+      return
+    }
     rows = source.shape.count >= 2 ? source.shape[0] : source.elementCount
     columns = rows == 0 ? 0 : source.elementCount / rows
+    rowBytes = columns * source.elementType.byteCount
   }
 
   /// Source rows (elements, for fewer than two extents) that one unit holds.
@@ -92,7 +99,6 @@ public struct TensorEncoder: Sendable {
   public func release(_ range: Range<Int>) { source.release(byteRange(range)) }
 
   private func byteRange(_ units: Range<Int>) -> Range<Int> {
-    let rowBytes = columns * source.elementType.byteCount
     let first = min(units.lowerBound * rowsPerUnit, rows)
     let end = min(units.upperBound * rowsPerUnit, rows)
     return first * rowBytes..<end * rowBytes

@@ -15,6 +15,24 @@ public struct ReferenceRecord: Sendable {
     public let tokens: [Int]
     /// The logits each of the tokens was chosen from.
     public let logits: [[Float]]
+
+    public init(
+      probe: Probe, inputIDs: [Int], decision: RouterDecision?, granularity: Int?, sequenceLength: Int, tokens: [Int],
+      logits: [[Float]]
+    ) {
+      self.probe = probe
+      self.inputIDs = inputIDs
+      self.decision = decision
+      self.granularity = granularity
+      self.sequenceLength = sequenceLength
+      self.tokens = tokens
+      self.logits = logits
+    }
+
+    /// Whether every logit and the margin of the router's choice are numbers.
+    public var isFinite: Bool {
+      decision?.isFinite ?? true && logits.allSatisfy { $0.allSatisfy(\.isFinite) }
+    }
   }
 
   /// The weights it was made from.

@@ -1,4 +1,5 @@
 import GristCore
+import GristKernels
 import GristModel
 
 /// What a verification demands.
@@ -25,12 +26,28 @@ public struct VerificationReport: Sendable {
     public let divergences: [Divergence]
     /// Leading tokens that the model, decoding greedily, would have chosen too.
     public let greedyMatch: Int
+    /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
+    public let failure: String?
+
+    public init(
+      reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence], greedyMatch: Int,
+      failure: String? = nil
+    ) {
+      self.reference = reference
+      self.decision = decision
+      self.divergences = divergences
+      self.greedyMatch = greedyMatch
+      self.failure = failure
+    }
 
     public enum Choice: String, Sendable { case agrees, tie, differs, none }
 
     public func choice(tieMargin: Double) -> Choice {
+      if failure != nil { return .differs }
       guard let expected = reference.decision else { return decision == nil ? .none : .differs }
       guard let decision else { return .differs }
+      // Among logits that are not numbers there is no greatest one, and so no choice that could agree.
+      guard expected.isFinite, decision.isFinite else { return .differs }
       if decision.choice == expected.choice { return .agrees }
       return Double(expected.margin) < tieMargin ? .tie : .differs
     }
@@ -83,6 +100,19 @@ public struct VerificationReport: Sendable {
   public var objections: [String] {
     var objections: [String] = []
     if cases.isEmpty { objections.append("there was nothing to compare") }
+    let failures = cases.compactMap(\.failure)
+    if let first = failures.first {
+      objections.append("the model could not answer \(failures.count) of \(cases.count) cases: \(first)")
+    }
+    let broken = cases.filter { !$0.reference.isFinite }.count
+    if broken > 0 {
+      objections.append(
+        "the reference's own logits or margins are not finite in \(broken) of \(cases.count) cases: it proves nothing")
+    }
+    let undecided = cases.filter { $0.failure == nil && $0.decision?.isFinite == false }.count
+    if undecided > 0 {
+      objections.append("the model's router logits are not finite in \(undecided) of \(cases.count) cases")
+    }
     let differing = count(.differs)
     if differing > 0 {
       objections.append(
@@ -121,7 +151,13 @@ extension VisionLanguageModel {
     let cases = try record.cases.enumerated().map { index, reference in
       try Interruption.check()
       progress(index)
-      return try compare(reference, images: &images)
+      do {
+        return try compare(reference, images: &images)
+      } catch let error as GristError where error.tellsOfValueNotFinite {
+        // A finding about the model, not a fault of the verification: the other cases are still worth asking.
+        return VerificationReport.Case(
+          reference: reference, decision: nil, divergences: [], greedyMatch: 0, failure: error.what)
+      }
     }
     return VerificationReport(model: path, reference: record.source, limits: limits, cases: cases)
   }

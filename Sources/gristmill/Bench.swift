@@ -54,7 +54,7 @@ struct Bench: ParsableCommand {
     var bar = ProgressBar(quiet: global.quiet)
     let report = try benchmark.run { bar.show($0, $1) }
     bar.clear()
-    Console.print(global.json ? report.json.text(pretty: true) : BenchText.describe(report))
+    if global.json { try Console.print(report.json) } else { try Console.print(BenchText.describe(report)) }
   }
 }
 

@@ -1,25 +1,54 @@
 import Foundation
+import Glibc
 import GristCore
 
 /// Where everything the program says comes out: answers on standard output, everything else on standard error.
+///
+/// What cannot be written is an error (74), never a silent loss. Text for people has everything made visible that would
+/// steer a terminal: names come from files that anybody may have written.
 enum Console {
-  /// A line of the answer.
-  static func print(_ line: String) { Swift.print(line) }
-
-  /// A piece of a streamed answer, shown at once.
-  static func stream(_ text: String) {
-    Swift.print(text, terminator: "")
-    fflush(nil)
+  /// A line of the answer, or several.
+  static func print(_ text: String) throws {
+    try write(text.visible(keepingLines: true) + "\n", to: STDOUT_FILENO, "standard output")
   }
 
-  static func error(_ line: String) {
-    FileHandle.standardError.write(Data((line + "\n").utf8))
+  /// One JSON document, which escapes what a terminal would obey.
+  static func print(_ document: JSONValue, pretty: Bool = true) throws {
+    try write(document.text(pretty: pretty) + "\n", to: STDOUT_FILENO, "standard output")
+  }
+
+  /// A piece of a streamed answer, shown at once; as it is where no terminal would obey it.
+  static func stream(_ text: String) throws {
+    let safe = isatty(STDOUT_FILENO) == 1 ? text.visible(keepingLines: true) : text
+    try write(safe, to: STDOUT_FILENO, "standard output")
+  }
+
+  /// A line beside the answer.
+  static func error(_ line: String) throws {
+    // Also says that the program was interrupted: that must not end it.
+    try write(line.visible(keepingLines: true) + "\n", to: STDERR_FILENO, "standard error", untilInterrupted: false)
   }
 
   static let isTerminal = isatty(STDERR_FILENO) == 1
-}
 
-func exitProcess(_ code: Int32) -> Never { exit(code) }
+  /// Writes all of it. Throws 74 when that fails, 130 when a signal ended the wait for a reader.
+  static func write(
+    _ text: String, to descriptor: Int32, _ name: String, untilInterrupted: Bool = true
+  ) throws {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      // A pipe that is ready takes this much without a wait: one could begin just after a signal came.
+      var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+      let isReady = poll(&ready, 1, 100) > 0
+      if untilInterrupted { try Interruption.check() }
+      guard isReady else { continue }
+      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, min($0.count, Int(PIPE_BUF))) }
+      if count < 0, errno == EINTR || errno == EAGAIN { continue }
+      guard count > 0 else { throw GristError(.inputOutput, "cannot write to \(name): \(systemMessage())") }
+      rest = rest.dropFirst(count)
+    }
+  }
+}
 
 /// A bar on standard error while long work goes on; silent unless that is a terminal.
 struct ProgressBar {
@@ -36,13 +65,14 @@ struct ProgressBar {
     let width = 30
     let filled = Int(fraction * Double(width))
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-    let text = String(format: "\r\u{1B}[2K%@ %3.0f %%  %@", bar, fraction * 100, String(label.suffix(60)))
-    FileHandle.standardError.write(Data(text.utf8))
+    let text = String(format: "\r\u{1B}[2K%@ %3.0f %%  %@", bar, fraction * 100, String(label.visible().suffix(60)))
+    // A bar that cannot be drawn is no loss.
+    try? Console.write(text, to: STDERR_FILENO, "standard error")
   }
 
   func clear() {
     guard isShown else { return }
-    FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8))
+    try? Console.write("\r\u{1B}[2K", to: STDERR_FILENO, "standard error")
   }
 }
 
@@ -64,7 +94,8 @@ enum Format {
   static func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }
 
   /// Columns aligned: the first to the left, the others to the right.
-  static func table(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
+  static func table(_ given: [[String]], leftAligned: Set<Int> = [0]) -> String {
+    let rows = given.map { $0.map { $0.visible() } }
     let columns = rows.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
     return rows.map { row in

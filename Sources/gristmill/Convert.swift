@@ -51,8 +51,8 @@ struct Convert: ParsableCommand {
     let source = try ConversionSource.open(path: source, visionTower: visionTower)
     let plan = try ConversionPlan(source, recipe: recipe)
     let pool = try global.pool()
-    if dryRun { return show(plan, recipe, threads: pool.threadCount) }
-    for note in plan.notes { global.note("note: \(note)") }
+    if dryRun { return try show(plan, recipe, threads: pool.threadCount) }
+    for note in plan.notes { try global.note("note: \(note.visible())") }
     var bar = ProgressBar(quiet: global.quiet)
     let clock = ContinuousClock()
     let start = clock.now
@@ -60,10 +60,10 @@ struct Convert: ParsableCommand {
       bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
     }
     bar.clear()
-    report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
+    try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
-  private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) {
+  private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) throws {
     if global.json {
       let document: JSONValue = [
         "output": JSONValue(summary.path), "recipe": JSONValue(recipe.rawValue), "bytes": JSONValue(summary.byteCount),
@@ -71,17 +71,17 @@ struct Convert: ParsableCommand {
         "seconds": JSONValue(seconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
         "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(plan.notes),
       ]
-      return Console.print(document.text(pretty: true))
+      return try Console.print(document)
     }
     if global.quiet { return }
     let ratio = Double(summary.byteCount) / Double(max(summary.sourceBytes, 1))
-    Console.print(
+    try Console.print(
       "\(summary.path): \(Format.bytes(summary.byteCount)), \(Format.percent(ratio)) of the source's "
         + "\(Format.bytes(summary.sourceBytes)); \(summary.tensors) tensors, recipe \(recipe.rawValue), "
         + "\(Format.number(seconds, digits: 1)) s, peak memory \(Format.bytes(peakResidentBytes()))")
   }
 
-  private func show(_ plan: ConversionPlan, _ recipe: Recipe, threads: Int) {
+  private func show(_ plan: ConversionPlan, _ recipe: Recipe, threads: Int) throws {
     if global.json {
       let document: JSONValue = [
         "recipe": JSONValue(recipe.name.rawValue), "architecture": JSONValue(plan.architecture),
@@ -99,7 +99,7 @@ struct Convert: ParsableCommand {
             }
           }),
       ]
-      return Console.print(document.text(pretty: true))
+      return try Console.print(document)
     }
     var rows = [["tensor", "shape", "source", "scheme", "bytes", "because"]]
     for entry in plan.entries {
@@ -108,9 +108,9 @@ struct Convert: ParsableCommand {
         entry.tensor.elementType.rawValue, entry.scheme.name, "\(entry.payloadBytes)", entry.reason,
       ])
     }
-    Console.print(Format.table(rows, leftAligned: [0, 5]))
-    for note in plan.notes { Console.print("note: \(note)") }
-    Console.print(
+    try Console.print(Format.table(rows, leftAligned: [0, 5]))
+    for note in plan.notes { try Console.print("note: \(note.visible())") }
+    try Console.print(
       "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
         + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))")
   }

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Glibc
 import GristCore
+import GristKernels
 
 @main
 struct Gristmill: ParsableCommand {
@@ -19,13 +21,33 @@ struct Gristmill: ParsableCommand {
   static func main() {
     Interruption.watch()
     do {
+      try Compute.checkEnvironment()
       var command = try parseAsRoot()
       try command.run()
-    } catch let error as GristError {
-      Console.error("gristmill: \(error)")
-      exitProcess(error.code.rawValue)
     } catch {
-      exit(withError: error)
+      Glibc.exit(report(error))
+    }
+  }
+
+  /// Says what ended the program; its exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    do {
+      if let error = error as? GristError {
+        try Console.error("gristmill: \(error)")
+        return error.code.rawValue
+      }
+      // A request for help is an answer, anything else that the parser throws is not.
+      let (code, message) = (exitCode(for: error), fullMessage(for: error))
+      if !message.isEmpty {
+        try Console.write(
+          message + "\n", to: code.isSuccess ? STDOUT_FILENO : STDERR_FILENO,
+          code.isSuccess ? "standard output" : "standard error")
+      }
+      return code.rawValue
+    } catch {
+      // Standard error may still be there to say that standard output is not.
+      try? Console.error("gristmill: \(error)")
+      return (error as? GristError)?.code.rawValue ?? GristError.Code.inputOutput.rawValue
     }
   }
 }

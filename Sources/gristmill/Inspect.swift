@@ -29,7 +29,7 @@ struct Inspect: ParsableCommand {
       }
       return summary
     }
-    if global.json { Console.print(document(grist, shown).text(pretty: true)) } else { describe(grist, shown) }
+    if global.json { try Console.print(document(grist, shown)) } else { try describe(grist, shown) }
   }
 
   private func checkChunks(_ grist: GristFile) throws {
@@ -69,20 +69,20 @@ struct Inspect: ParsableCommand {
     ]
   }
 
-  private func describe(_ grist: GristFile, _ shown: [TensorSummary]) {
+  private func describe(_ grist: GristFile, _ shown: [TensorSummary]) throws {
     let provenance = grist.manifest.provenance
-    Console.print(
+    try Console.print(
       "\(grist.path): \(Format.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
         + "architecture \(provenance.architecture), recipe \(provenance.recipe), packing \(provenance.packing.rawValue)"
     )
-    Console.print("made by \(provenance.tool) from")
+    try Console.print("made by \(provenance.tool) from")
     for source in provenance.sources {
-      Console.print("  \(source.name)  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
+      try Console.print("  \(source.name.visible())  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
     }
     if !provenance.overrides.isEmpty {
-      Console.print("with --set " + provenance.overrides.joined(separator: " --set "))
+      try Console.print("with --set " + provenance.overrides.joined(separator: " --set "))
     }
-    Console.print("holding " + grist.manifest.files.map(\.name).joined(separator: ", "))
+    try Console.print("holding " + grist.manifest.files.map { $0.name.visible() }.joined(separator: ", "))
     var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error"]]
     rows += shown.map { summary in
       [
@@ -91,8 +91,8 @@ struct Inspect: ParsableCommand {
         Format.small(summary.record.relativeError),
       ]
     }
-    Console.print(Format.table(rows))
-    if check { Console.print("all \(grist.chunkCount) chunks are whole") }
+    try Console.print(Format.table(rows))
+    if check { try Console.print("all \(grist.chunkCount) chunks are whole") }
   }
 }
 

@@ -32,7 +32,7 @@ struct Record: ParsableCommand {
 
   func validate() throws {
     if (output == nil) == (into == nil) { throw ValidationError("give either --output or --into") }
-    if maxNewTokens < 1 { throw ValidationError("--max-new-tokens must be 1 or more, not \(maxNewTokens)") }
+    try AnswerLength.check(maxNewTokens, atLeast: 1)
   }
 
   func run() throws {
@@ -55,9 +55,9 @@ struct Record: ParsableCommand {
         "output": JSONValue(path), "cases": JSONValue(cases.count), "bytes": JSONValue(bytes.count),
         "fingerprint": JSONValue(fingerprint),
       ]
-      Console.print(document.text(pretty: true))
+      try Console.print(document)
     } else if !global.quiet {
-      Console.print("\(path): \(cases.count) cases, \(Format.bytes(bytes.count))")
+      try Console.print("\(path): \(cases.count) cases, \(Format.bytes(bytes.count))")
     }
   }
 }

@@ -40,7 +40,7 @@ struct Run: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
-    if maxNewTokens < 0 { throw ValidationError("--max-new-tokens must be 0 or more, not \(maxNewTokens)") }
+    try AnswerLength.check(maxNewTokens, atLeast: 0)
     if granularity != .auto, image == nil { throw ValidationError("--granularity goes with --image") }
   }
 
@@ -58,7 +58,7 @@ struct Run: ParsableCommand {
     let routed = clock.now
     let streams = !global.json
     let answer = try model.answer(prepared, maxNewTokens: maxNewTokens, sampler: sampler) {
-      if streams { Console.stream($0) }
+      if streams { try Console.stream($0) }
     }
     let timing: JSONValue = [
       "open_s": JSONValue((opened - started).seconds), "image_s": JSONValue((encoded - opened).seconds),
@@ -66,10 +66,10 @@ struct Run: ParsableCommand {
       "decode_s": JSONValue(answer.decodeSeconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
     ]
     if global.json {
-      Console.print(document(prepared, answer, timing: timing).text())
+      try Console.print(document(prepared, answer, timing: timing), pretty: false)
     } else {
-      Console.stream("\n")
-      describe(prepared, answer)
+      try Console.stream("\n")
+      try describe(prepared, answer)
     }
   }
 
@@ -94,7 +94,7 @@ struct Run: ParsableCommand {
     return .object(object)
   }
 
-  private func describe(_ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer) {
+  private func describe(_ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer) throws {
     var parts: [String] = []
     if let decision = prompt.decision {
       parts.append(
@@ -108,6 +108,6 @@ struct Run: ParsableCommand {
       let rate = Double(answer.tokens.count - 1) / answer.decodeSeconds
       parts.append("\(answer.tokens.count) tokens at \(Format.number(rate, digits: 1)) a second")
     }
-    global.note("[" + parts.joined(separator: "; ") + "]")
+    try global.note("[" + parts.joined(separator: "; ") + "]")
   }
 }

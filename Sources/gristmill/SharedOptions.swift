@@ -26,8 +26,8 @@ struct GlobalOptions: ParsableArguments {
   }
 
   /// Says something beside the answer, unless asked to be quiet.
-  func note(_ line: String) {
-    if !quiet { Console.error(line) }
+  func note(_ line: String) throws {
+    if !quiet { try Console.error(line) }
   }
 }
 
@@ -50,6 +50,18 @@ struct ComputeOptions: ParsableArguments {
 }
 
 extension Compute.Activations: ExpressibleByArgument {}
+
+/// How long an answer may be asked to be.
+enum AnswerLength {
+  /// Far beyond what any model here was trained for; a number above it is a slip of the hand.
+  static let greatest = 1_048_576
+
+  static func check(_ tokens: Int, atLeast least: Int) throws {
+    if !(least...greatest).contains(tokens) {
+      throw ValidationError("--max-new-tokens must be from \(least) to \(greatest), not \(tokens)")
+    }
+  }
+}
 
 /// "auto", or tokens a tile.
 enum GranularityOption: ExpressibleByArgument, Equatable {

@@ -56,7 +56,7 @@ struct Verify: ParsableCommand {
       throw ValidationError("give either --probes, or --prompt with or without --image")
     }
     if image != nil, prompt == nil { throw ValidationError("--image goes with --prompt") }
-    if maxNewTokens < 1 { throw ValidationError("--max-new-tokens must be 1 or more, not \(maxNewTokens)") }
+    try AnswerLength.check(maxNewTokens, atLeast: 1)
     if !(tieMargin >= 0) || !(maxKl >= 0) { throw ValidationError("--tie-margin and --max-kl must be 0 or more") }
     if byPart, reference == nil { throw ValidationError("--by-part needs a checkpoint as --reference") }
   }
@@ -85,9 +85,9 @@ struct Verify: ParsableCommand {
     if global.json {
       var document = result.json.object ?? JSONObject()
       if byPart { document["by_part"] = .array(parts.map(\.json)) }
-      Console.print(JSONValue.object(document).text(pretty: true))
+      try Console.print(.object(document))
     } else {
-      Console.print(VerifyText.describe(result, parts: parts, casesToo: !global.quiet))
+      try Console.print(VerifyText.describe(result, parts: parts, casesToo: !global.quiet))
     }
     if !result.passed { throw ExitCode(GristError.Code.disagreement.rawValue) }
   }

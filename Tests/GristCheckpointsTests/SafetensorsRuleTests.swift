@@ -88,12 +88,43 @@ import Testing
       refusal(of: safetensors(header, data: 1))?.what == "bad JSON: the name \"dtype\" appears twice in one object")
   }
 
-  @Test("unknown dtype", arguments: ["F8_E4M3", "U16", "U64", "I16", "f32", "F31", ""])
+  @Test("unknown dtype", arguments: ["F8_E3M4", "U128", "I24", "BF8", "f32", "F31", ""])
   func unknownDtype(dtype: String) {
     let header = "{" + entry("w", dtype, [4], 0, 4) + "}"
     #expect(
       refusal(of: safetensors(header, data: 4))
         == Refusal(what: "a dtype that is not supported", tensor: "w", offset: 8, found: dtype))
+  }
+
+  @Test(
+    "Fault 13: every dtype of the format is carried byte for byte",
+    arguments: [
+      ("BOOL", 8), ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8),
+      ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8), ("F8_E5M2FNUZ", 8), ("I16", 16), ("U16", 16), ("F16", 16), ("BF16", 16),
+      ("I32", 32), ("U32", 32), ("F32", 32), ("C64", 64), ("F64", 64), ("I64", 64), ("U64", 64),
+    ])
+  func everyDtype(dtype: String, bits: Int) throws {
+    let length = 8 * bits / 8
+    let bytes = safetensors("{" + entry("w", dtype, [2, 4], 0, length) + "}", data: length)
+    let file = try SafetensorsFile(Bytes(bytes), path: "w.safetensors")
+    #expect(file.tensors.map(\.elementType.bitCount) == [bits])
+    #expect(try file.tensors[0].bytes().array == Array(bytes.suffix(length)))
+  }
+
+  @Test("elements of less than a byte that end within one")
+  func halfByte() {
+    #expect(
+      refusal(of: safetensors("{" + entry("w", "F4", [3], 0, 2) + "}", data: 2))
+        == Refusal(what: "the elements do not end with a whole byte", tensor: "w", offset: 8, found: "F4 [3]"))
+  }
+
+  @Test("Fault 12: names that only Unicode calls equal are two tensors")
+  func namesAreBytes() throws {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+    let bytes = safetensors(
+      "{" + entry(composed, "U8", [1], 0, 1) + "," + entry(decomposed, "U8", [1], 1, 2) + "}", data: 2)
+    let file = try SafetensorsFile(Bytes(bytes), path: "w.safetensors")
+    #expect(file.tensors.map { Array($0.name.utf8) } == [Array(composed.utf8), Array(decomposed.utf8)])
   }
 
   @Test("dtype of the wrong type")

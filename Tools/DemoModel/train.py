@@ -1,5 +1,5 @@
 """Train the demo model: `train.py --config config.toml --work FOLDER STEP…`, steps in order:
-data, tokenizer, pretrain, warmup, align, stage1, stage2, export (or all). Each step goes on where an interrupted run stopped.
+data, tokenizer, warmup, align, stage1, stage2, export (or all). Each step goes on where an interrupted run stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from demomodel import align, pretrain, stage1, stage2, warmup
+from demomodel import align, stage1, stage2, warmup
 from demomodel.checkpoint import write_checkpoint, write_router
 from demomodel.model import DemoModel
 from demomodel.progress import Progress
 from demomodel.shards import Shard, build_shard
 from demomodel.tokenizer import Tokenizer, train_tokenizer
 
-STEPS = ("data", "tokenizer", "pretrain", "warmup", "align", "stage1", "stage2", "export")
+STEPS = ("data", "tokenizer", "warmup", "align", "stage1", "stage2", "export")
 # The paper's ablation: which terms of the loss the router is trained with.
 ROUTERS = {"ranking+ce": (True, True), "ranking": (True, False), "ce": (False, True)}
 
@@ -29,6 +29,10 @@ class Run:
     def __init__(self, config: dict, work: Path) -> None:
         self.config, self.work, self.seed = config, work, config["seed"]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # emulated, bfloat16 is slower than float32
+            for step in self.config.values():
+                if isinstance(step, dict) and "bf16" in step:
+                    step["bf16"] = False
         work.mkdir(parents=True, exist_ok=True)
 
     def model(self, loaded: str | None) -> DemoModel:
@@ -54,11 +58,6 @@ class Run:
     def tokenizer(self) -> None:
         train_tokenizer(self.tokenizer_path(), self.config["model"]["vocabulary"], self.seed)
 
-    def pretrain(self) -> None:
-        model = self.model(None)
-        pretrain.run(model, Tokenizer(self.tokenizer_path()), self.config["pretrain"], self.seed, Progress("pretrain", self.work))
-        torch.save(model.state_dict(), self.work / "pretrain.pt")
-
     def warmup(self) -> None:
         model = self.model(None)
         shards = [self.shard("dense"), self.shard("full")]
@@ -74,8 +73,8 @@ class Run:
     def stage1(self) -> None:
         model = self.model("align")
         settings = self.config["stage1"]
-        shards = {name: self.shard(name) for name in sorted({leg[0] for leg in settings["legs"]})}
-        stage1.run(model, Tokenizer(self.tokenizer_path()), shards, settings, self.seed, Progress("stage1", self.work))
+        shards = {name: self.shard(name) for name in sorted({leg["shard"] for leg in settings["legs"]})}
+        stage1.run(model, Tokenizer(self.tokenizer_path()), shards, settings["legs"], settings, self.seed, Progress("stage1", self.work))
         torch.save(model.state_dict(), self.work / "stage1.pt")
 
     def stage2(self) -> None:

@@ -64,7 +64,7 @@ typedef struct {
   float scale;
   float *out; /* [count], out_stride floats apart */
   size_t out_stride;
-  float *scratch; /* attention_scratch(dimension, count, length) floats of the caller's */
+  float *scratch; /* attention_scratch(dimension, at least count, length) floats of the caller's */
 } grist_attention;
 
 typedef struct {
@@ -79,8 +79,8 @@ typedef struct {
   float (*dot_half)(const uint16_t *weights, const float *x, size_t count);
   float (*dot_bfloat)(const uint16_t *weights, const float *x, size_t count);
 
-  /* One token: codes in [-127, 127] to nearest, scale = greatest magnitude / 127 per group (0 for an all-zero group),
-     sums of the codes. Codes are zero-padded to a multiple of 8 columns. */
+  /* One token: codes in [-127, 127] to nearest, scale = greatest magnitude / 127 per group (0 for an all-zero group; NaN,
+     with codes of 0, where a value is not finite), sums of the codes. Codes are zero-padded to a multiple of 8 columns. */
   void (*quantize_activations)(
       const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums);
   void (*multiply_int8_tiles)(const grist_tile_product *product);
@@ -93,7 +93,8 @@ typedef struct {
       const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
 
   void (*attend)(const grist_attention *attention);
-  size_t (*attention_scratch)(size_t dimension, size_t count, size_t length);
+  /* Floats of scratch that are enough for 1 ... greatest_count queries of `dimension` values on `length` keys. */
+  size_t (*attention_scratch)(size_t dimension, size_t greatest_count, size_t length);
 
   void (*rms_norm)(const float *x, const float *weight, float epsilon, float *out, size_t count);
   void (*layer_norm)(
@@ -126,8 +127,11 @@ typedef struct {
 } grist_kernel_table;
 
 /* The best table this CPU can run. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:
-   "portable", "avx2", "avxvnni", "avx512"; on aarch64 "portable", "neon". Unknown names allow everything. */
+   "portable", "avx2", "avxvnni", "avx512"; on aarch64 "portable", "neon". Unknown names allow everything; a
+   program refuses them by grist_kernel_name_is_known. */
 const grist_kernel_table *grist_kernels(void);
+/* Whether this build knows an instruction set of this name, whatever this CPU can run. */
+bool grist_kernel_name_is_known(const char *name);
 /* The table of this name, or NULL when this CPU or build has none. For tests. */
 const grist_kernel_table *grist_kernel_table_named(const char *name);
 

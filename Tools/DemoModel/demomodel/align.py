@@ -1,7 +1,7 @@
 """Alignment: the projector learns to put a patch's features where the LLM's words for them are.
 
 Stands in for LLaVA's projector pretraining on captions. The tower and all else are frozen; each patch must be nearest, by cosine,
-to the embeddings of its own role, colour, kind or digit words. The text filter compares exactly these cosines,
+to the embeddings of its own role, colour, kind, digit and place words. The text filter compares exactly these cosines,
 and a question's word then finds its patches by content. The LLM's output table starts as a copy of its input table.
 """
 
@@ -13,40 +13,27 @@ from torch.nn import functional as F
 
 from .model import DemoModel
 from .progress import Progress
-from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGITS, KINDS, Scene
+from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGIT_WORDS, KINDS, PLACES
 from .shards import Shard
 from .tokenizer import Tokenizer
-from .warmup import IGNORE, dense_labels, tile_batch
+from .warmup import IGNORE, tile_batch
 
 WORDS = {
     "role": ("background", "shape", "symbol", "tag", "strip"), "colour": COLOUR_NAMES + BACKGROUND_NAMES,
-    "kind": KINDS, "digit": tuple(DIGITS), "bright": ("dark", "bright"),
+    "kind": KINDS, "digit": DIGIT_WORDS, "place": PLACES, "bright": ("dark", "bright"),
 }
 SHARPNESS = 12.0
-LENGTH = 2.0  # of a projected row; a word's embedding has length one
 
 
 def word_ids(tokenizer: Tokenizer, words: tuple[str, ...]) -> list[int]:
-    """The one piece that stands for each word (a digit's piece has no leading space)."""
+    """The one piece that stands for each word."""
     ids = []
     for word in words:
         pieces = tokenizer.pieces.encode(word)
-        if len(pieces) > 1 and not word.isdigit():
+        if len(pieces) != 1:
             raise ValueError(f"{word!r} is not one piece of the vocabulary")
         ids.append(pieces[-1])
     return ids
-
-
-def word_directions(embedding: torch.Tensor) -> torch.Tensor:
-    """The embeddings without what all share, at length one."""
-    embedding = embedding.detach()
-    return F.normalize(embedding - embedding.mean(0), dim=-1)
-
-
-def label_table(scene: Scene) -> np.ndarray:
-    """Row per object number: the labels in the order of WORDS."""
-    table = dense_labels(scene)
-    return np.concatenate([table, np.full((len(table), 1), int(scene.bright))], 1)
 
 
 def run(model: DemoModel, tokenizer: Tokenizer, shards: list[Shard], settings: dict, seed: int, progress: Progress) -> None:

@@ -114,7 +114,7 @@ def render(scene: Scene, rng: random.Random, split: str, scale: float | None = N
     width, height = round(scene.width * scale), round(scene.height * scale)
     picture = _backdrop(scene, width, height, rng.choice(TEXTURES[split]), noise)
     draw = ImageDraw.Draw(picture)
-    font_name, font_size = rng.choice(FONTS[split]), rng.uniform(11.8, 12.8)
+    font_name, font_size = rng.choice(FONTS[split]), rng.uniform(15.4, 17.0)
 
     def tint(name: str, spread: float = 10) -> tuple[int, int, int]:
         return tuple(int(np.clip(c + rng.gauss(0, spread), 0, 255)) for c in COLOURS[name])

@@ -1,5 +1,7 @@
-"""Questions about a scene: English in many wordings, short answers, and how much detail each one needs.
+"""Questions about a scene: English in many wordings, short answers, and how much detail each one needs; and listings.
 
+A digit is a word ("three"): one piece of the vocabulary that follows the word it belongs to, so that a lookup is one hop. Listings are the
+captions of this world: they teach what questions alone do not, that a word finds the rows with the same word.
 ``level`` is "coarse" (the blurred picture is enough), "medium" (symbols of two to three patches) or "fine" (marks of
 about one patch, packed side by side).
 """
@@ -10,7 +12,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from .scene import Scene
+from .scene import DIGIT_WORDS, PLACES, Scene
 
 _COLOUR = ("colour", "color")
 _OPENINGS = ("", "", "", "", "Look at the picture. ", "Please tell me: ", "Look closely. ", "A quick question: ")
@@ -41,7 +43,8 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
               "What does the paper strip say?", "Read the number on the strip of paper."),
 }
 LEVELS = {"background": "coarse", "light": "coarse", "side": "coarse", "large colour": "coarse", "large kind": "coarse",
-          "symbol kind": "medium", "symbol colour": "medium", "tag digit": "fine", "tag colour": "fine", "strip": "fine"}
+          "symbol kind": "medium", "symbol colour": "medium", "tag digit": "fine", "tag colour": "fine", "strip": "fine",
+          "listing": "listing"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,12 @@ def facts(scene: Scene) -> list[tuple[str, str, str]]:
         elif item.role == "symbol":
             result += [("symbol kind", item.colour, item.kind), ("symbol colour", item.kind, item.colour)]
         elif item.role == "tag":
-            result.append(("tag digit", item.colour, item.kind))
+            digit = DIGIT_WORDS[int(item.kind)]
+            result.append(("tag digit", item.colour, digit))
             if tag_digits[item.kind] == 1:
-                result.append(("tag colour", item.kind, item.colour))
+                result.append(("tag colour", digit, item.colour))
     if scene.strip:
-        result.append(("strip", "", scene.strip))
+        result.append(("strip", "", " ".join(DIGIT_WORDS[int(digit)] for digit in scene.strip)))
     return result
 
 
@@ -94,3 +98,36 @@ def ask(scene: Scene, rng: random.Random, count: int, shares: dict[str, float], 
         topic, subject, answer = pools[level].pop()
         questions.append(Question(topic, wording(rng, topic, subject, plain), answer))
     return questions
+
+
+# How often each listing is asked for; every question needs one that lists the same things in the order in which they are asked.
+_LISTINGS = {"tags by colour": 2.5, "tags by digit": 1.5, "symbols by colour": 1.0, "symbols by kind": 1.0, "scene": 0.6, "strip": 0.6}
+_LISTING_TEXTS = {
+    "tags by colour": "List the tags.", "tags by digit": "List the tags by their digits.", "symbols by colour": "List the symbols by colour.",
+    "symbols by kind": "List the symbols.", "scene": "Describe the scene.", "strip": "List the digits of the paper strip.",
+}
+
+
+def _listed(scene: Scene, listing: str) -> list[str]:
+    """The parts of a listing, in no order."""
+    known = facts(scene)
+    topic = {"tags by colour": "tag digit", "tags by digit": "tag colour", "symbols by colour": "symbol kind", "symbols by kind": "symbol colour"}
+    if listing in topic:
+        return [f"{subject} {answer}" for name, subject, answer in known if name == topic[listing]]
+    answers = {name: answer for name, _, answer in known}
+    if listing == "strip":
+        return [f"{place} {digit}" for place, digit in zip(PLACES, answers["strip"].split())] if scene.strip else []
+    shape = f"shape {answers['large colour']} {answers['large kind']} {answers['side']}"
+    return [f"background {answers['background']}", shape, f"light {answers['light']}"]
+
+
+def list_all(scene: Scene, rng: random.Random, count: int) -> list[Question]:
+    """``count`` listings, their parts in random order; where a picture has none of what is drawn, the scene is listed."""
+    result = []
+    for listing in rng.choices(list(_LISTINGS), list(_LISTINGS.values()), k=count):
+        parts = _listed(scene, listing)
+        if not parts:
+            listing, parts = "scene", _listed(scene, "scene")
+        rng.shuffle(parts)
+        result.append(Question("listing", _LISTING_TEXTS[listing], ", ".join(parts)))
+    return result

@@ -11,7 +11,8 @@ import random
 from dataclasses import dataclass, field
 
 SHORT_SIDE = 128
-STRIP_DIGITS, STRIP_PITCH = 2, 11.0
+STRIP_DIGITS, STRIP_PITCH, STRIP_HEIGHT = 2, 13.5, 16.5
+TAG_WIDTH, TAG_HEIGHT = 14.8, 15.4
 
 BACKGROUNDS = {
     "grey": (128, 130, 132), "brown": (122, 88, 58), "blue": (92, 138, 190),
@@ -25,6 +26,8 @@ COLOURS = {
 LARGE_SHAPES = ("circle", "square", "triangle")
 SYMBOLS = ("star", "cross", "heart", "ring", "diamond", "moon")
 DIGITS = "0123456789"
+DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PLACES = ("left", "right", "top", "bottom", "middle")
 BACKGROUND_NAMES = tuple(BACKGROUNDS)
 COLOUR_NAMES = tuple(COLOURS)
 KINDS = LARGE_SHAPES + SYMBOLS
@@ -74,7 +77,7 @@ def _place(rng: random.Random, scene: Scene, w: float, h: float, taken: list[tup
 
 def _large_box(rng: random.Random, scene: Scene) -> tuple[float, float, float, float]:
     """The large shape's box: its centre lies clearly on the side the scene names."""
-    size = rng.uniform(44, 56)
+    size = rng.uniform(40, 50)
     cx, cy = scene.width / 2 + rng.uniform(-6, 6), scene.height / 2 + rng.uniform(-6, 6)
     margin = size / 2 + rng.uniform(2, 8)
     if scene.side == "left":
@@ -93,7 +96,7 @@ def _add_panel(rng: random.Random, scene: Scene, colours: list[str], taken: list
     count = len(colours)
     columns = min(count, rng.choice((2, 3, 3, 4)))
     rows = -(-count // columns)
-    pitch_x, pitch_y = rng.uniform(10.7, 11.8), rng.uniform(11.9, 13.0)
+    pitch_x, pitch_y = rng.uniform(15.4, 16.6), rng.uniform(16.0, 17.2)
     box = _place(rng, scene, columns * pitch_x, rows * pitch_y, taken)
     if box is None:
         return
@@ -102,7 +105,7 @@ def _add_panel(rng: random.Random, scene: Scene, colours: list[str], taken: list
     for i, colour in enumerate(colours):
         x, y = box[0] + (i % columns) * pitch_x, box[1] + (i // columns) * pitch_y
         x, y = x + rng.uniform(-0.4, 0.4), y + rng.uniform(-0.4, 0.4)
-        scene.items.append(Item("tag", rng.choice(DIGITS), colour, (x, y, x + 10.3, y + 11.5)))
+        scene.items.append(Item("tag", rng.choice(DIGITS), colour, (x, y, x + TAG_WIDTH, y + TAG_HEIGHT)))
 
 
 def make_scene(rng: random.Random, tags: tuple[int, int], aspect: float | None = None) -> Scene:
@@ -130,7 +133,7 @@ def make_scene(rng: random.Random, tags: tuple[int, int], aspect: float | None =
         _add_panel(rng, scene, part, taken)
 
     if rng.random() < 0.7:
-        box = _place(rng, scene, STRIP_DIGITS * STRIP_PITCH + 4, 13.5, taken)
+        box = _place(rng, scene, STRIP_DIGITS * STRIP_PITCH + 4, STRIP_HEIGHT, taken)
         if box is not None:
             scene.strip = "".join(rng.choice(DIGITS) for _ in range(STRIP_DIGITS))
             for i, digit in enumerate(scene.strip):

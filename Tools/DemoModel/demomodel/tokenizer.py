@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sentencepiece as spm
 
-from .questions import ask
+from .questions import ask, list_all
 from .scene import make_scene
 
 BOS, EOS = 1, 2
@@ -33,7 +33,8 @@ def train_tokenizer(path: Path, vocabulary: int, seed: int) -> None:
         for _ in range(400):
             yield BEFORE
         for _ in range(4000):
-            for question in ask(make_scene(rng, (6, 10)), rng, 4, SHARES):
+            scene = make_scene(rng, (6, 10))
+            for question in [*ask(scene, rng, 4, SHARES), *list_all(scene, rng, 1)]:
                 yield f"{question.text}"
                 yield f"USER:\n{question.text} ASSISTANT: {question.answer}"
 

@@ -1,6 +1,6 @@
 """Warm-up: the tower learns to say, patch by patch, what is there. Stands in for CLIP's pretraining.
 
-Every patch carries labels of the object at its centre (role, colour, kind, digit), its place in the tile and the exposure; one
+Every patch carries labels of the object at its centre (role, colour, kind, digit, place), its row and column in the tile and the exposure; one
 linear head each reads them off the features. The labels are local, so nothing rewards carrying a neighbour's marks.
 """
 
@@ -13,19 +13,21 @@ from torch.nn import functional as F
 
 from .model import DemoModel
 from .progress import Progress
-from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGITS, KINDS, Scene
+from .scene import BACKGROUND_NAMES, COLOUR_NAMES, DIGITS, KINDS, PLACES, Scene
 from .shards import Shard
 
 IGNORE = -100
 ROLES = ("background", "large", "symbol", "tag", "strip")
-HEADS = {"role": 5, "colour": len(COLOUR_NAMES) + len(BACKGROUND_NAMES), "kind": len(KINDS), "digit": 10, "bright": 2, "row": 16, "column": 16}
-WEIGHTS = {"role": 1.0, "colour": 1.0, "kind": 1.0, "digit": 1.5, "bright": 0.2, "row": 0.3, "column": 0.3}
+HEADS = {"role": 5, "colour": len(COLOUR_NAMES) + len(BACKGROUND_NAMES), "kind": len(KINDS), "digit": 10, "place": len(PLACES), "bright": 2, "row": 16, "column": 16}
+WEIGHTS = {"role": 1.0, "colour": 1.0, "kind": 1.0, "digit": 1.5, "place": 0.5, "bright": 0.2, "row": 0.3, "column": 0.3}
 
 
 def dense_labels(scene: Scene) -> np.ndarray:
-    """Row per object number (0 background, 255 border): role, colour, kind, digit."""
-    table = np.full((256, 4), IGNORE, np.int64)
-    table[0] = (0, len(COLOUR_NAMES) + BACKGROUND_NAMES.index(scene.background), IGNORE, IGNORE)
+    """Row per object number (0 background, 255 border): role, colour, kind, digit, place (where the large shape stands;
+    which end of the strip)."""
+    table = np.full((256, 5), IGNORE, np.int64)
+    table[0] = (0, len(COLOUR_NAMES) + BACKGROUND_NAMES.index(scene.background), IGNORE, IGNORE, IGNORE)
+    strip = 0
     for i, item in enumerate(scene.items):
         table[i + 1, 0] = ROLES.index(item.role)
         table[i + 1, 1] = COLOUR_NAMES.index(item.colour)
@@ -33,6 +35,11 @@ def dense_labels(scene: Scene) -> np.ndarray:
             table[i + 1, 2] = KINDS.index(item.kind)
         else:
             table[i + 1, 3] = DIGITS.index(item.kind)
+        if item.role == "large":
+            table[i + 1, 4] = PLACES.index(scene.side)
+        elif item.role == "strip":
+            table[i + 1, 4] = strip
+            strip += 1
     return table
 
 
@@ -48,7 +55,7 @@ class DenseHeads(nn.Module):
         for name, head in self.heads.items():
             keep = labels[name] != IGNORE
             logits, target = head(features[keep]), labels[name][keep]
-            if name == "kind" or name == "digit":
+            if name in ("kind", "digit", "place"):
                 accuracy[name] = (logits.argmax(-1) == target).float().mean().item()
             if name == "colour":
                 on_tag = labels["digit"][keep] != IGNORE
@@ -68,7 +75,7 @@ def tile_batch(shard: Shard, rng: np.random.Generator, count: int) -> tuple[torc
         bright = np.full((len(table), 1), int(shard.scenes[picture].bright))
         labels.append(np.concatenate([table, bright], 1))
     joined = torch.from_numpy(np.stack(labels))
-    names = ("role", "colour", "kind", "digit", "bright")
+    names = ("role", "colour", "kind", "digit", "place", "bright")
     result = {name: joined[..., i] for i, name in enumerate(names)}
     place = torch.arange(256).expand(count, 256)
     return torch.from_numpy(np.stack(tiles)), {**result, "row": place // 16, "column": place % 16}

@@ -1,0 +1,179 @@
+import GristCheckpoints
+import GristConversion
+import GristCore
+import GristFormat
+import GristImaging
+import GristKernels
+import GristModel
+import GristQuantization
+import GristVerification
+import TestSupport
+import Testing
+
+/// Where verification once took what is broken for what is right.
+@Suite("Faults: verification") struct FaultTests {
+  let folder: TemporaryFolder
+  let compute: Compute
+
+  init() throws {
+    folder = try TemporaryFolder()
+    compute = Compute(pool: try ThreadPool(threads: 2))
+  }
+
+  private func probes() throws -> [Probe] {
+    try [("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
+      try Probe(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+    }
+  }
+
+  private func reference() throws -> ReferenceRecord {
+    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    return ReferenceRecord(
+      fingerprint: try source.fingerprint(), source: source.path,
+      cases: try source.model(compute: compute).record(probes(), maxNewTokens: 3))
+  }
+
+  /// The conformance checkpoint with one value of one tensor replaced.
+  private func damaged(_ name: String, _ value: Float, at position: Int = 0) throws -> String {
+    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    var writer = SafetensorsWriter()
+    for tensor in checkpoint.tensors {
+      var values = floats(try tensor.bytes(), tensor.elementType)
+      if tensor.name == name { values[position] = value }
+      try writer.add(tensor.name, shape: tensor.shape, floats: values)
+    }
+    for file in checkpoint.sideFiles { try folder.write("damaged/" + file.name, file.bytes.array) }
+    try folder.write("damaged/model.safetensors", writer.encoded.array)
+    return folder.file("damaged")
+  }
+
+  private func converted(_ recipe: Recipe.Name, from path: String = Fixtures.conformanceCheckpoint) throws -> String {
+    let target = folder.file("\(recipe.rawValue).grist")
+    let source = try ConversionSource.open(path: path)
+    let recipe = try Recipe(recipe)
+    _ = try Converter(pool: compute.pool, packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: target)
+    return target
+  }
+
+  static let tower = "model.vision_tower.vision_tower.vision_model."
+
+  /// Tensors that stay as they came, so that a value that is not finite gets into the file.
+  static let places: [(tensor: String, part: String)] = [
+    ("model.norm.weight", "final norm and head"),
+    ("model.layers.0.input_layernorm.weight", "language layer 0"),
+    ("model.layers.1.post_attention_layernorm.weight", "language layer 1"),
+    (tower + "embeddings.position_embedding.weight", "the vision tower's embeddings"),
+    (tower + "encoder.layers.1.layer_norm2.bias", "vision layer 1"),
+    ("model.mm_projector.0.bias", "the projector"),
+    ("model.image_newline", "the newline embedding"),
+    ("model.router.merger.linear1.bias", "the router"),
+    ("model.router.voter", "the router"),
+  ]
+
+  @Test(
+    "Fault 2: a value that is not finite ends the work and is said to be where it arose", arguments: places,
+    [Float.nan, .infinity, -.infinity])
+  func notFinite(place: (tensor: String, part: String), value: Float) throws {
+    let path = try converted(.int8, from: damaged(place.tensor, value))
+    let model = try ModelSource.open(path: path).model(compute: compute)
+    let probe = try probes()[0]
+    do {
+      let image = try model.encode(RGBImage(jpeg: #require(probe.imageBytes), name: "flower_tiny.jpg"))
+      let prompt = try model.prepare(Conversation(message: probe.prompt, hasImage: true), image: image)
+      _ = try model.answer(prompt, maxNewTokens: 2, sampler: Sampler())
+      Issue.record("an answer from a model with \(value) in \(place.tensor)")
+    } catch let error as GristError {
+      #expect(error.code == .badData && error.tellsOfValueNotFinite, "\(error)")
+      #expect(error.what.contains(place.part), "\(error)")
+      #expect(error.file == path)
+    }
+  }
+
+  @Test("Fault 2: verify fails and names the part")
+  func verifyNames() throws {
+    let path = try converted(.int8, from: damaged("model.norm.weight", .nan))
+    let report = try ModelSource.open(path: path).model(compute: compute).verify(
+      against: reference(), limits: VerificationLimits())
+    #expect(!report.passed)
+    #expect(report.objections.contains { $0.contains("final norm and head") }, "\(report.objections)")
+    #expect(report.cases.count == 2)
+  }
+
+  @Test("Fault 3: router logits that are not numbers agree with nothing", arguments: [true, false])
+  func deadRouter(isReference: Bool) throws {
+    let record = try reference()
+    let cases = record.cases.map { item in
+      ReferenceRecord.Case(
+        probe: item.probe, inputIDs: item.inputIDs,
+        decision: item.decision.map {
+          RouterDecision(
+            granularities: $0.granularities, logits: $0.logits.map { _ in .nan }, filterOrder: $0.filterOrder)
+        }, granularity: item.granularity, sequenceLength: item.sequenceLength, tokens: item.tokens, logits: item.logits)
+    }
+    // Both sides dead: their first choices are the same, and still prove nothing.
+    let dead = VerificationReport(
+      model: "m", reference: "r", limits: VerificationLimits(),
+      cases: zip(record.cases, cases).map { good, bad in
+        .init(
+          reference: isReference ? bad : good, decision: isReference ? good.decision : bad.decision,
+          divergences: good.logits.map { Divergence(reference: $0, model: $0) }, greedyMatch: good.tokens.count)
+      })
+    #expect(!dead.passed)
+    #expect(dead.count(.agrees) == 0)
+    #expect(
+      dead.objections.contains { $0.contains(isReference ? "reference's own logits" : "model's router logits") },
+      "\(dead.objections)")
+  }
+
+  @Test("Fault 3: logits of the reference that are not numbers")
+  func deadReference() throws {
+    let record = try reference()
+    let item = record.cases[1]
+    let broken = ReferenceRecord.Case(
+      probe: item.probe, inputIDs: item.inputIDs, decision: nil, granularity: nil, sequenceLength: item.sequenceLength,
+      tokens: item.tokens, logits: item.logits.map { $0.map { _ in .nan } })
+    let report = VerificationReport(
+      model: "m", reference: "r", limits: VerificationLimits(maximumMeanKL: .infinity),
+      cases: [.init(reference: broken, decision: nil, divergences: [], greedyMatch: 0)])
+    #expect(report.objections.contains { $0.contains("reference's own logits") }, "\(report.objections)")
+  }
+
+  @Test("Fault 5: a quantized reference's own error is not held against the model")
+  func quantizedReference() throws {
+    let comparison = try WeightComparison(
+      model: ModelSource.open(path: converted(.int8)), reference: ModelSource.open(path: converted(.int4All)),
+      pool: compute.pool)
+    #expect(comparison.rejected.isEmpty, "\(comparison.rejected.map(\.name))")
+    #expect(comparison.tensors.count == 100)
+  }
+
+  @Test("Fault 7: a long limit costs nothing that the answer does not need")
+  func longLimit() throws {
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
+    let prompt = try model.prepare(Conversation(message: "Good morning!", hasImage: false), image: nil)
+    let (short, long) = (try model.start(prompt, newTokens: 0), try model.start(prompt, newTokens: .max))
+    // Beyond what either had room for from the start.
+    for token in 0..<300 {
+      try short.advance(token)
+      try long.advance(token)
+    }
+    #expect(short.logits == long.logits)
+  }
+
+  @Test("two pictures of one name are two pictures")
+  func picturesOfOneName() throws {
+    let pictures = try ["flower_tiny.jpg", "china_portrait.jpg"].map {
+      try readFile(Fixtures.conformanceImages + "/" + $0)
+    }
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
+    func logits(_ pictures: [Bytes]) throws -> [[Float]] {
+      try model.record(
+        pictures.map { Probe(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1
+      ).map { $0.logits[0] }
+    }
+    let both = try logits(pictures)
+    #expect(both[0] != both[1])
+    #expect(try both == [logits([pictures[0]])[0], logits([pictures[1]])[0]])
+  }
+}
