@@ -8,7 +8,7 @@ let package = Package(
     .library(
       name: "Gristmill",
       targets: [
-        "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion", "GristImaging",
+        "GristFormat", "GristCheckpoints", "GristFamilies", "GristFamilies", "GristQuantization", "GristConversion", "GristImaging",
         "GristModel", "GristVerification", "GristBenchmark",
       ]),
     .executable(name: "gristmill", targets: ["gristmill"]),
@@ -37,35 +37,36 @@ let package = Package(
     .target(
       name: "GristCheckpoints",
       dependencies: ["GristCore", "GristFormat", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"]),
     .target(
-      name: "GristQuantization", dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints"]),
+      name: "GristQuantization", dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),
     .target(
       name: "GristConversion",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
       ]),
     .target(name: "GristImaging", dependencies: ["GristCore", "CGristJPEG"]),
     .target(
       name: "GristModel",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
         "CGristSentencePiece",
       ]),
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristImaging",
         "GristModel",
       ]),
     .target(
       name: "GristBenchmark",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
       ]),
     .executableTarget(
       name: "gristmill",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristBenchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -77,16 +78,19 @@ let package = Package(
       name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),
     .testTarget(name: "GristFormatTests", dependencies: ["GristCore", "GristFormat", "TestSupport"]),
     .testTarget(
-      name: "GristCheckpointsTests", dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "TestSupport"]),
+      name: "GristCheckpointsTests", dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
+    .testTarget(
+      name: "GristFamiliesTests",
+      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
     .testTarget(
       name: "GristQuantizationTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "TestSupport",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "TestSupport",
       ]),
     .testTarget(
       name: "GristConversionTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
         "TestSupport",
       ]),
     .testTarget(
@@ -97,19 +101,19 @@ let package = Package(
     .testTarget(
       name: "GristModelTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
         "GristImaging", "GristModel", "TestSupport",
       ]),
     .testTarget(
       name: "GristVerificationTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
         "GristImaging", "GristModel", "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristBenchmarkTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
         "GristModel", "GristBenchmark", "TestSupport",
       ]),
     .testTarget(

@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristFamilies
 import GristKernels
 
 /// How the chosen tokens of an image's tiles become rows of the language model's input.

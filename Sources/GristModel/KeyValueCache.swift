@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristFamilies
 import GristKernels
 
 /// Keys and values of everything the decoder has seen, layer by layer.

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristKernels
 
 /// The LLaMA decoder: RMSNorm, rotary attention with a cache, SwiGLU.
@@ -119,15 +120,14 @@ struct LanguageModel: Sendable {
     try compute.requireFinite(x, "output")
   }
 
-  /// Angles of rotary embedding, position · θ^(−2i/d), computed in f32 as upstream does: at large positions the
+  /// Angles of rotary embedding, position · frequency, computed in f32 as upstream does: at large positions the
   /// rounding of the product is part of the reference.
   private func rotaryTables(positions: Range<Int>) -> (cos: FloatMatrix, sin: FloatMatrix) {
     let half = configuration.headDimension / 2
     let cosTable = FloatMatrix(rows: positions.count, columns: half)
     let sinTable = FloatMatrix(rows: positions.count, columns: half)
-    for index in 0..<half {
-      let exponent = Float(2 * index) / Float(configuration.headDimension)
-      let frequency = 1 / power(configuration.ropeTheta, exponent)
+    let frequencies = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
+    for (index, frequency) in frequencies.enumerated() {
       for (row, position) in positions.enumerated() {
         let angle = Float(position) * frequency
         cosTable[row, index] = cosine(angle)

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristKernels
 
 /// Where a model's weights come from: a checkpoint folder, a `.grist` file, or a mixture of both.

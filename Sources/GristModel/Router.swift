@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristKernels
 
 /// What the router decided for one image and prompt.

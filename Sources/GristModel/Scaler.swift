@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristFamilies
 import GristKernels
 
 /// AVG-LLaVA's visual granularity scaler: average pooling of every tile's grid of features.

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import TestSupport
 import Testing
 

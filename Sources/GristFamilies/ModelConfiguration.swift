@@ -1,3 +1,4 @@
+import GristCheckpoints
 import GristCore
 
 /// The shape of an AVG-LLaVA (or LLaVA-1.5 / LLaVA-NeXT) checkpoint in upstream's naming, from its `config.json`.
@@ -36,7 +37,7 @@ public struct ModelConfiguration: Sendable {
   public let keyValueHeads: Int
   public let headDimension: Int
   public let rmsNormEpsilon: Float
-  public let ropeTheta: Float
+  public let rotary: RotaryEmbedding
   public let tiesWordEmbeddings: Bool
   /// Longest prompt in tokens, image rows counted in.
   public let maximumLength: Int
@@ -71,10 +72,11 @@ public struct ModelConfiguration: Sendable {
   /// - Parameters:
   ///   - file: finds a side file by name; the tower's are under `vision_tower/`. What it throws is thrown on.
   ///   - path: the model, for messages.
+  ///   - ignored: keys that would be refused, which the user knows to change nothing.
   ///
   /// Throws 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense or
   /// asks for something this version does not compute.
-  public init(path: String, file: (String) throws -> Bytes?) throws {
+  public init(path: String, ignoring ignored: Set<String> = [], file: (String) throws -> Bytes?) throws {
     func reader(_ name: String) throws -> JSONReader? {
       guard let bytes = try file(name) else { return nil }
       let place = joinPath(path, name)
@@ -89,6 +91,7 @@ public struct ModelConfiguration: Sendable {
         found: json.value("architectures")?.text() ?? "none",
         advice: "it runs " + Self.architectures.joined(separator: ", "))
     }
+    try ConfigurationKeys.model.check(json, ignoring: ignored)
     vocabularySize = try json.integer("vocab_size", in: 1...16_777_216)
     hiddenSize = try json.integer("hidden_size", in: 1...65_536)
     intermediateSize = try json.integer("intermediate_size", in: 1...1_048_576)
@@ -107,8 +110,7 @@ public struct ModelConfiguration: Sendable {
     }
     rmsNormEpsilon = Float(try json.double("rms_norm_eps", default: 1e-6))
     guard rmsNormEpsilon.isFinite, rmsNormEpsilon >= 0 else { throw json.failure("rms_norm_eps", "0 or more") }
-    ropeTheta = Float(try json.double("rope_theta", default: 10_000))
-    guard ropeTheta.isFinite, ropeTheta > 0 else { throw json.failure("rope_theta", "a positive number") }
+    rotary = try RotaryEmbedding(json)
     tiesWordEmbeddings = try json.bool("tie_word_embeddings", default: false)
     maximumLength = try json.integer(
       "tokenizer_model_max_length", in: 1...16_777_216,
@@ -123,7 +125,8 @@ public struct ModelConfiguration: Sendable {
       (aspectRatio, patchMerge, granularities, router) = (.crop, .flat, [], nil)
       return
     }
-    let tower = try Self.tower(try reader(Checkpoint.visionConfigurationName), named: visionTowerName, json)
+    let tower = try Self.tower(
+      try reader(Checkpoint.visionConfigurationName), named: visionTowerName, json, ignoring: ignored)
     vision = tower
     visionLayersRun = try Self.layersRun(json, of: tower)
     let preprocessor = try reader(Checkpoint.visionPreprocessorName) ?? reader("preprocessor_config.json")
@@ -135,9 +138,6 @@ public struct ModelConfiguration: Sendable {
 
   private static func refuseUnsupported(_ json: JSONReader) throws {
     guard try json.string("hidden_act", default: "silu") == "silu" else { throw json.failure("hidden_act", "silu") }
-    if let scaling = json.value("rope_scaling"), scaling["rope_type"]?.string != "default" {
-      throw json.failure("rope_scaling", "null: scaled rotary embeddings are not supported")
-    }
     for flag in ["attention_bias", "mlp_bias", "mm_use_im_start_end", "mm_use_im_patch_token"]
     where try json.bool(flag, default: false) {
       throw json.failure(flag, "false: this version does not compute it")
@@ -159,9 +159,15 @@ public struct ModelConfiguration: Sendable {
   }
 
   private static func tower(
-    _ configuration: JSONReader?, named name: String, _ json: JSONReader
+    _ configuration: JSONReader?, named name: String, _ json: JSONReader, ignoring ignored: Set<String>
   ) throws -> VisionConfiguration {
-    if let configuration { return try VisionConfiguration(configuration) }
+    if let configuration {
+      try ConfigurationKeys.tower.check(configuration, ignoring: ignored)
+      if configuration.has("vision_config") {
+        try ConfigurationKeys.tower.check(configuration.object("vision_config"), ignoring: ignored)
+      }
+      return try VisionConfiguration(configuration)
+    }
     if name == VisionConfiguration.clipLarge336Name { return .clipLarge336 }
     throw GristError(
       .missingInput, "the vision tower that \"mm_vision_tower\" names is neither a folder here nor known",

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import TestSupport
 import Testing
 
@@ -17,14 +18,15 @@ private let soundTower: JSONObject = [
 ]
 
 private func configuration(
-  _ change: [String: JSONValue?] = [:], tower: [String: JSONValue?]? = [:], preprocessor: JSONValue? = nil
+  _ change: [String: JSONValue?] = [:], tower: [String: JSONValue?]? = [:], preprocessor: JSONValue? = nil,
+  ignoring ignored: Set<String> = []
 ) throws -> ModelConfiguration {
   func changed(_ object: JSONObject, _ change: [String: JSONValue?]) -> Bytes {
     var object = object
     for (name, value) in change { object[name] = value }
     return Bytes(Array(JSONValue.object(object).text().utf8))
   }
-  return try ModelConfiguration(path: "model") { name in
+  return try ModelConfiguration(path: "model", ignoring: ignored) { name in
     switch name {
     case "config.json": changed(sound, change)
     case "vision_tower/config.json": tower.map { changed(soundTower, $0) }
@@ -48,7 +50,7 @@ private func failure(
   func sound() throws {
     let model = try configuration()
     #expect(model.headDimension == 12 && model.keyValueHeads == 2 && model.rmsNormEpsilon == 1e-6)
-    #expect(model.ropeTheta == 10_000 && !model.tiesWordEmbeddings && model.maximumLength == 4096)
+    #expect(model.rotary == RotaryEmbedding(base: 10_000) && !model.tiesWordEmbeddings && model.maximumLength == 4096)
     #expect(model.projectorDepth == 2 && model.visionLayersRun == 2)
     #expect(model.granularities == [36, 72, 144, 288, 576] && model.router?.filteredTextTokens == 32)
     #expect(model.vision?.patches == 576 && model.vision?.patchWidth == 48)
@@ -110,16 +112,72 @@ private func failure(
         == "\"hidden_size\" must be a multiple of the router's 8 heads")
   }
 
-  @Test("scaled rotary embeddings are refused, the default ones are not")
-  func ropeScaling() throws {
-    let scaled: JSONValue = ["type": "linear", "factor": 2]
-    #expect(failure(["rope_scaling": scaled])?.code == .badData)
+  @Test("Fault 6: rotary frequencies are transformers', in both spellings")
+  func rotaryFrequencies() throws {
+    let cases = try #require(Fixtures.json("configurations/rope.json").array)
+    #expect(cases.count == 24)
+    for item in cases {
+      let json = try JSONReader(#require(item["config"]), file: "config.json")
+      let dimension = try #require(item["dimension"]?.integer)
+      let found = try RotaryEmbedding(json).inverseFrequencies(dimension: dimension)
+      let expected = try #require(item["inverse_frequencies"]).floats
+      #expect(found.count == expected.count)
+      for (a, b) in zip(found, expected) { #expect(abs(a - b) <= 4e-7 * b, "\(item["config"]?.text() ?? "")") }
+    }
+  }
+
+  @Test("Fault 6: rope_parameters reach the model")
+  func ropeParameters() throws {
+    let parameters: JSONValue = ["rope_type": "linear", "factor": 4, "rope_theta": 500_000.0]
+    let expected = RotaryEmbedding(base: 500_000, scaling: .linear(factor: 4))
+    #expect(try configuration(["rope_parameters": parameters]).rotary == expected)
     #expect(
-      failure(["rope_scaling": scaled])?.what
-        == "\"rope_scaling\" must be null: scaled rotary embeddings are not supported")
-    #expect(failure(["rope_scaling": ["rope_type": "llama3"]])?.code == .badData)
-    _ = try configuration(["rope_scaling": .null])
-    _ = try configuration(["rope_scaling": ["rope_type": "default"]])
+      try configuration(["rope_scaling": ["type": "linear", "factor": 4], "rope_theta": 500_000]).rotary == expected)
+    #expect(try configuration(["rope_scaling": .null]).rotary == RotaryEmbedding(base: 10_000))
+    #expect(try configuration(["rope_scaling": ["rope_type": "default"]]).rotary == RotaryEmbedding(base: 10_000))
+  }
+
+  @Test(
+    "Fault 6: a scaling that is not computed, or contradicts itself, is refused by name",
+    arguments: [
+      (["rope_scaling": ["type": "dynamic", "factor": 2]], "\"rope_scaling.type\" must be default, linear or llama3"),
+      (["rope_parameters": ["rope_type": "yarn", "factor": 2]], "\"rope_parameters.rope_type\" must be default, linear"),
+      (["rope_parameters": ["rope_type": "longrope"]], "\"rope_parameters.rope_type\" must be"),
+      (["rope_scaling": ["type": "linear"]], "\"rope_scaling.factor\" must be"),
+      (["rope_scaling": ["type": "linear", "factor": -1]], "\"rope_scaling.factor\" must be a positive number"),
+      (["rope_parameters": ["rope_type": "default", "beta_fast": 32]], "\"rope_parameters.beta_fast\" is not known"),
+      (["rope_parameters": ["partial_rotary_factor": 0.5]], "\"rope_parameters.partial_rotary_factor\" must be 1"),
+      (["rope_parameters": ["rope_theta": 5], "rope_theta": 6], "\"rope_theta\" must be the same"),
+      (
+        ["rope_parameters": ["rope_theta": 5], "rope_scaling": ["type": "linear", "factor": 2]],
+        "\"rope_scaling\" must be absent"
+      ),
+    ] as [([String: JSONValue], String)])
+  func refusedScaling(change: [String: JSONValue], message: String) {
+    let error = failure(change.mapValues { $0 })
+    #expect(error?.code == .badData)
+    #expect(error?.what.hasPrefix(message) == true, "\(error?.what ?? "")")
+  }
+
+  @Test("Fault 6: every key of transformers' configurations is on a list")
+  func transformersKeys() throws {
+    let document = try Fixtures.json("configurations/transformers-5.json")
+    for (name, keys) in [("model", ConfigurationKeys.model), ("tower", .tower), ("clip", .tower)] {
+      let json = try JSONReader(#require(document[name]), file: name)
+      try keys.check(json, ignoring: [])
+      #expect(json.object.names.count > 20 || name == "clip")
+    }
+  }
+
+  @Test("Fault 6: a key on no list is refused by name, unless it is ignored on purpose")
+  func unknownKeys() throws {
+    let error = failure(["flux_capacitor": 1.21])
+    #expect(error?.what == "\"flux_capacitor\" is a setting that this version does not know")
+    #expect(error?.advice?.contains("--ignore-key flux_capacitor") == true)
+    #expect(failure(["sliding_window": 4096])?.what == "\"sliding_window\" asks for what this version does not compute")
+    #expect(failure(tower: ["quantization_config": ["bits": 4]])?.file == "model/vision_tower/config.json")
+    _ = try configuration(["sliding_window": .null, "partial_rotary_factor": 1.0])
+    _ = try configuration(["flux_capacitor": 1.21], ignoring: ["flux_capacitor"])
   }
 
   @Test(
