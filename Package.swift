@@ -8,7 +8,8 @@ let package = Package(
     .library(
       name: "Gristmill",
       targets: [
-        "GristFormat", "GristCheckpoints", "GristFamilies", "GristFamilies", "GristQuantization", "GristConversion", "GristImaging",
+        "GristFormat", "GristCheckpoints", "GristFamilies", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristImaging",
         "GristModel", "GristVerification", "GristBenchmark",
       ]),
     .executable(name: "gristmill", targets: ["gristmill"]),
@@ -39,7 +40,8 @@ let package = Package(
       dependencies: ["GristCore", "GristFormat", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"]),
     .target(
-      name: "GristQuantization", dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),
+      name: "GristQuantization",
+      dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),
     .target(
       name: "GristConversion",
       dependencies: [
@@ -55,7 +57,8 @@ let package = Package(
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristImaging",
         "GristModel",
       ]),
     .target(
@@ -78,19 +81,22 @@ let package = Package(
       name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),
     .testTarget(name: "GristFormatTests", dependencies: ["GristCore", "GristFormat", "TestSupport"]),
     .testTarget(
-      name: "GristCheckpointsTests", dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
+      name: "GristCheckpointsTests",
+      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
     .testTarget(
       name: "GristFamiliesTests",
       dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
     .testTarget(
       name: "GristQuantizationTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "TestSupport",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "TestSupport",
       ]),
     .testTarget(
       name: "GristConversionTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristConversion",
         "TestSupport",
       ]),
     .testTarget(
@@ -101,19 +107,22 @@ let package = Package(
     .testTarget(
       name: "GristModelTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristConversion",
         "GristImaging", "GristModel", "TestSupport",
       ]),
     .testTarget(
       name: "GristVerificationTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristConversion",
         "GristImaging", "GristModel", "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristBenchmarkTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristConversion",
         "GristModel", "GristBenchmark", "TestSupport",
       ]),
     .testTarget(

@@ -17,13 +17,14 @@ public struct Benchmark {
   ///
   /// Throws what opening the model throws, and what `makePlan` throws.
   public init(
-    path: String, visionTower: String? = nil, compute: Compute, makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
+    path: String, visionTower: String? = nil, ignoredKeys: Set<String> = [], compute: Compute,
+    makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
   ) throws {
     self.compute = compute
     let clock = ContinuousClock()
     func open() throws -> (ModelSource, VisionLanguageModel, Double) {
       let start = clock.now
-      let source = try ModelSource.open(path: path, visionTower: visionTower)
+      let source = try ModelSource.open(path: path, visionTower: visionTower, ignoredKeys: ignoredKeys)
       let model = try source.model(compute: compute)
       try model.loadFirstLayer()
       return (source, model, (clock.now - start).seconds)

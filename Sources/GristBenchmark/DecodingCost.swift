@@ -53,7 +53,7 @@ extension ModelSource {
   fileprivate func computedBytes(of name: String) -> Int {
     switch self {
     case .grist(let file): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
-    case .checkpoint(let checkpoint): checkpoint.tensor(named: name)?.byteCount ?? 0
+    case .checkpoint(let checkpoint, _): checkpoint.tensor(named: name)?.byteCount ?? 0
     }
   }
 }

@@ -30,6 +30,8 @@ public struct ConversionPlan: Sendable {
   /// "avg_llava", "llava", or "unknown".
   public let architecture: String
   public let notes: [String]
+  /// Configuration keys that are passed over on purpose.
+  public let ignoredKeys: [String]
 
   public var entries: [Entry] { segments.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
@@ -54,6 +56,7 @@ public struct ConversionPlan: Sendable {
     }
     var remaining = Dictionary(
       source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    ignoredKeys = source.ignoredKeys
     let known = try source.configuration()
     let expected = Dictionary(
       known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })

@@ -17,25 +17,32 @@ public struct ConversionSource: Sendable {
   /// already as it is wanted is copied, not encoded anew.
   let stored: GristFile?
 
+  /// Configuration keys that are passed over on purpose, those of an earlier conversion among them.
+  let ignoredKeys: [String]
+
   var inherited: Provenance? { stored?.manifest.provenance }
 
   /// A checkpoint folder, or a `.grist` file. Throws 66 and 65 as their readers do.
-  public static func open(path: String, visionTower: String? = nil) throws -> ConversionSource {
+  public static func open(
+    path: String, visionTower: String? = nil, ignoredKeys: [String] = []
+  ) throws -> ConversionSource {
     switch fileKind(at: path) {
-    case .folder: return ConversionSource(try Checkpoint(path: path, visionTower: visionTower))
+    case .folder:
+      return ConversionSource(try Checkpoint(path: path, visionTower: visionTower), ignoredKeys: ignoredKeys)
     case nil: throw GristError(.missingInput, "no such checkpoint folder or .grist file", file: path)
     default:
       guard visionTower == nil else {
         throw GristError(.usage, "--vision-tower goes with a checkpoint folder", file: path)
       }
-      return try ConversionSource(GristFile(path: path))
+      return try ConversionSource(GristFile(path: path), ignoredKeys: ignoredKeys)
     }
   }
 
   /// Where the header of a source's weight file is kept inside a `.grist`.
   static let headerFolder = "source/"
 
-  init(_ checkpoint: Checkpoint) {
+  init(_ checkpoint: Checkpoint, ignoredKeys: [String]) {
+    self.ignoredKeys = ignoredKeys
     path = checkpoint.path
     tensors = checkpoint.tensors
     notes = checkpoint.notes
@@ -49,7 +56,8 @@ public struct ConversionSource: Sendable {
   }
 
   /// Quantized tensors of a `.grist` are expanded to f32 when they go into another scheme.
-  init(_ file: GristFile) throws {
+  init(_ file: GristFile, ignoredKeys: [String]) throws {
+    self.ignoredKeys = Array(Set(file.manifest.provenance.ignoredKeys + ignoredKeys)).sorted()
     path = file.path
     tensors = try file.sourceTensors()
     // A record of reference answers belongs to the weights it was made from, and so stays with them.
@@ -72,6 +80,8 @@ public struct ConversionSource: Sendable {
     let place = joinPath(path, "config.json")
     let json = try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
     guard ModelConfiguration.isKnown(json) else { return nil }
-    return try ModelConfiguration(path: path) { name in files.first { $0.name == name }?.bytes }
+    return try ModelConfiguration(path: path, ignoring: Set(ignoredKeys)) { name in
+      files.first { $0.name == name }?.bytes
+    }
   }
 }

@@ -41,7 +41,11 @@ public struct Converter: Sendable {
       provenance: Provenance(
         tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
         overrides: recipe.overrides.map(\.text), packing: packing,
-        fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? []))
+        fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? [],
+        lineage: source.inherited?.lineage ?? [], ignoredKeys: plan.ignoredKeys))
+    // A file that did not tell what its weights went through does not become one that does.
+    let isTraced = source.inherited.map { !$0.lineage.isEmpty } ?? true
+    var isLossy = false
     let total = plan.sourceBytes
     var done = 0
     var fingerprint = SourceFingerprint()
@@ -55,7 +59,9 @@ public struct Converter: Sendable {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            fingerprint.add(entry.tensor, digits: try write(entry, to: writer, work))
+            let (digits, isLossless) = try write(entry, to: writer, work)
+            fingerprint.add(entry.tensor, digits: digits)
+            if !isLossless { isLossy = true }
           }
         }
         done += entry.tensor.byteCount
@@ -73,13 +79,19 @@ public struct Converter: Sendable {
         Provenance.Source(name: file.name, byteCount: file.byteCount, sha256: hash)
       }
     }
+    if isTraced {
+      writer.provenance.lineage.append(
+        Provenance.Step(tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy))
+    }
     try writer.finish()
     return Summary(path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total)
   }
 
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
-  /// fingerprint.
-  private func write(_ entry: ConversionPlan.Entry, to writer: GristWriter, _ work: ParallelWork) throws -> String {
+  /// fingerprint, and whether no value changed.
+  private func write(
+    _ entry: ConversionPlan.Entry, to writer: GristWriter, _ work: ParallelWork
+  ) throws -> (digits: String, isLossless: Bool) {
     var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
@@ -105,11 +117,11 @@ public struct Converter: Sendable {
       }
     }
     let record = TensorRecord(
-      name: entry.tensor.name, shape: entry.tensor.shape, scheme: encoder.scheme,
+      name: entry.tensor.name, sourceName: entry.stored?.sourceName, shape: entry.tensor.shape, scheme: encoder.scheme,
       sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
       relativeError: entry.compounded(sums.relativeError))
     work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
-    return digits
+    return (digits, sums.isLossless)
   }
 
   /// Copies a tensor that another `.grist` file stores just as it is wanted; only its packing may change.

@@ -79,7 +79,11 @@ public struct ConfigurationKeys: Sendable {
           .badData, "\"\(name)\" is a setting that this version does not know", file: json.file,
           found: json.value(name)?.text(), advice: advice)
       }
-      if let value = json.value(name), neutral.contains(where: { $0 == value || $0.double == value.double && value.double != nil }) { continue }
+      if let value = json.value(name),
+        neutral.contains(where: { $0 == value || $0.double == value.double && value.double != nil })
+      {
+        continue
+      }
       throw GristError(
         .badData, "\"\(name)\" asks for what this version does not compute", file: json.file,
         found: json.value(name)?.text(), advice: advice)

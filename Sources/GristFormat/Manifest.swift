@@ -11,7 +11,10 @@ public struct ChunkRun: Sendable, Equatable {
 
 /// One tensor of a `.grist` file.
 public struct TensorRecord: Sendable, Equatable {
+  /// The name the model knows it by.
   public let name: String
+  /// The name it had upstream.
+  public let sourceName: String
   public let shape: [Int]
   public let scheme: TensorScheme
   /// The type it had in the source.
@@ -21,9 +24,11 @@ public struct TensorRecord: Sendable, Equatable {
   public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
 
   public init(
-    name: String, shape: [Int], scheme: TensorScheme, sourceElement: ElementType, relativeError: Double
+    name: String, sourceName: String? = nil, shape: [Int], scheme: TensorScheme, sourceElement: ElementType,
+    relativeError: Double
   ) {
     self.name = name
+    self.sourceName = sourceName ?? name
     self.shape = shape
     self.scheme = scheme
     self.sourceElement = sourceElement
@@ -66,6 +71,21 @@ public struct Provenance: Sendable, Equatable {
     }
   }
 
+  /// One conversion that the weights went through.
+  public struct Step: Sendable, Equatable {
+    /// The program that did it, with its version.
+    public let tool: String
+    public let recipe: String
+    /// Whether any value came out of it changed.
+    public var isLossy: Bool
+
+    public init(tool: String, recipe: String, isLossy: Bool) {
+      self.tool = tool
+      self.recipe = recipe
+      self.isLossy = isLossy
+    }
+  }
+
   /// The program that wrote the file, with its version.
   public let tool: String
   /// Name of the architecture, "unknown" for one this version only stores.
@@ -77,11 +97,20 @@ public struct Provenance: Sendable, Equatable {
   /// Of the source's tensors, whatever files they were in; see `Formats/grist.md`.
   public var fingerprint: String
   public var sources: [Source]
+  /// Everything the weights went through since upstream, this file's own conversion last.
+  public var lineage: [Step]
+  /// Configuration keys that would be refused, which whoever converted knows to change nothing.
+  public let ignoredKeys: [String]
+
+  /// Whether the weights are no longer upstream's, value for value; a file that does not tell counts as such.
+  public var isLossy: Bool { lineage.isEmpty || lineage.contains(where: \.isLossy) }
 
   public init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,
-    sources: [Source]
+    sources: [Source], lineage: [Step], ignoredKeys: [String] = []
   ) {
+    self.lineage = lineage
+    self.ignoredKeys = ignoredKeys
     self.tool = tool
     self.architecture = architecture
     self.recipe = recipe
@@ -94,6 +123,9 @@ public struct Provenance: Sendable, Equatable {
 
 /// The description of everything in a `.grist` file but the chunks themselves.
 public struct Manifest: Sendable, Equatable {
+  /// Grows with every change of what a manifest says, until version 1 freezes it.
+  static let revision = 2
+
   public var provenance: Provenance
   public internal(set) var segments: [SegmentRecord] = []
   public internal(set) var tensors: [TensorRecord] = []

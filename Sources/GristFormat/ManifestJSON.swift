@@ -3,6 +3,7 @@ import GristCore
 extension Manifest {
   var json: JSONValue {
     [
+      "revision": JSONValue(Self.revision),
       "provenance": [
         "tool": JSONValue(provenance.tool), "architecture": JSONValue(provenance.architecture),
         "recipe": JSONValue(provenance.recipe), "overrides": JSONValue(provenance.overrides),
@@ -11,6 +12,11 @@ extension Manifest {
           provenance.sources.map {
             ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
           }),
+        "lineage": .array(
+          provenance.lineage.map {
+            ["tool": JSONValue($0.tool), "recipe": JSONValue($0.recipe), "lossy": JSONValue($0.isLossy)]
+          }),
+        "ignored_keys": JSONValue(provenance.ignoredKeys),
       ],
       "segments": .array(
         segments.map {
@@ -19,7 +25,8 @@ extension Manifest {
       "tensors": .array(
         tensors.map {
           [
-            "name": JSONValue($0.name), "shape": JSONValue($0.shape), "scheme": $0.scheme.json,
+            "name": JSONValue($0.name), "source_name": JSONValue($0.sourceName), "shape": JSONValue($0.shape),
+            "scheme": $0.scheme.json,
             "source_element": JSONValue($0.sourceElement.rawValue), "relative_error": JSONValue($0.relativeError),
             "chunks": $0.chunks.json,
           ]
@@ -37,7 +44,13 @@ extension Manifest {
   /// Reads a manifest; throws 65 for whatever is missing, of the wrong kind, or unknown to this version. Whether the
   /// numbers fit the chunks is checked by ``GristFile``.
   init(_ json: JSONReader) throws {
-    try json.allow(only: ["provenance", "segments", "tensors", "files"])
+    guard json.value("revision") == JSONValue(Self.revision) else {
+      throw GristError(
+        .badData, "a file of an earlier or later layout than this version reads", file: json.file,
+        found: "revision \(json.value("revision")?.text() ?? "1") instead of \(Self.revision)",
+        advice: "convert the checkpoint again with this version")
+    }
+    try json.allow(only: ["revision", "provenance", "segments", "tensors", "files"])
     provenance = try Provenance(json.object("provenance"))
     segments = try json.objects("segments").map { segment in
       try segment.allow(only: ["name", "first", "count"])
@@ -46,13 +59,13 @@ extension Manifest {
         count: try segment.integer("count", in: ChunkRun.numbers))
     }
     tensors = try json.objects("tensors").map { tensor in
-      try tensor.allow(only: ["name", "shape", "scheme", "source_element", "relative_error", "chunks"])
+      try tensor.allow(only: ["name", "source_name", "shape", "scheme", "source_element", "relative_error", "chunks"])
       guard let element = ElementType(rawValue: try tensor.string("source_element")) else {
         throw tensor.failure("source_element", "an element type")
       }
       let name = try tensor.string("name")
       var record = TensorRecord(
-        name: name, shape: try tensor.integers("shape", in: 0...Int.max),
+        name: name, sourceName: try tensor.string("source_name"), shape: try tensor.integers("shape", in: 0...Int.max),
         scheme: try locating(tensor: name) { try TensorScheme(tensor.object("scheme")) }, sourceElement: element,
         relativeError: try tensor.double("relative_error"))
       record.chunks = try ChunkRun(tensor.object("chunks"))
@@ -71,7 +84,9 @@ extension Manifest {
 
 extension Provenance {
   fileprivate init(_ json: JSONReader) throws {
-    try json.allow(only: ["tool", "architecture", "recipe", "overrides", "packing", "fingerprint", "sources"])
+    try json.allow(only: [
+      "tool", "architecture", "recipe", "overrides", "packing", "fingerprint", "sources", "lineage", "ignored_keys",
+    ])
     guard let packing = Packing(rawValue: try json.string("packing")) else {
       throw json.failure("packing", "zstd or raw")
     }
@@ -83,7 +98,13 @@ extension Provenance {
         return Source(
           name: try source.string("name"), byteCount: try source.integer("bytes", in: 0...Int.max),
           sha256: try source.string("sha256"))
-      })
+      },
+      // A file that does not tell what its weights went through is taken to have lost something.
+      lineage: try json.objects("lineage", default: []).map { step in
+        try step.allow(only: ["tool", "recipe", "lossy"])
+        return Step(
+          tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"))
+      }, ignoredKeys: try json.strings("ignored_keys", default: []))
   }
 }
 

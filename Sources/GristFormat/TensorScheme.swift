@@ -7,7 +7,7 @@ public enum TensorScheme: Sendable, Equatable {
   case plain(ElementType)
   case grouped(GroupedScheme)
 
-  /// Symmetric integer codes with one f16 scale per row and group of input columns.
+  /// Integer codes with one f16 scale per row and group of input columns.
   public struct GroupedScheme: Sendable, Equatable {
     /// 4 or 8.
     public let bits: Int
@@ -16,6 +16,10 @@ public enum TensorScheme: Sendable, Equatable {
     public let layout: Layout
     /// Every scale counts 2^scaleExponent times: keeps f16 scales in range for very large or small weights.
     public let scaleExponent: Int
+    /// What the codes stand for; nil where a code is its own value. Goes with 4 bits.
+    public let table: CodeTable?
+    /// How the columns were turned before they became codes.
+    public let rotation: Rotation
 
     public enum Layout: String, Sendable {
       /// Tiles of 16 rows, for the matrix kernels.
@@ -24,11 +28,23 @@ public enum TensorScheme: Sendable, Equatable {
       case row
     }
 
-    public init(bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0) {
+    public init(
+      bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0, table: CodeTable? = nil,
+      rotation: Rotation = .none
+    ) {
       self.bits = bits
       self.groupSize = groupSize
       self.layout = layout
       self.scaleExponent = scaleExponent
+      self.table = table
+      self.rotation = rotation
+    }
+
+    /// The same with other scales' range.
+    public func with(scaleExponent: Int) -> GroupedScheme {
+      GroupedScheme(
+        bits: bits, groupSize: groupSize, layout: layout, scaleExponent: scaleExponent, table: table, rotation: rotation
+      )
     }
 
     /// 2^scaleExponent.
@@ -38,30 +54,42 @@ public enum TensorScheme: Sendable, Equatable {
 
     /// Nil when the scheme cannot hold a matrix of this shape.
     public func shape(rows: Int, columns: Int) -> TileShape? {
-      TileShape(
+      guard rotation.fits(columns: columns), table == nil || bits == 4 else { return nil }
+      return TileShape(
         rows: rows, columns: columns, bits: bits, groupSize: groupSize,
         tileRows: layout == .tile16 ? TileShape.kernelTileRows : 1)
     }
   }
 
-  /// "int4 g64", "bf16".
+  /// "int4 g64 table rotated", "bf16".
   public var name: String {
     switch self {
     case .plain(let type): type.rawValue
-    case .grouped(let scheme): "int\(scheme.bits) g\(scheme.groupSize)"
+    case .grouped(let scheme):
+      "int\(scheme.bits) g\(scheme.groupSize)" + (scheme.table == nil ? "" : " table")
+        + (scheme.rotation == .none ? "" : " rotated")
     }
   }
 
   var json: JSONValue {
     switch self {
     case .plain(let type): ["kind": "plain", "element": JSONValue(type.rawValue)]
-    case .grouped(let scheme):
-      [
-        "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": "symmetric", "group_axis": 1,
-        "group_size": JSONValue(scheme.groupSize), "scale": "f16",
-        "scale_exponent": JSONValue(scheme.scaleExponent), "layout": JSONValue(scheme.layout.rawValue),
-      ]
+    case .grouped(let scheme): .object(Self.members(of: scheme))
     }
+  }
+
+  private static func members(of scheme: GroupedScheme) -> JSONObject {
+    var object: JSONObject = [
+      "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": scheme.table == nil ? "symmetric" : "table",
+    ]
+    if let table = scheme.table { object["table"] = JSONValue(table.values.map { Int($0) }) }
+    object["rotation"] = JSONValue(scheme.rotation.rawValue)
+    object["group_axis"] = 1
+    object["group_size"] = JSONValue(scheme.groupSize)
+    object["scale"] = "f16"
+    object["scale_exponent"] = JSONValue(scheme.scaleExponent)
+    object["layout"] = JSONValue(scheme.layout.rawValue)
+    return object
   }
 
   /// Throws 65 naming whatever this version does not know.
@@ -82,13 +110,18 @@ public enum TensorScheme: Sendable, Equatable {
       self = .plain(type)
       return
     }
-    try json.allow(
-      only: ["kind", "bits", "codes", "group_axis", "group_size", "scale", "scale_exponent", "layout"])
-    _ = try require("codes", ["symmetric"])
+    let hasTable = try require("codes", ["symmetric", "table"]) == "table"
+    let names: Set<String> = [
+      "kind", "bits", "codes", "rotation", "group_axis", "group_size", "scale", "scale_exponent", "layout",
+    ]
+    try json.allow(only: hasTable ? names.union(["table"]) : names)
     _ = try require("scale", ["f16"])
+    guard let rotation = Rotation(rawValue: try require("rotation", Rotation.allCases.map(\.rawValue))) else {
+      throw json.failure("rotation", "none or hadamard64")
+    }
     let bits = try json.integer("bits", in: 1...64)
     let groupSize = try json.integer("group_size", in: 1...65_536)
-    guard bits == 4 || bits == 8, TileShape.groupSizes.contains(groupSize),
+    guard bits == 4 || bits == 8 && !hasTable, TileShape.groupSizes.contains(groupSize),
       try json.integer("group_axis", in: 0...1) == 1
     else {
       throw GristError(
@@ -96,10 +129,15 @@ public enum TensorScheme: Sendable, Equatable {
         found: "\(bits) bits in groups of \(groupSize)", advice: "use a newer gristmill")
     }
     let layout = try require("layout", ["tile16", "row"])
+    var table: CodeTable?
+    if hasTable {
+      table = CodeTable(try json.integers("table", in: -127...127))
+      guard table != nil else { throw json.failure("table", "sixteen whole numbers in rising order") }
+    }
     self = .grouped(
       GroupedScheme(
         bits: bits, groupSize: groupSize, layout: layout == "row" ? .row : .tile16,
-        scaleExponent: try json.integer("scale_exponent", in: -120...120)))
+        scaleExponent: try json.integer("scale_exponent", in: -120...120), table: table, rotation: rotation))
   }
 }
 

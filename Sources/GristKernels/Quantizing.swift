@@ -7,12 +7,15 @@ public struct ErrorSums: Sendable, Equatable {
   public var squaredError = 0.0
   /// Σ source²
   public var squaredSource = 0.0
+  /// Whether every stored value is the source's, to the bit.
+  public var isLossless = true
 
   public init() {}
 
   public static func += (a: inout ErrorSums, b: ErrorSums) {
     a.squaredError += b.squaredError
     a.squaredSource += b.squaredSource
+    a.isLossless = a.isLossless && b.isLossless
   }
 
   /// ‖stored − source‖ / ‖source‖; 0 when both are zero.
@@ -35,6 +38,7 @@ public func quantizeTiles(
   let tiles = (rowCount - 1) / shape.tileRows + 1
   let buffer = AlignedBuffer(byteCount: tiles * shape.bytesPerTile)
   var sums = ErrorSums()
+  sums.isLossless = false
   // A few rows at a time, so that their f32 copy stays in the cache.
   let rows = FloatMatrix(uninitializedRows: TileShape.kernelTileRows, columns: shape.columns)
   buffer.withUnsafeMutableBytes { payload in
@@ -100,6 +104,7 @@ public func convertFloats(
         payload.storeBytes(of: value.bitPattern.littleEndian, toByteOffset: index * 4, as: UInt32.self)
         stored = value
       }
+      if stored != value { sums.isLossless = false }
       let difference = Double(stored) - Double(value)
       sums.squaredError += difference * difference
       sums.squaredSource += Double(value) * Double(value)

@@ -5,8 +5,12 @@ import GristKernels
 /// Weights straight from an upstream checkpoint, at full precision: the reference.
 public struct CheckpointParameters: ParameterStore {
   public let checkpoint: Checkpoint
+  public let ignoredKeys: Set<String>
 
-  public init(_ checkpoint: Checkpoint) { self.checkpoint = checkpoint }
+  public init(_ checkpoint: Checkpoint, ignoredKeys: Set<String> = []) {
+    self.checkpoint = checkpoint
+    self.ignoredKeys = ignoredKeys
+  }
 
   public var path: String { checkpoint.path }
 

@@ -15,6 +15,7 @@ public struct GristParameters: ParameterStore {
   }
 
   public var path: String { file.path }
+  public var ignoredKeys: Set<String> { Set(file.manifest.provenance.ignoredKeys) }
 
   private func record(_ name: String, _ expected: [Int]) throws -> TensorRecord {
     guard let record = file.tensor(named: name) else { throw missing(name) }

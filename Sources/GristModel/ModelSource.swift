@@ -6,12 +6,16 @@ import GristKernels
 /// A model as a user names it: a `.grist` file, or a checkpoint folder that is run at full precision.
 public enum ModelSource: Sendable {
   case grist(GristFile)
-  case checkpoint(Checkpoint)
+  /// With the configuration keys that are passed over on purpose.
+  case checkpoint(Checkpoint, ignoredKeys: Set<String> = [])
 
   /// Throws 66 when nothing is there, and whatever the reader of what is there throws.
-  public static func open(path: String, visionTower: String? = nil) throws -> ModelSource {
+  public static func open(
+    path: String, visionTower: String? = nil, ignoredKeys: Set<String> = []
+  ) throws -> ModelSource {
     switch fileKind(at: path) {
-    case .folder: return .checkpoint(try Checkpoint(path: path, visionTower: visionTower))
+    case .folder:
+      return .checkpoint(try Checkpoint(path: path, visionTower: visionTower), ignoredKeys: ignoredKeys)
     case .file, .other: return .grist(try GristFile(path: path))
     case nil:
       throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)
@@ -21,14 +25,14 @@ public enum ModelSource: Sendable {
   public var path: String {
     switch self {
     case .grist(let file): file.path
-    case .checkpoint(let checkpoint): checkpoint.path
+    case .checkpoint(let checkpoint, _): checkpoint.path
     }
   }
 
   public func parameters(pool: ThreadPool) -> any ParameterStore {
     switch self {
     case .grist(let file): GristParameters(file, pool: pool)
-    case .checkpoint(let checkpoint): CheckpointParameters(checkpoint)
+    case .checkpoint(let checkpoint, let ignored): CheckpointParameters(checkpoint, ignoredKeys: ignored)
     }
   }
 
@@ -36,11 +40,21 @@ public enum ModelSource: Sendable {
     try VisionLanguageModel(parameters(pool: compute.pool), compute: compute)
   }
 
+  /// What the weights have lost since upstream, as a reader of a report would want it said; nil when they are upstream's,
+  /// value for value.
+  public var loss: String? {
+    guard case .grist(let file) = self, file.manifest.provenance.isLossy else { return nil }
+    let recipes = file.manifest.provenance.lineage.filter(\.isLossy).map(\.recipe)
+    return recipes.isEmpty
+      ? "its file does not tell what its weights went through"
+      : "its weights went through " + recipes.joined(separator: ", ")
+  }
+
   /// The fingerprint of the weights this model was made from; of a folder it is computed, which reads all of it.
   public func fingerprint() throws -> String {
     switch self {
     case .grist(let file): file.manifest.provenance.fingerprint
-    case .checkpoint(let checkpoint): try checkpoint.fingerprint()
+    case .checkpoint(let checkpoint, _): try checkpoint.fingerprint()
     }
   }
 }

@@ -8,6 +8,9 @@ public protocol ParameterStore: Sendable {
   /// The model's path, for messages.
   var path: String { get }
 
+  /// Configuration keys that would be refused, and are passed over on purpose.
+  var ignoredKeys: Set<String> { get }
+
   /// A weight matrix [rows, columns]; extents beyond the second are flattened into the columns.
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights
 

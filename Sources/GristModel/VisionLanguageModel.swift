@@ -30,7 +30,9 @@ public final class VisionLanguageModel: Sendable {
   public init(_ store: some ParameterStore, compute: Compute) throws {
     path = store.path
     self.compute = compute
-    let configuration = try ModelConfiguration(path: store.path) { try store.sideFile(named: $0) }
+    let configuration = try ModelConfiguration(path: store.path, ignoring: store.ignoredKeys) {
+      try store.sideFile(named: $0)
+    }
     self.configuration = configuration
     guard let model = try store.sideFile(named: "tokenizer.model") else {
       throw GristError(.missingInput, "the model has no tokenizer.model", file: store.path)

@@ -74,9 +74,7 @@ public struct TensorEncoder: Sendable {
       return try TensorEncoder(
         source,
         scheme: .grouped(
-          .init(
-            bits: grouped.bits, groupSize: grouped.groupSize, layout: grouped.layout,
-            scaleExponent: min(max(Int(scale.exponent), -120), 120))))
+          grouped.with(scaleExponent: min(max(Int(scale.exponent), -120), 120))))
     default: return self
     }
   }
@@ -86,12 +84,25 @@ public struct TensorEncoder: Sendable {
     let bytes = try sourceBytes(range)
     switch scheme {
     case .plain(source.elementType): return (bytes, ErrorSums())
-    case .plain(let type): return withFloats(bytes) { convertFloats($0, to: type) }
+    case .plain(let type):
+      var converted = withFloats(bytes) { convertFloats($0, to: type) }
+      if source.elementType == .f64, !Self.areFloats(bytes) { converted.error.isLossless = false }
+      return converted
     case .grouped(let grouped):
       guard let shape = grouped.shape(rows: rows, columns: columns) else {
         throw GristError(.badData, "the scheme cannot hold the shape", file: source.file, tensor: source.name)
       }
       return quantizeTiles(bytes, source.elementType, shape: shape, prescale: 1 / grouped.multiplier)
+    }
+  }
+
+  /// Whether f64 values are f32 values too.
+  private static func areFloats(_ bytes: Bytes) -> Bool {
+    bytes.withUnsafeBytes { raw in
+      stride(from: 0, to: raw.count - 7, by: 8).allSatisfy {
+        let value = raw.loadUnaligned(fromByteOffset: $0, as: Double.self)
+        return Double(Float(value)) == value
+      }
     }
   }
 

@@ -9,11 +9,12 @@ extension ReferenceRecord {
   /// The name a record has inside a `.grist` file.
   public static let embeddedName = "verification/record.safetensors"
   static let format = "gristmill-record"
-  static let version = "1"
+  static let version = "2"
 
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
       "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
+      "loss": loss.map { JSONValue($0) } ?? false,
       "cases": .array(cases.map(\.json)),
     ]
     var writer = SafetensorsWriter(metadata: [
@@ -46,12 +47,17 @@ extension ReferenceRecord {
     }
     guard metadata("version") == Self.version else {
       throw GristError(
-        .badData, "a record of a version this program does not read", file: path, found: metadata("version"))
+        .badData, "a record of a version this program does not read", file: path, found: metadata("version"),
+        advice: "record the checkpoint again")
     }
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     fingerprint = try json.string("fingerprint")
     source = try json.string("source")
+    // Only a record that says so was made from weights that had lost nothing.
+    loss =
+      json.value("loss") == false
+      ? nil : try json.string("loss", default: "the record does not tell what its weights went through")
     cases = try json.objects("cases").enumerated().map { index, item in
       let image = item.has("image") ? try item.string("image") : nil
       let imageBytes = try image.map { name in
@@ -91,9 +97,12 @@ extension ReferenceRecord {
   private static func rows(_ tensor: SourceTensor) throws -> [[Float]] {
     let bytes = try tensor.bytes()
     let columns = tensor.shape[1]
-    return (0..<tensor.shape[0]).map { row in
-      (0..<columns).map { column in
-        Float(bitPattern: bytes.integer(at: (row * columns + column) * 4, as: UInt32.self) ?? 0)
+    return try (0..<tensor.shape[0]).map { row in
+      try (0..<columns).map { column in
+        guard let bits = bytes.integer(at: (row * columns + column) * 4, as: UInt32.self) else {
+          throw GristError(.badData, "the record's logits end too soon", tensor: tensor.name)
+        }
+        return Float(bitPattern: bits)
       }
     }
   }

@@ -10,10 +10,38 @@ public enum Reference: Sendable {
 
   /// Opens what the user named; nil means the record inside the model's own file.
   ///
+  /// - Parameter allowsLoss: takes a reference whose own weights are not upstream's any more; every report then says so.
+  ///
   /// Throws 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a record
-  /// was made from other weights than the model.
+  /// was made from other weights than the model, or the reference has lost something itself.
   public static func open(
-    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String? = nil
+    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String? = nil, ignoredKeys: Set<String> = [],
+    allowsLoss: Bool = false
+  ) throws -> Reference {
+    let reference = try find(
+      path, model: model, asksProbes: asksProbes, visionTower: visionTower, ignoredKeys: ignoredKeys)
+    if !allowsLoss { try refuseLoss(reference.loss, of: path ?? model.path) }
+    return reference
+  }
+
+  /// What the reference's weights had lost since upstream; nil for upstream's own.
+  public var loss: String? {
+    switch self {
+    case .model(let source): source.loss
+    case .record(let record): record.loss
+    }
+  }
+
+  /// Throws 65 when `loss` tells of something.
+  public static func refuseLoss(_ loss: String?, of path: String) throws {
+    guard let loss else { return }
+    throw GristError(
+      .badData, "a reference that has lost something itself proves nothing: \(loss)", file: path,
+      advice: "take the upstream checkpoint, or pass --allow-lossy-reference and have every report say so")
+  }
+
+  private static func find(
+    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String?, ignoredKeys: Set<String>
   ) throws -> Reference {
     guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
     if fileKind(at: path) == .file, !isGrist(path) {
@@ -28,7 +56,9 @@ public enum Reference: Sendable {
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
     }
-    return .model(try ModelSource.open(path: path, visionTower: fileKind(at: path) == .folder ? visionTower : nil))
+    return .model(
+      try ModelSource.open(
+        path: path, visionTower: fileKind(at: path) == .folder ? visionTower : nil, ignoredKeys: ignoredKeys))
   }
 
   private static func isGrist(_ path: String) -> Bool {
@@ -77,7 +107,7 @@ public enum Reference: Sendable {
       let cases = try source.model(compute: exact).record(probes, maxNewTokens: maxNewTokens) {
         progress(Double($0) / Double(max(probes.count, 1)))
       }
-      return ReferenceRecord(fingerprint: "", source: source.path, cases: cases)
+      return ReferenceRecord(fingerprint: "", source: source.path, loss: source.loss, cases: cases)
     }
   }
 

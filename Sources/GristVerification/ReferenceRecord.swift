@@ -39,11 +39,14 @@ public struct ReferenceRecord: Sendable {
   public let fingerprint: String
   /// Path of the model that made it, for people.
   public let source: String
+  /// What the weights that made it had lost since upstream; nil when they were upstream's, value for value.
+  public let loss: String?
   public let cases: [Case]
 
-  public init(fingerprint: String, source: String, cases: [Case]) {
+  public init(fingerprint: String, source: String, loss: String? = nil, cases: [Case]) {
     self.fingerprint = fingerprint
     self.source = source
+    self.loss = loss
     self.cases = cases
   }
 }

@@ -38,7 +38,7 @@ extension VerificationReport {
       <header>
       <p class="verdict \(passed ? "good" : "bad")">\(passed ? "Passed" : "Failed")</p>
       <h1>\(escaped(fileName(of: model)))</h1>
-      <p class="against">against <b>\(escaped(fileName(of: reference)))</b></p>
+      <p class="against">against <b>\(escaped(fileName(of: reference)))</b>\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")</p>
       \(why.isEmpty ? "" : "<ul class=\"why\">\n\(why)\n</ul>")
       </header>
       """

@@ -5,7 +5,7 @@ extension VerificationReport {
   public var json: JSONValue {
     [
       "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model),
-      "reference": JSONValue(reference),
+      "reference": JSONValue(reference), "reference_loss": referenceLoss.map { JSONValue($0) } ?? .null,
       "limits": [
         "tie_margin": JSONValue(limits.tieMargin), "max_kl": JSONValue(limits.maximumMeanKL),
       ],
@@ -39,6 +39,7 @@ extension VerificationReport.Case {
       "logits": optional(decision) { JSONValue($0.logits) },
       "filter_set_equal": optional(filterSetEqual) { JSONValue($0) },
       "filter_order_equal": optional(filterOrderEqual) { JSONValue($0) },
+      "failure": optional(failure) { JSONValue($0) },
       "kl_mean": JSONValue(kl.mean), "kl_max": JSONValue(kl.maximum),
       "top1_agreement": JSONValue(
         divergences.isEmpty

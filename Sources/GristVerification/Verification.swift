@@ -67,14 +67,19 @@ public struct VerificationReport: Sendable {
 
   public let model: String
   public let reference: String
+  /// What the reference's own weights had lost since upstream; nil for upstream's own.
+  public let referenceLoss: String?
   public let limits: VerificationLimits
   public let cases: [Case]
   /// Set when the reference's weights were at hand; a record has none.
   public var weights: WeightComparison?
 
-  public init(model: String, reference: String, limits: VerificationLimits, cases: [Case]) {
+  public init(
+    model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case]
+  ) {
     self.model = model
     self.reference = reference
+    self.referenceLoss = referenceLoss
     self.limits = limits
     self.cases = cases
   }
@@ -159,7 +164,8 @@ extension VisionLanguageModel {
           reference: reference, decision: nil, divergences: [], greedyMatch: 0, failure: error.what)
       }
     }
-    return VerificationReport(model: path, reference: record.source, limits: limits, cases: cases)
+    return VerificationReport(
+      model: path, reference: record.source, referenceLoss: record.loss, limits: limits, cases: cases)
   }
 
   private func compare(

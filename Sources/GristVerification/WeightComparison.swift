@@ -97,7 +97,7 @@ extension ModelSource {
   fileprivate func tensors() throws -> [SourceTensor] {
     switch self {
     case .grist(let file): try file.sourceTensors()
-    case .checkpoint(let checkpoint): checkpoint.tensors
+    case .checkpoint(let checkpoint, _): checkpoint.tensors
     }
   }
 

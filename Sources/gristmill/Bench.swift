@@ -46,7 +46,10 @@ struct Bench: ParsableCommand {
   }
 
   func run() throws {
-    let benchmark = try Benchmark(path: model, visionTower: options.visionTower, compute: options.compute(global)) {
+    let benchmark = try Benchmark(
+      path: model, visionTower: options.visionTower, ignoredKeys: Set(options.ignoreKey),
+      compute: options.compute(global)
+    ) {
       try BenchmarkPlan(
         prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,
         seesImages: !textOnly, maximumLength: $0)

@@ -40,6 +40,13 @@ struct Convert: ParsableCommand {
     help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
   var visionTower: String?
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "A key of config.json that would be refused, and changes nothing. May be repeated; the file keeps it.",
+      valueName: "name"))
+  var ignoreKey: [String] = []
+
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
 
@@ -48,7 +55,7 @@ struct Convert: ParsableCommand {
   func run() throws {
     let recipe = try Recipe(
       recipe, groupSize: groupSize, overrides: overrides.map { try StorageOverride($0, groupSize: groupSize) })
-    let source = try ConversionSource.open(path: source, visionTower: visionTower)
+    let source = try ConversionSource.open(path: source, visionTower: visionTower, ignoredKeys: ignoreKey)
     let plan = try ConversionPlan(source, recipe: recipe)
     let pool = try global.pool()
     if dryRun { return try show(plan, recipe, threads: pool.threadCount) }

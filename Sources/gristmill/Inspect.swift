@@ -54,6 +54,10 @@ struct Inspect: ParsableCommand {
       "bytes": JSONValue(grist.byteCount), "architecture": JSONValue(provenance.architecture),
       "packing": JSONValue(provenance.packing.rawValue), "tool": JSONValue(provenance.tool),
       "overrides": JSONValue(provenance.overrides), "fingerprint": JSONValue(provenance.fingerprint),
+      "lineage": .array(
+        provenance.lineage.map {
+          ["tool": JSONValue($0.tool), "recipe": JSONValue($0.recipe), "lossy": JSONValue($0.isLossy)]
+        }), "lossy": JSONValue(provenance.isLossy), "ignored_keys": JSONValue(provenance.ignoredKeys),
       "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
       "sources": .array(
         provenance.sources.map {
@@ -79,6 +83,13 @@ struct Inspect: ParsableCommand {
     for source in provenance.sources {
       try Console.print("  \(source.name.visible())  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
     }
+    try Console.print(
+      "through "
+        + provenance.lineage.map { $0.recipe.visible() + ($0.isLossy ? " (lossy)" : " (lossless)") }
+        .joined(separator: ", then "))
+    if !provenance.ignoredKeys.isEmpty {
+      try Console.print("passing over " + provenance.ignoredKeys.map { $0.visible() }.joined(separator: ", "))
+    }
     if !provenance.overrides.isEmpty {
       try Console.print("with --set " + provenance.overrides.joined(separator: " --set "))
     }
@@ -99,7 +110,8 @@ struct Inspect: ParsableCommand {
 extension TensorSummary {
   fileprivate var json: JSONValue {
     [
-      "name": JSONValue(record.name), "shape": JSONValue(record.shape), "scheme": JSONValue(record.scheme.name),
+      "name": JSONValue(record.name), "source_name": JSONValue(record.sourceName), "shape": JSONValue(record.shape),
+      "scheme": JSONValue(record.scheme.name),
       "bytes": JSONValue(payloadBytes), "stored_bytes": JSONValue(storedBytes),
       "bits_per_weight": JSONValue(bitsPerWeight), "relative_error": JSONValue(record.relativeError),
       "source": JSONValue(record.sourceElement.rawValue),

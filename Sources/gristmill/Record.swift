@@ -27,6 +27,9 @@ struct Record: ParsableCommand {
   @Option(help: ArgumentHelp("Tokens of each answer.", valueName: "n"))
   var maxNewTokens = 16
 
+  @Flag(help: "Record weights that are not upstream's any more; every report against the record says so.")
+  var allowLossyReference = false
+
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -37,7 +40,9 @@ struct Record: ParsableCommand {
 
   func run() throws {
     let probes = try Probe.read(path: probes)
-    let source = try ModelSource.open(path: checkpoint, visionTower: options.visionTower)
+    let source = try ModelSource.open(
+      path: checkpoint, visionTower: options.visionTower, ignoredKeys: Set(options.ignoreKey))
+    if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     let fingerprint = try source.fingerprint()
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var bar = ProgressBar(quiet: global.quiet)
@@ -46,7 +51,8 @@ struct Record: ParsableCommand {
       bar.show(Double($0) / Double(probes.count), "question \($0 + 1) of \(probes.count)")
     }
     bar.clear()
-    let record = ReferenceRecord(fingerprint: fingerprint, source: source.path, cases: cases)
+    let record = ReferenceRecord(
+      fingerprint: fingerprint, source: source.path, loss: source.loss, cases: cases)
     let bytes = try record.encoded()
     let path = output ?? into ?? ""
     if let target { try target.embed(bytes) } else { try writeFile(path, bytes) }

@@ -44,6 +44,13 @@ struct ComputeOptions: ParsableArguments {
       valueName: "folder"))
   var visionTower: String?
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "A key of a checkpoint's config.json that would be refused, and changes nothing. May be repeated.",
+      valueName: "name"))
+  var ignoreKey: [String] = []
+
   func compute(_ global: GlobalOptions) throws -> Compute {
     Compute(pool: try global.pool(), activations: activations)
   }

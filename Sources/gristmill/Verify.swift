@@ -45,6 +45,9 @@ struct Verify: ParsableCommand {
   )
   var byPart = false
 
+  @Flag(help: "Take a reference whose own weights are not upstream's any more; the report says so.")
+  var allowLossyReference = false
+
   @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
   var report: String?
 
@@ -62,12 +65,14 @@ struct Verify: ParsableCommand {
   }
 
   func run() throws {
-    let source = try ModelSource.open(path: model, visionTower: options.visionTower)
+    let ignored = Set(options.ignoreKey)
+    let source = try ModelSource.open(path: model, visionTower: options.visionTower, ignoredKeys: ignored)
     let compute = try options.compute(global)
     var bar = ProgressBar(quiet: global.quiet)
     let asked = try askedProbes()
     let reference = try Reference.open(
-      reference, model: source, asksProbes: asked != nil, visionTower: options.visionTower)
+      reference, model: source, asksProbes: asked != nil, visionTower: options.visionTower, ignoredKeys: ignored,
+      allowsLoss: allowLossyReference)
     let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
       bar.show($0, "asking the reference")
     }

@@ -6,6 +6,7 @@ enum VerifyText {
   static func describe(_ report: VerificationReport, parts: [PartEffect], casesToo: Bool) -> String {
     var lines: [String] = []
     if casesToo { lines += [cases(report), ""] }
+    if let loss = report.referenceLoss { lines.append("note     the reference has lost something itself: \(loss)") }
     let decided = report.decided
     if decided > 0 {
       let ties = report.count(.tie)

@@ -141,7 +141,9 @@ private func failure(
     "Fault 6: a scaling that is not computed, or contradicts itself, is refused by name",
     arguments: [
       (["rope_scaling": ["type": "dynamic", "factor": 2]], "\"rope_scaling.type\" must be default, linear or llama3"),
-      (["rope_parameters": ["rope_type": "yarn", "factor": 2]], "\"rope_parameters.rope_type\" must be default, linear"),
+      (
+        ["rope_parameters": ["rope_type": "yarn", "factor": 2]], "\"rope_parameters.rope_type\" must be default, linear"
+      ),
       (["rope_parameters": ["rope_type": "longrope"]], "\"rope_parameters.rope_type\" must be"),
       (["rope_scaling": ["type": "linear"]], "\"rope_scaling.factor\" must be"),
       (["rope_scaling": ["type": "linear", "factor": -1]], "\"rope_scaling.factor\" must be a positive number"),
@@ -166,6 +168,16 @@ private func failure(
       let json = try JSONReader(#require(document[name]), file: name)
       try keys.check(json, ignoring: [])
       #expect(json.object.names.count > 20 || name == "clip")
+    }
+  }
+
+  @Test("Docs/configuration.md shows the lists")
+  func documented() throws {
+    let page = try #require(readFile(Fixtures.path("../../Docs/configuration.md")).utf8)
+    for keys in [ConfigurationKeys.model, .tower] {
+      for key in keys.honoured.union(keys.harmless).union(keys.refused.keys) {
+        #expect(page.contains("`\(key)`"), "\(key)")
+      }
     }
   }
 

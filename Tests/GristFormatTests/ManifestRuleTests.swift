@@ -13,17 +13,18 @@ import Testing
   }
 
   private static let grouped =
-    #"{"kind":"grouped","bits":8,"codes":"symmetric","group_axis":1,"group_size":32,"scale":"f16","scale_exponent":-3,"layout":"tile16"}"#
+    #"{"kind":"grouped","bits":8,"codes":"symmetric","rotation":"none","group_axis":1,"group_size":32,"scale":"f16","scale_exponent":-3,"layout":"tile16"}"#
 
   @Test("the manifest's text, to the byte")
   func text() {
     let expected = [
-      #"{"provenance":{"tool":"test","architecture":"unknown","recipe":"source","overrides":["a=f16"],"#,
-      #""packing":"zstd","fingerprint":"00ff","sources":[{"name":"model.safetensors","bytes":9,"sha256":"ab"}]},"#,
+      #"{"revision":2,"provenance":{"tool":"test","architecture":"unknown","recipe":"source","overrides":["a=f16"],"#,
+      #""packing":"zstd","fingerprint":"00ff","sources":[{"name":"model.safetensors","bytes":9,"sha256":"ab"}],"#,
+      #""lineage":[{"tool":"test","recipe":"source","lossy":false}],"ignored_keys":[]},"#,
       #""segments":[{"name":"one","first":0,"count":5}],"#,
-      #""tensors":[{"name":"a","shape":[50],"scheme":{"kind":"plain","element":"u8"},"source_element":"f32","#,
+      #""tensors":[{"name":"a","source_name":"a","shape":[50],"scheme":{"kind":"plain","element":"u8"},"source_element":"f32","#,
       #""relative_error":0.25,"chunks":{"first":0,"count":2,"units":30}},"#,
-      #"{"name":"b","shape":[3,40],"scheme":\#(Self.grouped),"#,
+      #"{"name":"b","source_name":"b","shape":[3,40],"scheme":\#(Self.grouped),"#,
     ]
     #expect(Patch().manifest.hasPrefix(expected.joined()))
   }
@@ -32,7 +33,8 @@ import Testing
     "unknown scheme fields, by name",
     arguments: [
       (#""kind":"grouped""#, #""kind":"entropy""#, "kind", "entropy"),
-      (#""codes":"symmetric""#, #""codes":"table""#, "codes", "table"),
+      (#""codes":"symmetric""#, #""codes":"entropy""#, "codes", "entropy"),
+      (#""rotation":"none""#, #""rotation":"dct8""#, "rotation", "dct8"),
       (#""scale":"f16""#, #""scale":"e8m0""#, "scale", "e8m0"),
       (#""layout":"tile16""#, #""layout":"tile32""#, "layout", "tile32"),
       (#""element":"u8""#, #""element":"f8""#, "element", "f8"),
@@ -82,8 +84,8 @@ import Testing
   @Test(
     "a member more, a member less, or of the wrong type, anywhere",
     arguments: [
-      (#""tool":"test""#, #""tools":"test""#, #""provenance.tools" is not known to this version"#),
-      (#""tool":"test","#, "", #""provenance.tool" must be a string"#),
+      (#""tool":"test","arch"#, #""tools":"test","arch"#, #""provenance.tools" is not known to this version"#),
+      (#""tool":"test","arch"#, #""arch"#, #""provenance.tool" must be a string"#),
       (#""packing":"zstd""#, #""packing":"lz4""#, #""provenance.packing" must be zstd or raw"#),
       (#""overrides":["a=f16"]"#, #""overrides":[1]"#, #""provenance.overrides" must be an array of strings"#),
       (#""sha256":"ab""#, #""md5":"ab""#, #""provenance.sources[0].md5" is not known to this version"#),
@@ -130,8 +132,23 @@ import Testing
   @Test("a manifest with nothing in it")
   func empty() throws {
     var patch = Patch()
-    patch.setManifest("{}")
+    patch.setManifest(#"{"revision":2}"#)
     #expect(try patch.refusal().what == "\"provenance\" must be an object")
+  }
+
+  @Test("a file of an earlier layout is told to convert again", arguments: ["", #""revision":1,"#, #""revision":3,"#])
+  func earlierLayout(revision: String) throws {
+    let error = try refusal(#""revision":2,"#, revision)
+    #expect(error.what == "a file of an earlier or later layout than this version reads")
+    #expect(error.advice == "convert the checkpoint again with this version")
+  }
+
+  @Test("a file without a lineage counts as lossy")
+  func noLineage() throws {
+    var patch = Patch()
+    try patch.replace(#","lineage":[{"tool":"test","recipe":"source","lossy":false}]"#, "")
+    #expect(try patch.opened { $0.manifest.provenance.isLossy })
+    #expect(try !Patch().opened { $0.manifest.provenance.isLossy })
   }
 
   @Test("duplicate tensor name")

@@ -6,7 +6,8 @@ import Testing
 
 let provenance = Provenance(
   tool: "test", architecture: "unknown", recipe: "source", overrides: ["a=f16"], packing: .zstd,
-  fingerprint: "00ff", sources: [.init(name: "model.safetensors", byteCount: 9, sha256: "ab")])
+  fingerprint: "00ff", sources: [.init(name: "model.safetensors", byteCount: 9, sha256: "ab")],
+  lineage: [.init(tool: "test", recipe: "source", isLossy: false)])
 
 /// A file with everything a file can have, a few KB beside its padding: five chunks in one segment.
 enum SmallFile {
@@ -132,6 +133,12 @@ struct Patch {
     let parts = manifest.components(separatedBy: old)
     try #require(parts.count == 2, "\(old) stands \(parts.count - 1) times in the manifest")
     setManifest(parts.joined(separator: new))
+  }
+
+  /// What `body` makes of the file, which opens.
+  func opened<Result>(_ body: (GristFile) throws -> Result) throws -> Result {
+    let folder = try TemporaryFolder()
+    return try body(GristFile(path: folder.write("opened.grist", bytes)))
   }
 
   /// Opens the file and reads all of it, which must fail with 65 naming the file.

@@ -139,6 +139,45 @@ import Testing
     #expect(report.objections.contains { $0.contains("reference's own logits") }, "\(report.objections)")
   }
 
+  @Test("Fault 4: a lossy file is refused as a reference, however it was repacked")
+  func lossyReference() throws {
+    let int4 = try converted(.int4)
+    let source = try ConversionSource.open(path: int4)
+    let recipe = try Recipe(.source)
+    let repacked = folder.file("repacked.grist")
+    _ = try Converter(pool: compute.pool, packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: repacked)
+    #expect(try GristFile(path: repacked).manifest.provenance.lineage.map(\.recipe) == ["int4", "source"])
+    for path in [int4, repacked, try converted(.bf16)] {
+      let reference = try ModelSource.open(path: path)
+      #expect(reference.loss != nil)
+      let error = #expect(throws: GristError.self) {
+        _ = try Reference.open(path, model: ModelSource.open(path: int4), asksProbes: true)
+      }
+      #expect(error?.code == .badData && error?.advice?.contains("--allow-lossy-reference") == true)
+      _ = try Reference.open(path, model: ModelSource.open(path: int4), asksProbes: true, allowsLoss: true)
+    }
+    #expect(try ModelSource.open(path: int4).loss == "its weights went through int4")
+    // What loses nothing stays a reference: the conformance checkpoint is f32.
+    for recipe in [Recipe.Name.source, .f32] { #expect(try ModelSource.open(path: converted(recipe)).loss == nil) }
+  }
+
+  @Test("Fault 4: a record says what its weights had lost, and every report against it does")
+  func lossyRecord() throws {
+    let model = try ModelSource.open(path: converted(.int4))
+    let record = ReferenceRecord(
+      fingerprint: try model.fingerprint(), source: model.path, loss: model.loss,
+      cases: try model.model(compute: compute).record([probes()[1]], maxNewTokens: 1))
+    try folder.write("record", record.encoded().array)
+    #expect(throws: GristError.self) { _ = try Reference.open(folder.file("record"), model: model, asksProbes: false) }
+    let reference = try Reference.open(folder.file("record"), model: model, asksProbes: false, allowsLoss: true)
+    let report = try model.model(compute: compute).verify(
+      against: reference.record(nil, model: model, compute: compute, maxNewTokens: 1), limits: VerificationLimits())
+    #expect(report.referenceLoss == "its weights went through int4")
+    #expect(report.json["reference_loss"] == "its weights went through int4")
+    #expect(report.html(parts: []).contains("which has lost something itself"))
+  }
+
   @Test("Fault 5: a quantized reference's own error is not held against the model")
   func quantizedReference() throws {
     let comparison = try WeightComparison(

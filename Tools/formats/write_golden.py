@@ -57,7 +57,7 @@ def plain(element: str) -> dict:
 
 def grouped(bits: int, group: int, layout: str = "tile16", exponent: int = 0) -> dict:
     return {
-        "kind": "grouped", "bits": bits, "codes": "symmetric", "group_axis": 1, "group_size": group, "scale": "f16",
+        "kind": "grouped", "bits": bits, "codes": "symmetric", "rotation": "none", "group_axis": 1, "group_size": group, "scale": "f16",
         "scale_exponent": exponent, "layout": layout,
     }
 
@@ -70,9 +70,11 @@ class File:
         self.table: list[list[int]] = []  # offset, stored, payload, checksum, codec
         self.expected: dict[str, bytes] = {}
         self.manifest = {
+            "revision": 2,
             "provenance": {
                 "tool": "write_golden.py", "architecture": "unknown", "recipe": "source", "overrides": [],
                 "packing": "zstd", "fingerprint": "", "sources": [],
+                "lineage": [{"tool": "write_golden.py", "recipe": "source", "lossy": False}], "ignored_keys": [],
             },
             "segments": [], "tensors": [], "files": [],
         }
@@ -103,7 +105,7 @@ class File:
                codec: int = RAW, source: str = "f32", error: float = 0.0) -> "File":
         run = self.run(payload, units, len(payload) // units if units else 0, per_chunk, codec)
         self.manifest["tensors"].append({
-            "name": name, "shape": shape, "scheme": scheme, "source_element": source, "relative_error": error,
+            "name": name, "source_name": "upstream." + name, "shape": shape, "scheme": scheme, "source_element": source, "relative_error": error,
             "chunks": run,
         })
         self.expected[name] = payload
@@ -286,7 +288,13 @@ def rejected() -> dict[str, tuple[bytes, str]]:
     case("manifest-member-missing", "must be an array", manifest(lambda m: m.pop("files")))
     unknown = "a storage scheme this version does not know"
     scheme("scheme-kind-unknown", unknown, kind="entropy")
-    scheme("scheme-codes-unknown", unknown, codes="table")
+    scheme("scheme-codes-unknown", unknown, codes="entropy")
+    scheme("scheme-rotation-unknown", unknown, rotation="dct8")
+    scheme("scheme-table-without-values", "must be an array of whole numbers", codes="table", bits=4)
+    scheme("scheme-table-not-rising", "sixteen whole numbers in rising order", codes="table", bits=4, table=[0] * 16)
+    scheme("scheme-table-of-8-bits", unknown, codes="table", table=list(range(-8, 8)))
+    scheme("scheme-rotation-of-40-columns", "its scheme cannot hold its shape", rotation="hadamard64")
+    case("earlier-layout", "a file of an earlier or later layout than this version reads", manifest(lambda m: m.pop("revision")))
     scheme("scheme-scale-unknown", unknown, scale="e8m0")
     scheme("scheme-field-unknown", "is not known to this version", zero_points="u8")
     scheme("scheme-3-bits", unknown, bits=3)

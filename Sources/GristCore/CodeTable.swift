@@ -1,0 +1,32 @@
+/// What the sixteen codes of a 4-bit scheme stand for: int8 values in rising order, from −127 to 127.
+public struct CodeTable: Sendable, Hashable {
+  public let values: [Int8]
+
+  /// Nil unless there are sixteen values, each greater than the one before, none −128.
+  public init?(_ values: [Int]) {
+    guard values.count == 16, zip(values, values.dropFirst()).allSatisfy({ $0 < $1 }),
+      values.allSatisfy({ (-127...127).contains($0) })
+    else { return nil }
+    self.values = values.map { Int8($0) }
+  }
+
+  private init(known values: [Int8]) { self.values = values }
+
+  /// Finer near zero, where weights are dense: the values of llama.cpp's type IQ4_NL, which on a trained model did better
+  /// than those of a Gaussian and than equal steps (`Docs/quantization.md`).
+  public static let nonlinear = CodeTable(
+    known: [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+}
+
+/// How a row's columns are turned before they become codes. The inputs of the matrix are turned alike, so that products
+/// stay what they were; a turn spreads the outliers of a few columns over all of their block.
+public enum Rotation: String, Sendable, CaseIterable {
+  case none
+  /// Each block of 64 columns by the normalised Hadamard matrix of that size (Sylvester's, which is its own inverse).
+  case hadamard64
+
+  public static let block = 64
+
+  /// Whether rows of this many columns can be turned.
+  public func fits(columns: Int) -> Bool { self == .none || columns % Self.block == 0 }
+}
