@@ -10,7 +10,7 @@ let package = Package(
       targets: [
         "GristFormat", "GristCheckpoints", "GristFamilies", "GristFamilies", "GristQuantization", "GristConversion",
         "GristImaging",
-        "GristModel", "GristVerification", "GristBenchmark",
+        "GristModel", "GristCalibration", "GristVerification", "GristBenchmark",
       ]),
     .executable(name: "gristmill", targets: ["gristmill"]),
   ],
@@ -42,17 +42,23 @@ let package = Package(
     .target(
       name: "GristQuantization",
       dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),
-    .target(
-      name: "GristConversion",
-      dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-      ]),
     .target(name: "GristImaging", dependencies: ["GristCore", "CGristJPEG"]),
     .target(
       name: "GristModel",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
         "CGristSentencePiece",
+      ]),
+    .target(
+      name: "GristCalibration",
+      dependencies: [
+        "GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel",
+      ]),
+    .target(
+      name: "GristConversion",
+      dependencies: [
+        "GristImaging", "GristModel", "GristCalibration",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
       ]),
     .target(
       name: "GristVerification",
@@ -70,7 +76,7 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristBenchmark",
+        "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristBenchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -110,6 +116,12 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristConversion",
         "GristImaging", "GristModel", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristCalibrationTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristModel", "GristCalibration", "GristConversion", "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristVerificationTests",

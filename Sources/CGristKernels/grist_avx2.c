@@ -13,14 +13,16 @@
 #include "grist_tables.h"
 
 /* vpmaddubsw multiplies unsigned by signed bytes and adds neighbours in 16 bits. int4 codes are stored as 0...15: two
-   products of at most 15*127 stay far below 32767. int8 codes hand their sign to the activations first: two products of
+   products of at most 15*127 stay far below 32767. int8 codes and a table's values hand their sign to the activations first: two products of
    at most 127*127 just fit. */
+
+#include "grist_blocking.h"
 
 enum { kInt8Bias = 0 };
 
-GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int bits) {
-  __m256i pairs = bits == 4 ? _mm256_maddubs_epi16(weights, x)
-                            : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
+  __m256i pairs = kind == kInt4 ? _mm256_maddubs_epi16(weights, x)
+                                : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 

@@ -16,19 +16,30 @@
 #include "grist_tables.h"
 
 /* vpdpbusd multiplies unsigned by signed bytes. int4 codes are stored biased by 8, int8 codes become biased by 128 when
-   their sign bit is flipped; the sums start at -bias times the activations' sum, and come out right. */
+   their sign bit is flipped, and so is what the codes of a table stand for; the sums start at -bias times the activations' sum, and come out right. */
 
-GRIST_INLINE void load_block(const uint8_t *codes, int bits, __m512i *low, __m512i *high) {
-  if (bits == 4) {
+GRIST_INLINE void load_block(const uint8_t *codes, int kind, __m512i table, __m512i *low, __m512i *high) {
+  if (kind != kInt8) {
     __m512i bytes = _mm512_loadu_si512(codes);
     __m512i mask = _mm512_set1_epi8(15);
     *low = _mm512_and_si512(bytes, mask);
     *high = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask);
+    if (kind == kTable4) {
+      *low = _mm512_shuffle_epi8(table, *low);
+      *high = _mm512_shuffle_epi8(table, *high);
+    }
   } else {
     __m512i sign = _mm512_set1_epi8((char)0x80);
     *low = _mm512_xor_si512(_mm512_loadu_si512(codes), sign);
     *high = _mm512_xor_si512(_mm512_loadu_si512(codes + 64), sign);
   }
+}
+
+/* A table's sixteen values, biased by 128, for every lane to look them up. */
+GRIST_INLINE __m512i biased_table(const grist_tile_product *p, int kind) {
+  if (kind != kTable4) return _mm512_setzero_si512();
+  __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p->table));
+  return _mm512_xor_si512(values, _mm512_set1_epi8((char)0x80));
 }
 
 GRIST_INLINE __m512i four_activations(const int8_t *x) {
@@ -51,20 +62,21 @@ GRIST_INLINE __m512 tile_scales(const uint16_t *scales) {
 }
 
 /* Eight tokens of one tile: each block of weights is loaded once and meets eight broadcast words of activations. */
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  struct tile_operands o = tile_operands(p, tile, token, bits);
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  struct tile_operands o = tile_operands(p, tile, token, kind);
+  __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
-  int bias = bits == 4 ? -8 : -128;
+  int bias = kind == kInt4 ? -8 : -128;
   __m512 total[8];
   for (int t = 0; t < 8; t++) total[t] = _mm512_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m512i sums[8];
     for (int t = 0; t < 8; t++) sums[t] = _mm512_set1_epi32(bias * o.x_sums[(size_t)t * groups + group]);
-    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       __m512i low, high;
-      load_block(codes, bits, &low, &high);
+      load_block(codes, kind, table, &low, &high);
       for (int t = 0; t < 8; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
         sums[t] = _mm512_dpbusd_epi32(sums[t], low, four_activations(row));
@@ -81,11 +93,12 @@ GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t 
 }
 
 /* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */
-GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  struct tile_operands o = tile_operands(p, tile, token, bits);
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  struct tile_operands o = tile_operands(p, tile, token, kind);
+  __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
-  int bias = bits == 4 ? -8 : -128;
+  int bias = kind == kInt4 ? -8 : -128;
   __m512 total = _mm512_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
@@ -93,16 +106,16 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
-    for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits) {
-      load_block(codes, bits, &low, &high);
+    for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
+      load_block(codes, kind, table, &low, &high);
       sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
       sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
-      load_block(codes + 16 * bits, bits, &low, &high);
+      load_block(codes + 16 * bits_of(kind), kind, table, &low, &high);
       sums[2] = _mm512_dpbusd_epi32(sums[2], low, four_activations(o.x + k + 8));
       sums[3] = _mm512_dpbusd_epi32(sums[3], high, four_activations(o.x + k + 12));
     }
-    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
-      load_block(codes, bits, &low, &high);
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
+      load_block(codes, kind, table, &low, &high);
       sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
       sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
     }
@@ -113,8 +126,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
   store_rows(p, tile, token, total);
 }
 
-static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, 8, eight_tokens, one_token); }
-static void multiply_int4_tiles(const grist_tile_product *p) { GRIST_WALK(p, 4, eight_tokens, one_token); }
+GRIST_TILE_PRODUCTS
 
 const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES};
 

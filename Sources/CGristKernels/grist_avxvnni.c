@@ -16,8 +16,8 @@
 
 enum { kInt8Bias = 128 };
 
-GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int bits) {
-  (void)bits;
+GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
+  (void)kind;
   return _mm256_dpbusd_avx_epi32(sums, weights, x);
 }
 

@@ -11,6 +11,11 @@
 /* Bytes of weights that are to stay in the second-level cache. */
 enum { kWeightBlockBytes = 192 * 1024 };
 
+/* Kinds of codes: how wide they are and what they stand for. */
+enum { kInt4 = 4, kInt8 = 8, kTable4 = 20 };
+
+static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
+
 /* Where one tile and the tokens from `token` on begin. */
 struct tile_operands {
   size_t padded, groups;
@@ -21,34 +26,44 @@ struct tile_operands {
   const int32_t *x_sums;
 };
 
-static inline struct tile_operands tile_operands(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+static inline struct tile_operands tile_operands(const grist_tile_product *p, size_t tile, size_t token, int kind) {
   size_t padded = padded_columns(p->columns), groups = (p->columns + p->group_size - 1) / p->group_size;
   return (struct tile_operands){
       .padded = padded,
       .groups = groups,
-      .codes = p->codes + tile * padded * GRIST_TILE_ROWS * (size_t)bits / 8,
+      .codes = p->codes + tile * padded * GRIST_TILE_ROWS * bits_of(kind) / 8,
       .scales = p->scales + tile * groups * GRIST_TILE_ROWS,
       .x = p->activations + token * padded,
       .x_scales = p->activation_scales + token * groups,
       .x_sums = p->activation_sums + token * groups};
 }
 
-/* Calls EIGHT(p, tile, token, bits) for the eight tokens from `token` on, and ONE for a single one, until all are done.
+/* Calls EIGHT(p, tile, token, kind) for the eight tokens from `token` on, and ONE for a single one, until all are done.
    ONE, unlike EIGHT, is made for weights that come from memory. */
-#define GRIST_WALK(p, bits, EIGHT, ONE)                                                          \
+#define GRIST_WALK(p, kind, EIGHT, ONE)                                                          \
   do {                                                                                           \
     size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
     if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
-    size_t tile_bytes = padded_columns((p)->columns) * GRIST_TILE_ROWS * (bits) / 8;             \
+    size_t tile_bytes = padded_columns((p)->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;      \
     size_t block_tiles = kWeightBlockBytes / tile_bytes > 0 ? kWeightBlockBytes / tile_bytes : 1; \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
       size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \
       size_t token = 0;                                                                          \
       for (; token + 8 <= (p)->tokens; token += 8)                                               \
-        for (size_t tile = first; tile < end; tile++) EIGHT((p), tile, token, bits);             \
+        for (size_t tile = first; tile < end; tile++) EIGHT((p), tile, token, kind);             \
       for (; token < (p)->tokens; token++)                                                       \
-        for (size_t tile = first; tile < end; tile++) ONE((p), tile, token, bits);               \
+        for (size_t tile = first; tile < end; tile++) ONE((p), tile, token, kind);               \
     }                                                                                            \
   } while (0)
+
+/* The two products, for an instruction set that has eight_tokens and one_token. */
+#define GRIST_TILE_PRODUCTS                                                                             \
+  static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, kInt8, eight_tokens, one_token); } \
+  static void multiply_int4_tiles(const grist_tile_product *p) {                                        \
+    if (p->table != NULL)                                                                               \
+      GRIST_WALK(p, kTable4, eight_tokens, one_token);                                                  \
+    else                                                                                                \
+      GRIST_WALK(p, kInt4, eight_tokens, one_token);                                                    \
+  }
 
 #endif

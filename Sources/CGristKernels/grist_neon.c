@@ -20,10 +20,13 @@
 enum { kRegisters = 4 };
 
 /* Columns k...k+3 and k+4...k+7 of one block. */
-GRIST_INLINE void load_block(const uint8_t *codes, int bits, int8x16_t *low, int8x16_t *high) {
+GRIST_INLINE void load_block(const uint8_t *codes, int kind, int8x16_t table, int8x16_t *low, int8x16_t *high) {
   for (int i = 0; i < kRegisters; i++) {
     uint8x16_t bytes = vld1q_u8(codes + 16 * i);
-    if (bits == 4) {
+    if (kind == kTable4) {
+      low[i] = vqtbl1q_s8(table, vandq_u8(bytes, vdupq_n_u8(15)));
+      high[i] = vqtbl1q_s8(table, vshrq_n_u8(bytes, 4));
+    } else if (kind == kInt4) {
       low[i] = vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15)));
       high[i] = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4));
     } else {
@@ -44,8 +47,9 @@ GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t to
 }
 
 /* `tokens` (1, or up to 4: sixteen sums and a block of weights fill the 32 registers) of one tile. */
-GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
-  struct tile_operands o = tile_operands(p, tile, token, bits);
+GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind, int tokens) {
+  struct tile_operands o = tile_operands(p, tile, token, kind);
+  int8x16_t table = kind == kTable4 ? vld1q_s8(p->table) : vdupq_n_s8(0);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
@@ -59,11 +63,11 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
     for (int t = 0; t < tokens; t++)
       for (int i = 0; i < kRegisters; i++) {
         sums[t][sets - 1][i] = vdupq_n_s32(0);
-        sums[t][0][i] = vdupq_n_s32(bits == 4 ? -8 * o.x_sums[(size_t)t * groups + group] : 0);
+        sums[t][0][i] = vdupq_n_s32(kind == kInt4 ? -8 * o.x_sums[(size_t)t * groups + group] : 0);
       }
-    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       int8x16_t low[kRegisters], high[kRegisters];
-      load_block(codes, bits, low, high);
+      load_block(codes, kind, table, low, high);
       for (int t = 0; t < tokens; t++) {
         int8x8_t x = vld1_s8(o.x + (size_t)t * padded + k);
         for (int i = 0; i < kRegisters; i++) {
@@ -85,17 +89,16 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, totals[t]);
 }
 
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  few_tokens(p, tile, token, bits, 4);
-  few_tokens(p, tile, token + 4, bits, 4);
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  few_tokens(p, tile, token, kind, 4);
+  few_tokens(p, tile, token + 4, kind, 4);
 }
 
-GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  few_tokens(p, tile, token, bits, 1);
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  few_tokens(p, tile, token, kind, 1);
 }
 
-static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, 8, eight_tokens, one_token); }
-static void multiply_int4_tiles(const grist_tile_product *p) { GRIST_WALK(p, 4, eight_tokens, one_token); }
+GRIST_TILE_PRODUCTS
 
 const grist_kernel_table grist_table_neon = {GRIST_TABLE_ENTRIES};
 

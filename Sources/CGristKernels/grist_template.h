@@ -174,14 +174,15 @@ static void multiply_int4_tiles(const grist_tile_product *p) {
           for (int row = 0; row < GRIST_TILE_ROWS; row++)
             for (int i = 0; i < 4; i++) {
               int byte = block[4 * row + i];
-              sums[row] += (byte & 15) * x[k + (size_t)i] + (byte >> 4) * x[k + 4 + (size_t)i];
+              int low = p->table != NULL ? p->table[byte & 15] : (byte & 15) - 8;
+              int high = p->table != NULL ? p->table[byte >> 4] : (byte >> 4) - 8;
+              sums[row] += low * x[k + (size_t)i] + high * x[k + 4 + (size_t)i];
             }
         }
         float scale = p->activation_scales[token * groups + group];
-        int32_t bias = 8 * p->activation_sums[token * groups + group];
         for (int row = 0; row < GRIST_TILE_ROWS; row++)
           total[row] +=
-              half_bits_to_float(scales[group * GRIST_TILE_ROWS + (size_t)row]) * scale * (float)(sums[row] - bias);
+              half_bits_to_float(scales[group * GRIST_TILE_ROWS + (size_t)row]) * scale * (float)sums[row];
       }
       store_tile_row(p, tile, token, total);
     }
@@ -202,12 +203,14 @@ static void float_from_int8_tile(
 }
 
 static void float_from_int4_tile(
-    const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out) {
+    const uint8_t *codes, const uint16_t *scales, const int8_t *table, size_t columns, size_t group_size,
+    float multiplier, float *out) {
   for (int row = 0; row < GRIST_TILE_ROWS; row++)
     for (size_t column = 0; column < columns; column++) {
       float scale = half_bits_to_float(scales[column / group_size * GRIST_TILE_ROWS + (size_t)row]) * multiplier;
       uint8_t byte = codes[column / 8 * 4 * GRIST_TILE_ROWS + (size_t)(4 * row) + column % 4];
-      int code = (column % 8 < 4 ? byte & 15 : byte >> 4) - 8;
+      int index = column % 8 < 4 ? byte & 15 : byte >> 4;
+      int code = table != NULL ? table[index] : index - 8;
       out[(size_t)row * columns + column] = scale * (float)code;
     }
 }
@@ -300,7 +303,11 @@ static void rotate_half(float *head, const float *cos, const float *sin, size_t 
 
 #include "grist_attention.h"
 
+#include "grist_rotate.h"
+
 #include "grist_quantize.h"
+
+#include "grist_quantize_table.h"
 
 static uint16_t greatest_magnitude_bits16(const uint16_t *x, size_t count) {
   uint16_t greatest = 0;
@@ -337,7 +344,9 @@ static double sum_of_squares(const float *x, size_t count) {
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
   .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \
-  .quantize_rows = quantize_rows, .greatest_magnitude_bits = greatest_magnitude_bits,             \
+  .rotate_blocks = rotate_blocks,                                                                 \
+  .quantize_rows = quantize_rows, .quantize_table_rows = quantize_table_rows,                     \
+  .greatest_magnitude_bits = greatest_magnitude_bits,             \
   .greatest_magnitude_bits16 = greatest_magnitude_bits16,                                         \
   .sum_of_squares = sum_of_squares
 /* clang-format on */

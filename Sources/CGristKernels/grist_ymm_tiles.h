@@ -1,10 +1,10 @@
 /* Tile products in 256-bit registers: a tile's 16 rows are two of 8. An instruction set includes this after the
    template, with its own
 
-     dot4(sums, weights, x, bits)   adds four products to each of 8 sums: weights of 8 rows x 4 columns, x broadcast
+     dot4(sums, weights, x, kind)   adds four products to each of 8 sums: weights of 8 rows x 4 columns, x broadcast
      kInt8Bias                      128 where dot4 takes int8 codes biased by that, as unsigned bytes; else 0
 
-   int4 codes go in as they are stored, biased by 8. Sums start at -bias times the activations' sum, and come out
+   int4 codes go in as they are stored, biased by 8; where they are indices, what they stand for goes in like int8 codes. Sums start at -bias times the activations' sum, and come out
    right. */
 #ifndef GRIST_YMM_TILES_H
 #define GRIST_YMM_TILES_H
@@ -21,14 +21,18 @@ struct halves {
 };
 
 /* Columns k...k+3 and k+4...k+7 of one block. */
-GRIST_INLINE void load_block(const uint8_t *codes, int bits, struct halves *low, struct halves *high) {
+GRIST_INLINE void load_block(const uint8_t *codes, int kind, __m256i table, struct halves *low, struct halves *high) {
   __m256i a = _mm256_loadu_si256((const __m256i *)codes);
   __m256i b = _mm256_loadu_si256((const __m256i *)(codes + 32));
-  if (bits == 4) {
+  if (kind != kInt8) {
     __m256i mask = _mm256_set1_epi8(15);
     *low = (struct halves){_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)};
     *high = (struct halves){
         _mm256_and_si256(_mm256_srli_epi16(a, 4), mask), _mm256_and_si256(_mm256_srli_epi16(b, 4), mask)};
+    if (kind == kTable4) {
+      *low = (struct halves){_mm256_shuffle_epi8(table, low->first), _mm256_shuffle_epi8(table, low->second)};
+      *high = (struct halves){_mm256_shuffle_epi8(table, high->first), _mm256_shuffle_epi8(table, high->second)};
+    }
   } else {
     __m256i c = _mm256_loadu_si256((const __m256i *)(codes + 64));
     __m256i d = _mm256_loadu_si256((const __m256i *)(codes + 96));
@@ -57,11 +61,15 @@ GRIST_INLINE void store_rows(
 }
 
 /* `tokens` (1, or up to kTokensAtOnce) of one tile. */
-GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits, int tokens) {
-  struct tile_operands o = tile_operands(p, tile, token, bits);
+GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind, int tokens) {
+  struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
-  int bias = bits == 4 ? 8 : kInt8Bias;
+  int bias = kind == kInt4 ? 8 : kInt8Bias;
+  __m256i table = _mm256_setzero_si256();
+  if (kind == kTable4)
+    table = _mm256_xor_si256(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table)), _mm256_set1_epi8((char)kInt8Bias));
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
   int sets = tokens == 1 ? 2 : 1;
   __m256 first_total[kTokensAtOnce], second_total[kTokensAtOnce];
@@ -73,16 +81,16 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
       first[t][sets - 1] = second[t][sets - 1] = _mm256_setzero_si256();
       first[t][0] = second[t][0] = _mm256_set1_epi32(bias != 0 ? -bias * o.x_sums[(size_t)t * groups + group] : 0);
     }
-    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits) {
+    for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       struct halves low, high;
-      load_block(codes, bits, &low, &high);
+      load_block(codes, kind, table, &low, &high);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
         __m256i a = four_activations(row), b = four_activations(row + 4);
-        first[t][0] = dot4(first[t][0], low.first, a, bits);
-        second[t][0] = dot4(second[t][0], low.second, a, bits);
-        first[t][sets - 1] = dot4(first[t][sets - 1], high.first, b, bits);
-        second[t][sets - 1] = dot4(second[t][sets - 1], high.second, b, bits);
+        first[t][0] = dot4(first[t][0], low.first, a, kind);
+        second[t][0] = dot4(second[t][0], low.second, a, kind);
+        first[t][sets - 1] = dot4(first[t][sets - 1], high.first, b, kind);
+        second[t][sets - 1] = dot4(second[t][sets - 1], high.second, b, kind);
       }
     }
     const __m128i *group_scales = (const __m128i *)(o.scales + group * GRIST_TILE_ROWS);
@@ -104,16 +112,15 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, first_total[t], second_total[t]);
 }
 
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int bits) {
+GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
   for (size_t some = 0; some < 8; some += kTokensAtOnce)
-    few_tokens(p, tile, token + some, bits, kTokensAtOnce);
+    few_tokens(p, tile, token + some, kind, kTokensAtOnce);
 }
 
-GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int bits) {
-  few_tokens(p, tile, token, bits, 1);
+GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  few_tokens(p, tile, token, kind, 1);
 }
 
-static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, 8, eight_tokens, one_token); }
-static void multiply_int4_tiles(const grist_tile_product *p) { GRIST_WALK(p, 4, eight_tokens, one_token); }
+GRIST_TILE_PRODUCTS
 
 #endif

@@ -1,7 +1,9 @@
+import GristCalibration
 import GristCheckpoints
 import GristCore
 import GristFamilies
 import GristFormat
+import GristKernels
 import GristQuantization
 
 /// What a conversion will do, decided before a byte is written: every tensor, in execution order, with its scheme.
@@ -14,6 +16,8 @@ public struct ConversionPlan: Sendable {
     public let payloadBytes: Int
     /// Whether the tensor is looked up by row, and so wants small chunks.
     let isTable: Bool
+    /// How rounding errors are fed on; nil where they are not.
+    let feedback: ErrorFeedback?
     /// Of a `.grist` source: the tensor as it is stored there.
     let stored: TensorRecord?
 
@@ -49,7 +53,7 @@ public struct ConversionPlan: Sendable {
   }
 
   /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
-  public init(_ source: ConversionSource, recipe: Recipe) throws {
+  public init(_ source: ConversionSource, recipe: Recipe, statistics: InputStatistics? = nil) throws {
     var notes = source.notes
     for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
       notes.append("--set \(override.text) matches no tensor")
@@ -63,7 +67,7 @@ public struct ConversionPlan: Sendable {
     try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
     guard let configuration = known else {
       let entries = try source.tensors.map { tensor in
-        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
+        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, statistics, from: source)
       }
       segments = [Segment(name: "tensors", entries: entries)]
       architecture = "unknown"
@@ -82,7 +86,7 @@ public struct ConversionPlan: Sendable {
           offset: UInt64(tensor.offset), found: "\(tensor.shape) instead of \(expected.shape)")
       }
       let entry = try Self.entry(
-        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, statistics, from: source)
       if let last = parts.indices.last, parts[last].part == expected.part {
         parts[last].entries.append(entry)
       } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
@@ -99,7 +103,9 @@ public struct ConversionPlan: Sendable {
       segments.append(
         Segment(
           name: "other",
-          entries: try unknown.map { try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source) }))
+          entries: try unknown.map {
+            try Self.entry($0, recipe.decide($0, as: nil), isTable: false, statistics, from: source)
+          }))
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
@@ -108,14 +114,19 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func entry(
-    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: ConversionSource
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, _ statistics: InputStatistics?,
+    from source: ConversionSource
   ) throws -> Entry {
     let stored = source.stored?.tensor(named: tensor.name)
     let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
     let encoder = try TensorEncoder(tensor, scheme: scheme)
+    var feedback: ErrorFeedback?
+    if case .grouped(let grouped) = scheme, grouped.coding.table != nil, grouped.coding.rotation != .none {
+      feedback = statistics?.feedback(for: tensor.name)
+    }
     return Entry(
       tensor: tensor, scheme: scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
-      isTable: isTable, stored: stored)
+      isTable: isTable, feedback: feedback, stored: stored)
   }
 
   private static func missing(
@@ -139,6 +150,6 @@ extension TensorScheme {
     guard case .grouped(let wanted) = decision.scheme, case .grouped(let stored) = self else {
       return self == decision.scheme
     }
-    return (wanted.bits, wanted.groupSize, wanted.layout) == (stored.bits, stored.groupSize, stored.layout)
+    return wanted.isLike(stored)
   }
 }

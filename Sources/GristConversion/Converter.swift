@@ -92,7 +92,7 @@ public struct Converter: Sendable {
   private func write(
     _ entry: ConversionPlan.Entry, to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
-    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme)
+    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme, feedback: entry.feedback)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
     let (digits, greatest) = try look(at: encoder, cut, work)

@@ -30,3 +30,15 @@ public enum Rotation: String, Sendable, CaseIterable {
   /// Whether rows of this many columns can be turned.
   public func fits(columns: Int) -> Bool { self == .none || columns % Self.block == 0 }
 }
+
+/// What a quantized matrix's codes stand for, beyond its shape: their table, and how its columns were turned.
+public struct GroupCoding: Sendable, Hashable {
+  /// Nil where a code is its own value.
+  public let table: CodeTable?
+  public let rotation: Rotation
+
+  public init(table: CodeTable? = nil, rotation: Rotation = .none) {
+    self.table = table
+    self.rotation = rotation
+  }
+}

@@ -16,10 +16,8 @@ public enum TensorScheme: Sendable, Equatable {
     public let layout: Layout
     /// Every scale counts 2^scaleExponent times: keeps f16 scales in range for very large or small weights.
     public let scaleExponent: Int
-    /// What the codes stand for; nil where a code is its own value. Goes with 4 bits.
-    public let table: CodeTable?
-    /// How the columns were turned before they became codes.
-    public let rotation: Rotation
+    /// What the codes stand for, and how columns were turned before they became codes. A table goes with 4 bits.
+    public let coding: GroupCoding
 
     public enum Layout: String, Sendable {
       /// Tiles of 16 rows, for the matrix kernels.
@@ -29,23 +27,24 @@ public enum TensorScheme: Sendable, Equatable {
     }
 
     public init(
-      bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0, table: CodeTable? = nil,
-      rotation: Rotation = .none
+      bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0, coding: GroupCoding = GroupCoding()
     ) {
       self.bits = bits
       self.groupSize = groupSize
       self.layout = layout
       self.scaleExponent = scaleExponent
-      self.table = table
-      self.rotation = rotation
+      self.coding = coding
     }
 
     /// The same with other scales' range.
     public func with(scaleExponent: Int) -> GroupedScheme {
       GroupedScheme(
-        bits: bits, groupSize: groupSize, layout: layout, scaleExponent: scaleExponent, table: table, rotation: rotation
+        bits: bits, groupSize: groupSize, layout: layout, scaleExponent: scaleExponent, coding: coding
       )
     }
+
+    /// Whether both store codes in the same way, whatever their scales' range.
+    public func isLike(_ other: GroupedScheme) -> Bool { with(scaleExponent: 0) == other.with(scaleExponent: 0) }
 
     /// 2^scaleExponent.
     public var multiplier: Float {
@@ -54,7 +53,7 @@ public enum TensorScheme: Sendable, Equatable {
 
     /// Nil when the scheme cannot hold a matrix of this shape.
     public func shape(rows: Int, columns: Int) -> TileShape? {
-      guard rotation.fits(columns: columns), table == nil || bits == 4 else { return nil }
+      guard coding.rotation.fits(columns: columns), coding.table == nil || bits == 4 else { return nil }
       return TileShape(
         rows: rows, columns: columns, bits: bits, groupSize: groupSize,
         tileRows: layout == .tile16 ? TileShape.kernelTileRows : 1)
@@ -66,8 +65,8 @@ public enum TensorScheme: Sendable, Equatable {
     switch self {
     case .plain(let type): type.rawValue
     case .grouped(let scheme):
-      "int\(scheme.bits) g\(scheme.groupSize)" + (scheme.table == nil ? "" : " table")
-        + (scheme.rotation == .none ? "" : " rotated")
+      "int\(scheme.bits) g\(scheme.groupSize)" + (scheme.coding.table == nil ? "" : " table")
+        + (scheme.coding.rotation == .none ? "" : " rotated")
     }
   }
 
@@ -80,10 +79,10 @@ public enum TensorScheme: Sendable, Equatable {
 
   private static func members(of scheme: GroupedScheme) -> JSONObject {
     var object: JSONObject = [
-      "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": scheme.table == nil ? "symmetric" : "table",
+      "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": scheme.coding.table == nil ? "symmetric" : "table",
     ]
-    if let table = scheme.table { object["table"] = JSONValue(table.values.map { Int($0) }) }
-    object["rotation"] = JSONValue(scheme.rotation.rawValue)
+    if let table = scheme.coding.table { object["table"] = JSONValue(table.values.map { Int($0) }) }
+    object["rotation"] = JSONValue(scheme.coding.rotation.rawValue)
     object["group_axis"] = 1
     object["group_size"] = JSONValue(scheme.groupSize)
     object["scale"] = "f16"
@@ -137,7 +136,8 @@ public enum TensorScheme: Sendable, Equatable {
     self = .grouped(
       GroupedScheme(
         bits: bits, groupSize: groupSize, layout: layout == "row" ? .row : .tile16,
-        scaleExponent: try json.integer("scale_exponent", in: -120...120), table: table, rotation: rotation))
+        scaleExponent: try json.integer("scale_exponent", in: -120...120),
+        coding: GroupCoding(table: table, rotation: rotation)))
   }
 }
 

@@ -23,14 +23,20 @@ public struct LinearProduct {
 /// What enters one or several linear layers: it is quantized once, whoever uses it.
 public final class LinearInput {
   public let x: FloatMatrix
-  private var quantized: [Int: QuantizedActivations] = [:]
+  private var quantized: [Key: QuantizedActivations] = [:]
+
+  private struct Key: Hashable {
+    let groupSize: Int
+    let rotation: Rotation
+  }
 
   public init(_ x: FloatMatrix) { self.x = x }
 
-  func quantized(groupSize: Int, _ compute: Compute) -> QuantizedActivations {
-    if let ready = quantized[groupSize] { return ready }
-    let made = QuantizedActivations(x, groupSize: groupSize, compute: compute)
-    quantized[groupSize] = made
+  func quantized(groupSize: Int, rotation: Rotation, _ compute: Compute) -> QuantizedActivations {
+    let key = Key(groupSize: groupSize, rotation: rotation)
+    if let ready = quantized[key] { return ready }
+    let made = QuantizedActivations(x, groupSize: groupSize, rotation: rotation, compute: compute)
+    quantized[key] = made
     return made
   }
 }

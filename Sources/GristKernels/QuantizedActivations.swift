@@ -7,7 +7,9 @@ final class QuantizedActivations {
   let scales: UnsafeMutablePointer<Float>
   let sums: UnsafeMutablePointer<Int32>
 
-  init(_ x: FloatMatrix, groupSize: Int, compute: Compute) {
+  /// - Parameter rotation: how each row is turned before it is rounded, as the columns of the weights were.
+  init(_ x: FloatMatrix, groupSize: Int, rotation: Rotation = .none, compute: Compute) {
+    precondition(rotation.fits(columns: x.columns))
     let padded = (x.columns + TileShape.blockColumns - 1) / TileShape.blockColumns * TileShape.blockColumns
     let groups = (x.columns + groupSize - 1) / groupSize
     func allocate<Element>(_ count: Int, of type: Element.Type) -> UnsafeMutablePointer<Element> {
@@ -19,10 +21,16 @@ final class QuantizedActivations {
     let scales = allocate(x.rows * groups, of: Float.self)
     let sums = allocate(x.rows * groups, of: Int32.self)
     compute.overRows(x.rows, cost: x.columns) { range in
-      for token in range {
-        kernels.quantize_activations(
-          x.base + token * x.columns, x.columns, groupSize, codes + token * padded, scales + token * groups,
-          sums + token * groups)
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: rotation == .none ? 0 : x.columns) { turned in
+        for token in range {
+          var row = UnsafePointer(x.base + token * x.columns)
+          if rotation != .none, let target = turned.baseAddress {
+            kernels.rotate_blocks(row, target, x.columns)
+            row = UnsafePointer(target)
+          }
+          kernels.quantize_activations(
+            row, x.columns, groupSize, codes + token * padded, scales + token * groups, sums + token * groups)
+        }
       }
     }
     self.codes = codes

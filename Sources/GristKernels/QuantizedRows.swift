@@ -3,9 +3,10 @@ import GristCore
 
 /// Expands rows of a run of tiles (all codes, then all scales; either layout) to f32. `run` must hold `tilesInRun` whole
 /// tiles, `rows` count from the run's first row, and `out` has room for exactly these rows; every scale counts
-/// `multiplier` times.
+/// `multiplier` times. Where columns were turned they are turned back.
 public func expandQuantizedRows(
-  _ rows: Range<Int>, of run: Bytes, tilesInRun: Int, shape: TileShape, multiplier: Float,
+  _ rows: Range<Int>, of run: Bytes, tilesInRun: Int, shape: TileShape, coding: GroupCoding = GroupCoding(),
+  multiplier: Float,
   into out: UnsafeMutableBufferPointer<Float>
 ) {
   precondition(rows.lowerBound >= 0 && rows.upperBound <= tilesInRun * shape.tileRows)
@@ -25,10 +26,12 @@ public func expandQuantizedRows(
           code = Int(Int8(bitPattern: bytes[codes + offset]))
         } else {
           let byte = bytes[codes + column / 8 * 4 * shape.tileRows + 4 * rowInTile + column % 4]
-          code = Int(column % 8 < 4 ? byte & 15 : byte >> 4) - 8
+          let index = Int(column % 8 < 4 ? byte & 15 : byte >> 4)
+          code = coding.table.map { Int($0.values[index]) } ?? index - 8
         }
         out[target + column] = grist_float_from_half(bits) * multiplier * Float(code)
       }
+      if let base = out.baseAddress { coding.rotate(base + target, count: 1, columns: shape.columns) }
     }
   }
 }

@@ -27,11 +27,15 @@ public struct ErrorSums: Sendable, Equatable {
 /// - Parameters:
 ///   - source: whole rows of `shape.columns` finite values of `type`; they fill the tiles from the first on, rows that
 ///     are missing in the last tile become codes and scales of zero.
+///   - coding: what the codes stand for, and how columns are turned first.
+///   - feedback: of the inputs that these rows meet, turned alike; only where codes have a table.
 ///   - prescale: multiplies the weights before a scale is sought; a power of two.
 /// - Returns: the payload, `tiles · shape.bytesPerTile` bytes, and the sums of its error.
 public func quantizeTiles(
-  _ source: Bytes, _ type: ElementType, shape: TileShape, prescale: Float
+  _ source: Bytes, _ type: ElementType, shape: TileShape, coding: GroupCoding = GroupCoding(),
+  feedback: ErrorFeedback? = nil, prescale: Float
 ) -> (payload: Bytes, error: ErrorSums) {
+  precondition(coding.rotation.fits(columns: shape.columns) && feedback?.columns ?? shape.columns == shape.columns)
   let rowBytes = shape.columns * type.byteCount
   let rowCount = source.count / rowBytes
   precondition(source.count == rowCount * rowBytes && rowCount > 0)
@@ -48,11 +52,20 @@ public func quantizeTiles(
       let count = min(rows.rows, rowCount - first)
       guard let bytes = source.slice(first * rowBytes, count * rowBytes) else { return }
       expandElements(bytes, type, into: UnsafeMutableBufferPointer(start: rows.base, count: rows.count))
+      coding.rotate(rows.base, count: count, columns: shape.columns)
       let tile = first / shape.tileRows
-      sums.squaredError += kernels.quantize_rows(
-        rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows,
-        (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self),
-        (base + allCodes + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self))
+      let codes = (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self)
+      let scales = (base + allCodes + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self)
+      sums.squaredError += coding.withTable { table in
+        guard let table else {
+          return kernels.quantize_rows(
+            rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows, codes,
+            scales)
+        }
+        return kernels.quantize_table_rows(
+          rows.base, count, shape.columns, shape.groupSize, table, feedback?.factors, prescale, shape.tileRows, codes,
+          scales)
+      }
       sums.squaredSource += kernels.sum_of_squares(rows.base, count * shape.columns)
     }
   }

@@ -7,11 +7,15 @@ public struct TiledWeights: LinearWeights {
   private let runs: [Bytes]
   private let tilesPerRun: Int
   private let multiplier: Float
+  private let coding: GroupCoding
 
   /// `runs` hold `tilesPerRun` tiles each, the last one what remains; every scale counts `multiplier` times. Returns
   /// nil when the runs' lengths do not fit the shape or a run does not start on an even address.
-  public init?(shape: TileShape, multiplier: Float, runs: [Bytes], tilesPerRun: Int) {
-    guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0,
+  public init?(
+    shape: TileShape, coding: GroupCoding = GroupCoding(), multiplier: Float, runs: [Bytes], tilesPerRun: Int
+  ) {
+    guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0, coding.rotation.fits(columns: shape.columns),
+      coding.table == nil || shape.bits == 4,
       runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun
     else { return nil }
     for (index, run) in runs.enumerated() {
@@ -21,6 +25,7 @@ public struct TiledWeights: LinearWeights {
     }
     self.shape = shape
     self.multiplier = multiplier
+    self.coding = coding
     self.runs = runs
     self.tilesPerRun = tilesPerRun
   }
@@ -52,7 +57,6 @@ public struct TiledWeights: LinearWeights {
 
   public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     let tileRows = TileShape.kernelTileRows
-    let convert = shape.bits == 8 ? kernels.float_from_int8_tile : kernels.float_from_int4_tile
     let scratch = FloatMatrix(rows: tileRows, columns: columns)
     let tiles = range.lowerBound / tileRows..<(range.upperBound + tileRows - 1) / tileRows
     forEachRun(tiles) { tiles, codes, scales in
@@ -61,13 +65,27 @@ public struct TiledWeights: LinearWeights {
         let wanted = (tile * tileRows..<(tile + 1) * tileRows).clamped(to: range)
         let destination = out + (wanted.lowerBound - range.lowerBound) * columns
         let whole = wanted.count == tileRows
-        convert?(
-          codes + index * shape.codeBytesPerTile, scales + index * shape.scaleBytesPerTile / 2, columns,
-          shape.groupSize, multiplier, whole ? destination : scratch.base)
+        let target = whole ? destination : scratch.base
+        convert(
+          codes + index * shape.codeBytesPerTile, scales + index * shape.scaleBytesPerTile / 2, into: target)
+        coding.rotate(target, count: tileRows, columns: columns)
         if !whole {
           destination.update(
             from: scratch.base + (wanted.lowerBound - tile * tileRows) * columns, count: wanted.count * columns)
         }
+      }
+    }
+  }
+
+  /// One tile as f32, its columns turned as they are stored.
+  private func convert(
+    _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>, into out: UnsafeMutablePointer<Float>
+  ) {
+    if shape.bits == 8 {
+      kernels.float_from_int8_tile(codes, scales, columns, shape.groupSize, multiplier, out)
+    } else {
+      coding.withTable {
+        kernels.float_from_int4_tile(codes, scales, $0, columns, shape.groupSize, multiplier, out)
       }
     }
   }
@@ -78,21 +96,23 @@ public struct TiledWeights: LinearWeights {
     guard compute.activations == .int8 else {
       return expandedProduct(input.x, bias: bias, into: out, compute: compute)
     }
-    let activations = input.quantized(groupSize: shape.groupSize, compute)
+    let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     let tilesPerTask = max(1, min(16, shape.tiles / (compute.pool.threadCount * 4)))
     let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
     return LinearProduct(tasks: (shape.tiles + tilesPerTask - 1) / tilesPerTask) { task, _ in
       let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
-      withOptionalPointer(bias) { bias in
-        forEachRun(range) { tiles, codes, scales in
-          let firstRow = tiles.lowerBound * TileShape.kernelTileRows
-          var product = grist_tile_product(
-            codes: codes, scales: scales, tiles: tiles.count, columns: columns, group_size: shape.groupSize,
-            rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows), multiplier: multiplier,
-            bias: bias.map { $0 + firstRow }, activations: activations.codes, activation_scales: activations.scales,
-            activation_sums: activations.sums, tokens: input.x.rows, out: out.base + firstRow,
-            out_stride: out.columns)
-          multiply?(&product)
+      coding.withTable { table in
+        withOptionalPointer(bias) { bias in
+          forEachRun(range) { tiles, codes, scales in
+            let firstRow = tiles.lowerBound * TileShape.kernelTileRows
+            var product = grist_tile_product(
+              codes: codes, scales: scales, table: table, tiles: tiles.count, columns: columns,
+              group_size: shape.groupSize, rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows),
+              multiplier: multiplier, bias: bias.map { $0 + firstRow }, activations: activations.codes,
+              activation_scales: activations.scales, activation_sums: activations.sums, tokens: input.x.rows,
+              out: out.base + firstRow, out_stride: out.columns)
+            multiply?(&product)
+          }
         }
       }
     }

@@ -51,7 +51,8 @@ public struct GristParameters: ParameterStore {
     case .grouped(let scheme):
       weights = scheme.shape(rows: rows, columns: columns).flatMap {
         TiledWeights(
-          shape: $0, multiplier: scheme.multiplier, runs: runs, tilesPerRun: record.chunks.unitsPerChunk)
+          shape: $0, coding: scheme.coding, multiplier: scheme.multiplier, runs: runs,
+          tilesPerRun: record.chunks.unitsPerChunk)
       }
     }
     guard let weights else {
@@ -102,7 +103,7 @@ private struct StoredTable: EmbeddingTable {
     case .grouped(let scheme):
       guard let shape = scheme.shape(rows: rows, columns: columns) else { return }
       expandQuantizedRows(
-        row..<row + 1, of: run, tilesInRun: run.count / shape.bytesPerTile, shape: shape,
+        row..<row + 1, of: run, tilesInRun: run.count / shape.bytesPerTile, shape: shape, coding: scheme.coding,
         multiplier: scheme.multiplier, into: out)
     }
   }

@@ -225,6 +225,16 @@ public final class VisionLanguageModel: Sendable {
     rows.rows <= configuration.maximumLength ? rows : rows.copy(rows: 0..<configuration.maximumLength)
   }
 
+  /// The prompt with tokens of an answer after it.
+  public func appending(_ tokens: [Int], to prompt: PreparedPrompt) throws -> PreparedPrompt {
+    let rows = FloatMatrix(rows: prompt.rows.rows + tokens.count, columns: prompt.rows.columns)
+    rows.copyRows(0..<prompt.rows.rows, of: prompt.rows, toRow: 0)
+    rows.copyRows(0..<tokens.count, of: try embed(tokens), toRow: prompt.rows.rows)
+    return PreparedPrompt(
+      inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, granularity: prompt.granularity,
+      tiles: prompt.tiles, rows: truncated(rows))
+  }
+
   /// Starts decoding: runs the prompt and leaves room for `newTokens` more.
   public func start(_ prompt: PreparedPrompt, newTokens: Int) throws -> DecodingSession {
     try DecodingSession(self, prompt, newTokens: newTokens, language: language)

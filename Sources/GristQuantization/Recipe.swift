@@ -24,10 +24,13 @@ public struct Recipe: Sendable {
   public let name: Name
   public let groupSize: Int
   public let overrides: [StorageOverride]
+  /// Names of matrices whose inputs' second moments are known.
+  public let calibrated: Set<ByteName>
 
   /// Throws 64 for a group size the kernels do not know.
   public init(
-    _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = []
+    _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = [],
+    calibrated: Set<ByteName> = []
   ) throws {
     guard TileShape.groupSizes.contains(groupSize) else {
       throw GristError(.usage, "the group size must be 32, 64 or 128", found: "\(groupSize)")
@@ -35,6 +38,7 @@ public struct Recipe: Sendable {
     self.name = name
     self.groupSize = groupSize
     self.overrides = overrides
+    self.calibrated = calibrated
   }
 
   /// What was decided for one tensor.
@@ -128,10 +132,23 @@ public struct Recipe: Sendable {
           found: tensor.elementType.rawValue)
       }
       return .plain(type)
-    case .grouped(let bits, let groupSize):
+    case .grouped(let bits, let groupSize, let uniform):
+      let isTable = expected?.kind == .embedding
+      let coding = GroupCoding(
+        table: bits == 4 && !uniform ? .nonlinear : nil,
+        rotation: isTable || uniform ? .none : rotation(bits: bits, tensor))
       return .grouped(
-        .init(bits: bits, groupSize: groupSize, layout: expected?.kind == .embedding ? .row : .tile16))
+        .init(bits: bits, groupSize: groupSize, layout: isTable ? .row : .tile16, coding: coding))
     }
+  }
+
+  /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
+  /// not give back, so they are turned only where rounding errors are fed on.
+  private func rotation(bits: Int, _ tensor: SourceTensor) -> Rotation {
+    guard bits == 8 || calibrated.contains(ByteName(tensor.name)),
+      let (_, columns) = matrixExtents(tensor.shape), Rotation.hadamard64.fits(columns: columns)
+    else { return .none }
+    return .hadamard64
   }
 
   /// Whether a tensor can be stored as integer codes in groups: matrices of real numbers can, and what the model keeps

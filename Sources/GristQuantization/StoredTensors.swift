@@ -67,7 +67,7 @@ private struct GristTensorStorage: TensorStorage {
             (rowsHere.lowerBound - wanted.lowerBound) * columns..<(rowsHere.upperBound - wanted.lowerBound) * columns])
         expandQuantizedRows(
           rowsHere.lowerBound - firstRow..<rowsHere.upperBound - firstRow, of: run, tilesInRun: runTiles, shape: shape,
-          multiplier: grouped.multiplier, into: target)
+          coding: grouped.coding, multiplier: grouped.multiplier, into: target)
       }
     }
     let start = range.lowerBound - wanted.lowerBound * rowBytes

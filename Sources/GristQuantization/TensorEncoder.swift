@@ -12,9 +12,11 @@ public struct TensorEncoder: Sendable {
   private let rows: Int
   private let columns: Int
   private let rowBytes: Int
+  /// Of the inputs that the matrix meets, for schemes whose codes have a table.
+  private let feedback: ErrorFeedback?
 
   /// Throws 65 when the scheme cannot hold the tensor's shape.
-  public init(_ source: SourceTensor, scheme: TensorScheme) throws {
+  public init(_ source: SourceTensor, scheme: TensorScheme, feedback: ErrorFeedback? = nil) throws {
     guard let units = PayloadUnits(scheme: scheme, shape: source.shape) else {
       throw GristError(
         .badData, "the scheme \(scheme.name) cannot hold the shape", file: source.file, tensor: source.name,
@@ -23,6 +25,7 @@ public struct TensorEncoder: Sendable {
     self.source = source
     self.scheme = scheme
     self.units = units
+    self.feedback = feedback
     guard source.elementType.isWholeBytes else {
       // Carried byte by byte.
       (rows, columns, rowBytes) = (source.byteCount, 1, 1)
@@ -69,12 +72,14 @@ public struct TensorEncoder: Sendable {
         .badData, "a value is too large for \(scheme.name)", file: source.file, tensor: source.name,
         found: "\(greatest)", advice: "use \(scheme == .plain(.f16) ? "bf16 or " : "")f32")
     case .grouped(let grouped):
-      let scale = greatest / Float(grouped.bits == 8 ? 127 : 8)
-      guard scale > 0, !(0x1p-10...0x1p14).contains(scale) else { return self }
+      // A turn can bring a whole block's weights together into one.
+      let gain: Float = grouped.coding.rotation == .none ? 1 : 8
+      let scale = greatest / Float(grouped.bits == 8 || grouped.coding.table != nil ? 127 : 8)
+      guard scale > 0, !(0x1p-10...0x1p14 / gain).contains(scale) else { return self }
       return try TensorEncoder(
         source,
         scheme: .grouped(
-          grouped.with(scaleExponent: min(max(Int(scale.exponent), -120), 120))))
+          grouped.with(scaleExponent: min(max(Int(scale.exponent), -120), 120))), feedback: feedback)
     default: return self
     }
   }
@@ -92,7 +97,9 @@ public struct TensorEncoder: Sendable {
       guard let shape = grouped.shape(rows: rows, columns: columns) else {
         throw GristError(.badData, "the scheme cannot hold the shape", file: source.file, tensor: source.name)
       }
-      return quantizeTiles(bytes, source.elementType, shape: shape, prescale: 1 / grouped.multiplier)
+      return quantizeTiles(
+        bytes, source.elementType, shape: shape, coding: grouped.coding, feedback: feedback,
+        prescale: 1 / grouped.multiplier)
     }
   }
 

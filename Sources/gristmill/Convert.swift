@@ -1,9 +1,12 @@
 import ArgumentParser
+import GristCalibration
 import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
+import GristModel
 import GristQuantization
+import GristVerification
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -33,6 +36,20 @@ struct Convert: ParsableCommand {
         + "with a group size (int4:32). May be repeated; the last match wins.", valueName: "regex=scheme"))
   var overrides: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Whether rounding errors of 4-bit codes are fed on inside blocks of columns, by what flows into each matrix.",
+      valueName: "none|block"))
+  var calibrate: CalibrationMode = .none
+
+  @Option(help: ArgumentHelp("With --calibrate block: questions that the model answers first.", valueName: "file"))
+  var probes: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --calibrate block: what `gristmill calibrate` wrote, instead of gathering it now.", valueName: "stats"))
+  var stats: String?
+
   @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
   var pack: Packing = .zstd
 
@@ -52,12 +69,23 @@ struct Convert: ParsableCommand {
 
   @OptionGroup var global: GlobalOptions
 
+  func validate() throws {
+    if calibrate == .none, probes != nil || stats != nil {
+      throw ValidationError("--probes and --stats go with --calibrate block")
+    }
+    if probes != nil, stats != nil { throw ValidationError("give either --probes or --stats") }
+  }
+
   func run() throws {
-    let recipe = try Recipe(
-      recipe, groupSize: groupSize, overrides: overrides.map { try StorageOverride($0, groupSize: groupSize) })
+    let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
+    // What cannot be asked for is said before an hour of watching a model.
+    _ = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
     let source = try ConversionSource.open(path: source, visionTower: visionTower, ignoredKeys: ignoreKey)
-    let plan = try ConversionPlan(source, recipe: recipe)
     let pool = try global.pool()
+    let statistics = calibrate == .block ? try gatherStatistics(pool) : nil
+    let recipe = try Recipe(
+      recipe, groupSize: groupSize, overrides: overrides, calibrated: statistics?.matrices ?? [])
+    let plan = try ConversionPlan(source, recipe: recipe, statistics: statistics)
     if dryRun { return try show(plan, recipe, threads: pool.threadCount) }
     for note in plan.notes { try global.note("note: \(note.visible())") }
     var bar = ProgressBar(quiet: global.quiet)
@@ -68,6 +96,20 @@ struct Convert: ParsableCommand {
     }
     bar.clear()
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
+  }
+
+  /// What flows into the source's matrices: read, or gathered now.
+  private func gatherStatistics(_ pool: ThreadPool) throws -> InputStatistics {
+    let model = try ModelSource.open(path: source, visionTower: visionTower, ignoredKeys: Set(ignoreKey))
+    try Reference.refuseLoss(model.loss, of: source)
+    if let stats {
+      let statistics = try InputStatistics(path: stats)
+      try statistics.require(fingerprint: model.fingerprint(), path: stats)
+      return statistics
+    }
+    var bar = ProgressBar(quiet: global.quiet)
+    defer { bar.clear() }
+    return try Calibration.from(probes: probes).gather(model, pool: pool) { bar.show($0, "watching the matrices") }
   }
 
   private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) throws {
@@ -121,6 +163,11 @@ struct Convert: ParsableCommand {
       "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
         + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))")
   }
+}
+
+/// How a conversion uses what flows into the matrices.
+enum CalibrationMode: String, ExpressibleByArgument, CaseIterable {
+  case none, block
 }
 
 extension Recipe.Name: ExpressibleByArgument {}

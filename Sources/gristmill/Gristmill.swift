@@ -16,7 +16,7 @@ struct Gristmill: ParsableCommand {
       there; 74 reading or writing failed; 130 interrupted.
       """,
     version: "gristmill \(gristmillVersion)",
-    subcommands: [Convert.self, Run.self, Record.self, Verify.self, Inspect.self, Bench.self])
+    subcommands: [Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Bench.self])
 
   static func main() {
     Interruption.watch()

@@ -109,6 +109,24 @@ import Testing
     }
   }
 
+  @Test("calibrate, then convert with what it wrote; other weights' statistics are refused")
+  func calibrated() throws {
+    try folder.write("p.json", Array(#"[{"prompt": "Hi"}, {"prompt": "What?"}]"#.utf8))
+    let stats = folder.file("stats")
+    let document = try Command.run(
+      "calibrate", Fixtures.conformanceCheckpoint, "--probes", folder.file("p.json"), "-o", stats, "--json"
+    ).document()
+    #expect((document["tokens"]?.integer ?? 0) > 20 && (document["matrices"]?.integer ?? 0) > 10)
+    let arguments = ["-o", folder.file("m.grist"), "--calibrate", "block", "--quiet"]
+    #expect(try Command.run(["convert", Fixtures.conformanceCheckpoint] + arguments + ["--stats", stats]).code == 0)
+    #expect(try Command.run("inspect", folder.file("m.grist"), "--check").code == 0)
+    let refused = try Command.run(["convert", Command.crop] + arguments + ["--stats", stats])
+    #expect(refused.code == 65 && refused.error.contains("other weights"), "\(refused.error)")
+    #expect(try Command.run("convert", Command.crop, "-o", "x", "--stats", stats).code == 64)
+    #expect(
+      try Command.run("calibrate", folder.file("m.grist"), "--probes", folder.file("p.json"), "-o", stats).code == 65)
+  }
+
   @Test("an instruction set nobody knows is a usage error")
   func unknownInstructionSet() throws {
     let process = Process()

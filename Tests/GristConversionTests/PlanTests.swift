@@ -89,9 +89,9 @@ import Testing
     let expected: [(Recipe.Name, matrix: [String])] = [
       (.source, ["bf16", "bf16", "bf16", "bf16", "bf16"]), (.f16, ["f16", "f16", "f16", "f16", "f16"]),
       (.f32, ["f32", "f32", "f32", "f32", "f32"]),
-      (.int8, ["int8 g64", "int8 g64", "int8 g64", "int8 g64", "int8 g64"]),
-      (.int4, ["int8 g64", "int4 g64", "int8 g64", "int8 g64", "int8 g64"]),
-      (.int4All, ["int4 g64", "int4 g64", "int4 g64", "int4 g64", "int4 g64"]),
+      (.int8, ["int8 g64", "int8 g64 rotated", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
+      (.int4, ["int8 g64", "int4 g64 table", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
+      (.int4All, Array(repeating: "int4 g64 table", count: 5)),
     ]
     for (recipe, matrices) in expected {
       let plan = try plan(Sources.sharded, recipe)
@@ -99,7 +99,7 @@ import Testing
       // Norms, biases, positions, voter and newline stay as they came.
       #expect(names[5...9].map { scheme($0, in: plan) } == Array(repeating: "bf16", count: 5))
     }
-    #expect(scheme(names[10], in: try plan(Sources.sharded, .int4All)) == "int4 g64")
+    #expect(scheme(names[10], in: try plan(Sources.sharded, .int4All)) == "int4 g64 table")
   }
 
   @Test("only the table that is looked up by row is laid out by row")
@@ -152,7 +152,7 @@ import Testing
 
   @Test("--set that matches matrices and vectors quantizes the matrices")
   func mixedOverride() throws {
-    let entries = try plan(Sources.crop, .source, set: ["model.layers.0=int4:32"]).entries
+    let entries = try plan(Sources.crop, .source, set: ["model.layers.0=int4-uniform:32"]).entries
     for entry in entries where entry.tensor.name.hasPrefix("model.layers.0.") {
       #expect((entry.scheme.name == "int4 g32") == (entry.tensor.shape.count == 2), "\(entry.tensor.name)")
     }
@@ -203,7 +203,8 @@ import Testing
     #expect(plan.notes.contains("model.surprise.weight is unknown to the model; it is stored as it came"))
     #expect(plan.segments.last?.name == "other")
     #expect(scheme("model.surprise.weight", in: plan) == "f32")
-    #expect(scheme("model.surprise.weight", in: try self.plan(path, .int4, set: ["surprise=int8"])) == "int8 g64")
+    #expect(
+      scheme("model.surprise.weight", in: try self.plan(path, .int4, set: ["surprise=int8"])) == "int8 g64 rotated")
   }
 
   @Test("a checkpoint of an unknown architecture converts tensor by tensor, by name")
@@ -219,7 +220,7 @@ import Testing
     #expect(plan.segments.map(\.name) == ["tensors"])
     #expect(
       plan.entries.map { "\($0.tensor.name) \($0.scheme.name)" } == [
-        "conv int4 g64", "norm f32", "tiny f32", "w int4 g64",
+        "conv int4 g64 table", "norm f32", "tiny f32", "w int4 g64 table",
       ])
     #expect(plan.notes.contains("the architecture is unknown: tensors are stored by name, but cannot be run"))
     try convert(path, to: folder.file("x.grist"), .int8)

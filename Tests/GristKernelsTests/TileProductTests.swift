@@ -60,7 +60,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
     func product(_ name: String, withBias: Bool = true) throws -> [Float] {
       let out = GuardedMemory([Float](repeating: .nan, count: tokens * shape.rows))
       var product = grist_tile_product(
-        codes: codes.base, scales: scales.base, tiles: shape.tiles, columns: shape.columns,
+        codes: codes.base, scales: scales.base, table: nil, tiles: shape.tiles, columns: shape.columns,
         group_size: shape.groupSize, rows: shape.rows, multiplier: 0.5, bias: withBias ? bias.base : nil,
         activations: activations.base, activation_scales: activationScales.base, activation_sums: sums.base,
         tokens: tokens, out: out.base, out_stride: shape.rows)
@@ -153,7 +153,8 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
     let out = GuardedMemory([Float](repeating: 0, count: 10 * 32))
     shifted.withUnsafeMutableBufferPointer { codes in
       var product = grist_tile_product(
-        codes: codes.baseAddress! + 1, scales: operands.scales.base, tiles: 2, columns: 96, group_size: 32, rows: 32,
+        codes: codes.baseAddress! + 1, scales: operands.scales.base, table: nil, tiles: 2, columns: 96, group_size: 32,
+        rows: 32,
         multiplier: 0.5, bias: operands.bias.base, activations: operands.activations.base,
         activation_scales: operands.activationScales.base, activation_sums: operands.sums.base, tokens: 10,
         out: out.base, out_stride: 32)

@@ -360,11 +360,20 @@ static const struct shape {
 enum pattern { kRandomCodes, kGreatestCodes, kLeastCodes, kRealNumbers, kPatterns };
 static const char *const pattern_names[] = {"any codes", "greatest codes", "least codes", "real numbers"};
 
+/* What 4-bit codes stand for while a check runs; NULL where they are their own values. The second table has the greatest
+   values there may be, next to each other: pairs of products must not saturate. */
+static const int8_t *table;
+static const int8_t tables[][16] = {
+    {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+    {-127, -126, -125, -124, -123, -122, -121, -120, 120, 121, 122, 123, 124, 125, 126, 127},
+};
+
 /* The code of a tile's row and column, by the formula of Formats/grist.md. */
 static int code_at(const uint8_t *tile, size_t rows, size_t row, size_t column, int bits) {
   if (bits == 8) return (int8_t)tile[column / 4 * 4 * rows + 4 * row + column % 4];
   int byte = tile[column / 8 * 4 * rows + 4 * row + column % 4];
-  return (column % 8 < 4 ? byte & 15 : byte >> 4) - 8;
+  int index = column % 8 < 4 ? byte & 15 : byte >> 4;
+  return table != NULL ? table[index] : index - 8;
 }
 
 static uint8_t *random_codes(size_t bytes, int bits, enum pattern pattern) {
@@ -412,7 +421,7 @@ static void check_product(const struct shape *s, int bits, enum pattern pattern,
   size_t stride = s->rows + 3;
   float *out = place("out", s->tokens * stride, sizeof *out);
   grist_tile_product product = {
-      .codes = codes, .scales = scales, .tiles = tiles, .columns = s->columns, .group_size = s->group_size,
+      .codes = codes, .scales = scales, .table = bits == 4 ? table : NULL, .tiles = tiles, .columns = s->columns, .group_size = s->group_size,
       .rows = s->rows, .multiplier = real ? 0.37f : 1, .bias = bias, .activations = x, .activation_scales = x_scales,
       .activation_sums = x_sums, .tokens = s->tokens, .out = out, .out_stride = stride};
   (bits == 8 ? kernels->multiply_int8_tiles : kernels->multiply_int4_tiles)(&product);
@@ -451,7 +460,14 @@ static void check_products(int bits) {
 }
 
 static void check_multiply_int8_tiles(void) { check_products(8); }
-static void check_multiply_int4_tiles(void) { check_products(4); }
+static void check_multiply_int4_tiles(void) {
+  check_products(4);
+  for (size_t i = 0; i < LENGTH(tables); i++) {
+    table = tables[i];
+    check_products(4);
+  }
+  table = NULL;
+}
 
 static void check_tile_conversion(int bits) {
   static const size_t columns_of[] = {1, 7, 8, 20, 64, 100, 588};
@@ -463,8 +479,10 @@ static void check_tile_conversion(int bits) {
       const uint8_t *codes = random_codes(padded * GRIST_TILE_ROWS * (size_t)bits / 8, bits, kRandomCodes);
       const uint16_t *scales = random_scales(groups * GRIST_TILE_ROWS, kRealNumbers);
       float *out = place("out", GRIST_TILE_ROWS * columns, sizeof *out);
-      (bits == 8 ? kernels->float_from_int8_tile : kernels->float_from_int4_tile)(
-          codes, scales, columns, group_size, 0.5f, out);
+      if (bits == 8)
+        kernels->float_from_int8_tile(codes, scales, columns, group_size, 0.5f, out);
+      else
+        kernels->float_from_int4_tile(codes, scales, table, columns, group_size, 0.5f, out);
       /* 11 bits of scale and 8 of code fit: exact. */
       for (size_t row = 0; row < GRIST_TILE_ROWS; row++)
         for (size_t k = 0; k < columns; k++)
@@ -475,7 +493,35 @@ static void check_tile_conversion(int bits) {
 }
 
 static void check_float_from_int8_tile(void) { check_tile_conversion(8); }
-static void check_float_from_int4_tile(void) { check_tile_conversion(4); }
+static void check_float_from_int4_tile(void) {
+  check_tile_conversion(4);
+  table = tables[0];
+  check_tile_conversion(4);
+  table = NULL;
+}
+
+/* Rotation. */
+
+static void check_rotate_blocks(void) {
+  for (size_t columns = 64; columns <= 256; columns += 64)
+    for (int in_place = 0; in_place < 2; in_place++) {
+      begin_case("%zu columns%s", columns, in_place ? ", in place" : "");
+      float *x = normals("x", columns, 1), *given = copy_of(x, columns);
+      float *out = in_place ? x : place("out", columns, sizeof *out);
+      if (!in_place) seal(x);
+      kernels->rotate_blocks(x, out, columns);
+      for (size_t i = 0; i < columns; i++) {
+        double expected = 0, magnitudes = 0;
+        for (size_t k = 0; k < 64; k++) {
+          double value = given[i / 64 * 64 + k] / 8;
+          expected += __builtin_popcountll(k & i % 64) % 2 == 0 ? value : -value;
+          magnitudes += fabs(value);
+        }
+        expect_near("out", i, out[i], expected, 6 * kEpsilon * magnitudes);
+      }
+      free(given);
+    }
+}
 
 /* Attention. */
 
@@ -795,6 +841,113 @@ static void check_quantize_rows(void) {
       }
 }
 
+/* The squared error of stored codes, weighed by second moments Ut*U is the inverse of: the sum over the blocks of |inverse(U)t e|^2. */
+static double weighed_error(const float *weights, const uint8_t *codes, const uint16_t *scales, size_t rows,
+                            size_t columns, size_t group_size, const float *factor) {
+  double total = 0;
+  for (size_t row = 0; row < rows; row++)
+    for (size_t start = 0; start < columns; start += 64) {
+      /* Ut*y = e, forwards. */
+      double y[64];
+      for (size_t i = 0; i < 64; i++) {
+        size_t column = start + i;
+        double scale = grist_float_from_half(scales[column / group_size * GRIST_TILE_ROWS + row]);
+        double sum = weights[row * columns + column] - scale * code_at(codes, GRIST_TILE_ROWS, row, column, 4);
+        for (size_t k = 0; k < i; k++) sum -= factor[(start + k) * 64 + i] * y[k];
+        y[i] = sum / factor[column * 64 + i];
+        total += y[i] * y[i];
+      }
+    }
+  return total;
+}
+
+/* The least squared error of a group over a fine grid of scales on either side. */
+static double dense_table_error(const float *weights, size_t count) {
+  double greatest = 0, least = INFINITY;
+  for (size_t i = 0; i < count; i++) greatest = fmax(greatest, fabs((double)weights[i]));
+  if (greatest == 0) return 0;
+  for (int trial = -300; trial <= 300; trial++) {
+    double scale = (trial < 0 ? -1 : 1) * greatest / 127 * (0.7 + 0.6 * abs(trial) / 300.0), error = 0;
+    for (size_t i = 0; i < count; i++) {
+      double nearest = INFINITY;
+      for (int code = 0; code < 16; code++) nearest = fmin(nearest, fabs(weights[i] - scale * tables[0][code]));
+      error += nearest * nearest;
+    }
+    least = fmin(least, error);
+  }
+  return least;
+}
+
+static void check_table_rows(size_t rows, size_t columns, size_t group_size, float prescale, size_t tile_rows, int fed) {
+  size_t padded = round_up(columns, GRIST_BLOCK_COLUMNS), groups = round_up(columns, group_size) / group_size;
+  size_t tiles = round_up(rows, tile_rows) / tile_rows, tile_bytes = padded * tile_rows / 2;
+  begin_case("%zu rows, %zu columns in groups of %zu, tiles of %zu, prescale %g%s", rows, columns, group_size, tile_rows,
+             prescale, fed == 2 ? ", correlated inputs" : fed == 1 ? ", inputs of one kind" : "");
+  float *weights = normals("weights", rows * columns, 1 / prescale);
+  for (size_t i = group_size; i < columns && i < 2 * group_size && fed == 0; i++) weights[i] = 0; /* of the first row */
+  seal(weights);
+  float *factor = fed > 0 ? place("factor", columns * 64, sizeof *factor) : NULL;
+  for (size_t column = 0; column < columns && fed > 0; column++)
+    for (size_t k = 0; k < 64; k++)
+      factor[column * 64 + k] = k == column % 64 ? 1 : fed == 2 && k > column % 64 ? 0.3f * normal() / sqrtf(1 + (float)(k - column % 64)) : 0;
+  if (fed > 0) seal(factor);
+  uint8_t *codes = place("codes", tiles * tile_bytes, 1), *others = place("other codes", tiles * tile_bytes, 1);
+  uint16_t *scales = place("scales", tiles * groups * tile_rows, sizeof *scales);
+  uint16_t *other_scales = place("other scales", tiles * groups * tile_rows, sizeof *scales);
+  double error = kernels->quantize_table_rows(
+      weights, rows, columns, group_size, tables[0], factor, prescale, tile_rows, codes, scales);
+  double other = portable->quantize_table_rows(
+      weights, rows, columns, group_size, tables[0], factor, prescale, tile_rows, others, other_scales);
+  if (memcmp(codes, others, tiles * tile_bytes) != 0) fail("codes are not those of the portable kernel");
+  if (memcmp(scales, other_scales, tiles * groups * tile_rows * sizeof *scales) != 0)
+    fail("scales are not those of the portable kernel");
+  expect_equal("squared error against the portable kernel's", 0, error, other);
+
+  table = tables[0];
+  double expected = 0, first_row = 0, dense = 0;
+  for (size_t row = 0; row < rows; row++) {
+    const uint16_t *tile_scales = scales + row / tile_rows * groups * tile_rows;
+    const float *from = weights + row * columns;
+    for (size_t k = 0; k < columns; k++) {
+      int code = code_at(codes + row / tile_rows * tile_bytes, tile_rows, row % tile_rows, k, 4);
+      double scale = grist_float_from_half(tile_scales[k / group_size * tile_rows + row % tile_rows]) / (double)prescale;
+      if (fed == 0 && row == 0 && k / group_size == 1) expect_equal("scale of zeros", k, scale, 0);
+      expected += (from[k] - code * scale) * (from[k] - code * scale);
+    }
+    if (row == 0) first_row = expected;
+  }
+  for (size_t start = 0; start < columns && fed < 2; start += group_size)
+    dense += dense_table_error(weights + start, start + group_size < columns ? group_size : columns - start);
+  expect_near("squared error", 0, error, expected, 1e-3 * expected + 1e-12 / prescale / prescale);
+  /* Feeding errors on makes the plain error greater, and the weighed one less. */
+  if (fed < 2 && first_row > 1.06 * dense + 1e-6 / prescale / prescale)
+    fail("the squared error of a row is %.4g, that of a dense search %.4g", first_row, dense);
+  if (fed > 0 && tile_rows == GRIST_TILE_ROWS && prescale == 1) {
+    kernels->quantize_table_rows(weights, rows, columns, group_size, tables[0], NULL, 1, tile_rows, others, other_scales);
+    double with = weighed_error(weights, codes, scales, rows, columns, group_size, factor);
+    double without = weighed_error(weights, others, other_scales, rows, columns, group_size, factor);
+    if (fed == 1) expect_near("weighed error where nothing is to be fed on", 0, with, without, 1e-6 * without);
+    if (fed == 2 && with > 0.9 * without) fail("the weighed error is %.4g, without feedback %.4g", with, without);
+  }
+  table = NULL;
+}
+
+static void check_quantize_table_rows(void) {
+  static const size_t columns_of[] = {1, 7, 8, 20, 64, 100, 588}, rows_of[] = {16, 1, 5, 15};
+  for (size_t c = 0; c < LENGTH(columns_of); c++)
+    for (size_t g = 0; g < LENGTH(groups_of); g++) {
+      if (GRIST_MAX_GROUP % groups_of[g] != 0) continue;
+      check_table_rows(rows_of[(c + g) % LENGTH(rows_of)], columns_of[c], groups_of[g], 1, GRIST_TILE_ROWS, 0);
+      check_table_rows(rows_of[(c + g + 1) % LENGTH(rows_of)], columns_of[c], groups_of[g], 0x1p20f, 1, 0);
+    }
+  for (size_t group_size = 32; group_size <= 128; group_size *= 2)
+    for (int fed = 1; fed <= 2; fed++) {
+      check_table_rows(16, 64, group_size, 1, GRIST_TILE_ROWS, fed);
+      check_table_rows(5, 320, group_size, 1, GRIST_TILE_ROWS, fed);
+      check_table_rows(5, 192, group_size, 0x1p20f, 1, fed);
+    }
+}
+
 /* Statistics. */
 
 static void check_greatest_magnitude_bits(void) {
@@ -909,11 +1062,12 @@ static const struct {
     CHECK(dot_float), CHECK(dot_half), CHECK(dot_bfloat),
     CHECK(quantize_activations), CHECK(multiply_int8_tiles), CHECK(multiply_int4_tiles),
     CHECK(float_from_int8_tile), CHECK(float_from_int4_tile),
+    CHECK(rotate_blocks),
     CHECK(attend), CHECK(attention_scratch),
     CHECK(rms_norm), CHECK(layer_norm), CHECK(softmax),
     CHECK(silu_multiply), CHECK(quick_gelu), CHECK(gelu), CHECK(relu),
     CHECK(add), CHECK(axpy), CHECK(rotate_half),
-    CHECK(quantize_rows), CHECK(greatest_magnitude_bits), CHECK(greatest_magnitude_bits16), CHECK(sum_of_squares),
+    CHECK(quantize_rows), CHECK(quantize_table_rows), CHECK(greatest_magnitude_bits), CHECK(greatest_magnitude_bits16), CHECK(sum_of_squares),
 };
 
 _Static_assert(

@@ -18,13 +18,15 @@ enum {
   GRIST_BLOCK_COLUMNS = 8,
   /* The widest group. */
   GRIST_MAX_GROUP = 128,
+  /* Values that a rotation turns together. */
+  GRIST_ROTATION_BLOCK = 64,
 };
 
 /* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist.md, "Tiles".
 
    codes   int8: per 8 columns 128 bytes: twice 64 bytes, byte 4*row+i holding column k+i, then k+4+i.
            int4: per 8 columns 64 bytes: byte 4*row+i holding column k+i in the low and k+4+i in the high nibble,
-           both biased by 8.
+           both biased by 8, or both indices of `table`.
    scales  f16, per tile and group sixteen in a row.
 
    out[token*out_stride + row] = multiplier * sum over groups of
@@ -33,6 +35,7 @@ enum {
 typedef struct {
   const uint8_t *codes;
   const uint16_t *scales;
+  const int8_t *table; /* what int4 codes stand for, 16 values but -128; NULL where they are their own values */
   size_t tiles;
   size_t columns; /* unpadded */
   size_t group_size; /* a multiple of 8 */
@@ -86,11 +89,17 @@ typedef struct {
   void (*multiply_int8_tiles)(const grist_tile_product *product);
   void (*multiply_int4_tiles)(const grist_tile_product *product);
 
-  /* One tile to 16 rows of f32, out[row*columns + column]. */
+  /* x [columns] to out [columns], columns a multiple of 64: each 64 values times the Hadamard matrix of that size over 8,
+     which is its own inverse. `out` may be `x`. */
+  void (*rotate_blocks)(const float *x, float *out, size_t columns);
+
+  /* One tile to 16 rows of f32, out[row*columns + column]. int4 codes are indices of `table`, or their own values where
+     it is NULL. */
   void (*float_from_int8_tile)(
       const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
   void (*float_from_int4_tile)(
-      const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
+      const uint8_t *codes, const uint16_t *scales, const int8_t *table, size_t columns, size_t group_size,
+      float multiplier, float *out);
 
   void (*attend)(const grist_attention *attention);
   /* Floats of scratch that are enough for 1 ... greatest_count queries of `dimension` values on `length` keys. */
@@ -119,6 +128,12 @@ typedef struct {
   double (*quantize_rows)(
       const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale,
       size_t tile_rows, uint8_t *codes, uint16_t *scales);
+  /* The same to int4 codes that index a table of 16 rising values. `factor`, if it is not NULL, holds for each block of 64
+     columns (there are only whole ones then) an upper triangular 64 x 64 matrix U, row-major: rounding errors are fed on
+     to the columns of the block still to come, as Ut*U = the inverse of the inputs' second moments asks for. */
+  double (*quantize_table_rows)(
+      const float *weights, size_t rows, size_t columns, size_t group_size, const int8_t *table, const float *factor,
+      float prescale, size_t tile_rows, uint8_t *codes, uint16_t *scales);
   /* The greatest bit pattern of |x|: that of the greatest magnitude, or 0x7f800000 and up when a value is not finite. */
   uint32_t (*greatest_magnitude_bits)(const float *x, size_t count);
   /* Likewise of f16 or bf16 values: the sign bit cleared, the greatest of the 16 bits. */

@@ -1,0 +1,47 @@
+import COpenBLAS
+import GristCore
+
+/// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all
+/// tokens seen, of inputs whose blocks were turned by the Hadamard matrix as ``Rotation/hadamard64`` turns them.
+public final class BlockMoments: @unchecked Sendable {
+  // Unchecked: one caller adds; what is read is a copy.
+  public let columns: Int
+  private var sums: [Float]
+  /// Rows that were added.
+  public private(set) var rows = 0
+
+  /// Nil when the columns do not divide into blocks.
+  public init?(columns: Int) {
+    guard columns > 0, Rotation.hadamard64.fits(columns: columns) else { return nil }
+    self.columns = columns
+    sums = [Float](repeating: 0, count: columns * Rotation.block)
+  }
+
+  /// Row-major, block after block.
+  public var values: [Float] { sums }
+
+  /// Adds the rows of `x`, [tokens, columns]. The order in which rows come decides how sums are rounded; the number of threads
+  /// does not.
+  public func add(_ x: FloatMatrix, _ compute: Compute) {
+    precondition(x.columns == columns)
+    guard x.rows > 0 else { return }
+    let turned = x.copy(rows: 0..<x.rows)
+    compute.overRows(x.rows, cost: columns) { range in
+      GroupCoding(rotation: .hadamard64).rotate(
+        turned.base + range.lowerBound * columns, count: range.count, columns: columns)
+    }
+    let size = Rotation.block
+    sums.withUnsafeMutableBufferPointer { sums in
+      guard let base = sums.baseAddress else { return }
+      // Disjoint: each block's task writes its own sums.
+      nonisolated(unsafe) let target = base
+      compute.pool.run(columns / size) { block, _ in
+        let source = turned.base + block * size
+        cblas_sgemm(
+          CblasRowMajor, CblasTrans, CblasNoTrans, blasint(size), blasint(size), blasint(turned.rows), 1, source,
+          blasint(columns), source, blasint(columns), 1, target + block * size * size, blasint(size))
+      }
+    }
+    rows += x.rows
+  }
+}

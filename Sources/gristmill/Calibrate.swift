@@ -1,0 +1,67 @@
+import ArgumentParser
+import GristCalibration
+import GristCore
+import GristKernels
+import GristModel
+import GristVerification
+
+struct Calibrate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Gather what flows into a checkpoint's matrices, for conversions that feed rounding errors on.",
+    discussion: """
+      Runs the checkpoint at full precision on questions and keeps the second moments of every matrix's inputs, in \
+      blocks of 64. Gathered once, they serve every recipe. Without --probes, bundled conversations are fed through; \
+      with it, the model answers the questions itself.
+      """)
+
+  @Argument(help: "The checkpoint folder, or a .grist file made with the recipe source.")
+  var checkpoint: String
+
+  @Option(help: ArgumentHelp("Questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
+  var probes: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
+  var output: String
+
+  @Option(
+    help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
+  var visionTower: String?
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A key of config.json that would be refused, and changes nothing.", valueName: "name"))
+  var ignoreKey: [String] = []
+
+  @OptionGroup var global: GlobalOptions
+
+  func run() throws {
+    let source = try ModelSource.open(path: checkpoint, visionTower: visionTower, ignoredKeys: Set(ignoreKey))
+    try Reference.refuseLoss(source.loss, of: checkpoint)
+    var bar = ProgressBar(quiet: global.quiet)
+    let statistics = try Calibration.from(probes: probes).gather(source, pool: global.pool()) {
+      bar.show($0, "watching the matrices")
+    }
+    bar.clear()
+    let bytes = try statistics.encoded()
+    try writeFile(output, bytes)
+    if global.json {
+      try Console.print([
+        "output": JSONValue(output), "bytes": JSONValue(bytes.count), "tokens": JSONValue(statistics.tokens),
+        "matrices": JSONValue(statistics.matrices.count), "fingerprint": JSONValue(statistics.fingerprint),
+      ])
+    } else if !global.quiet {
+      try Console.print(
+        "\(output): inputs of \(statistics.matrices.count) matrices over \(statistics.tokens) tokens, "
+          + "\(Format.bytes(bytes.count))")
+    }
+  }
+}
+
+extension Calibration {
+  /// The user's questions, or the bundled conversations.
+  static func from(probes path: String?) throws -> Calibration {
+    guard let path else { return .bundled }
+    let samples = try Probe.read(path: path).map { Sample(picture: $0.imageBytes, question: $0.prompt) }
+    return Calibration(samples: samples, name: "\(samples.count) questions of \(fileName(of: path))")
+  }
+}
