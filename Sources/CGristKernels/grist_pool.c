@@ -36,18 +36,22 @@ struct worker {
   size_t index;
 };
 
-static _Thread_local bool inside_task;
+/* The pool whose task this thread runs, and under which number; NULL outside of tasks. */
+static _Thread_local const grist_pool *current_pool;
 static _Thread_local size_t current_worker;
 
 static void work(grist_pool *pool, size_t worker) {
-  inside_task = true;
+  const grist_pool *outer_pool = current_pool;
+  size_t outer_worker = current_worker;
+  current_pool = pool;
   current_worker = worker;
   for (;;) {
     size_t index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
     if (index >= pool->count) break;
     pool->task(pool->context, index, worker);
   }
-  inside_task = false;
+  current_pool = outer_pool;
+  current_worker = outer_worker;
 }
 
 static void *worker_main(void *argument) {
@@ -133,7 +137,7 @@ size_t grist_pool_threads(const grist_pool *pool) { return pool->threads; }
 
 void grist_pool_run(grist_pool *pool, size_t count, grist_pool_task task, void *context) {
   if (count == 0) return;
-  if (inside_task) {
+  if (current_pool == pool) {
     for (size_t i = 0; i < count; i++) task(context, i, current_worker);
     return;
   }
