@@ -42,6 +42,16 @@ GRIST_INLINE vec16 code16(vec16 weight, vec16 factor, struct code_range range, b
   return shifted - 12582912.0f;
 }
 
+/* The value of greatest magnitude of each lane, with its sign. */
+GRIST_INLINE vec16 extremes(const vec16 *weights, size_t count) {
+  vec16 top = {0}, bottom = {0};
+  for (size_t k = 0; k < count; k++) {
+    top = __builtin_elementwise_max(top, weights[k]);
+    bottom = __builtin_elementwise_min(bottom, weights[k]);
+  }
+  return choose(-bottom > top, bottom, top);
+}
+
 struct fit {
   vec16 cross; /* sum of weight * code */
   vec16 square; /* sum of code * code */
@@ -85,12 +95,7 @@ GRIST_INLINE vec16 squared_errors(const vec16 *weights, size_t count, vec16 scal
    to `errors`. */
 GRIST_INLINE void quantize_group(
     vec16 *weights, size_t count, float prescale, struct code_range range, uint16_t scales[16], double errors[16]) {
-  vec16 top = {0}, bottom = {0};
-  for (size_t k = 0; k < count; k++) {
-    top = __builtin_elementwise_max(top, weights[k]);
-    bottom = __builtin_elementwise_min(bottom, weights[k]);
-  }
-  vec16 extreme = choose(-bottom > top, bottom, top);
+  vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
   struct fit best = best_fit(weights, count, choose(zero, broadcast(0), 1.0f / extreme), range);
   /* Rounding to f16 moves the scale by up to 2^-11; its neighbours may fit the codes better. And where all but nothing

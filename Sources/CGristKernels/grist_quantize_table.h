@@ -38,12 +38,7 @@ GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table) 
 /* The scale of one group for sixteen rows, rounded to f16; 0 where nothing usable is there. `importance` weighs the columns' squares. */
 GRIST_INLINE vec16u table_scales(
     const vec16 *weights, const float *importance, size_t count, const struct code_values *table) {
-  vec16 top = {0}, bottom = {0};
-  for (size_t k = 0; k < count; k++) {
-    top = __builtin_elementwise_max(top, weights[k]);
-    bottom = __builtin_elementwise_min(bottom, weights[k]);
-  }
-  vec16 extreme = choose(-bottom > top, bottom, top);
+  vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
   vec16 per_extreme = choose(zero, broadcast(0), 1.0f / extreme);
   struct fit best = {broadcast(0), broadcast(1)};

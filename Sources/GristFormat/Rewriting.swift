@@ -15,15 +15,18 @@ extension GristFile {
     let tensors = manifest.tensors.sorted { $0.chunks.first < $1.chunks.first }
     for tensor in tensors {
       startSegments(upTo: tensor.chunks.first)
+      try Interruption.check()
       try writer.beginTensor(named: tensor.name)
       for chunk in tensor.chunks.range { try writer.append(storedChunk(chunk)) }
       writer.endTensor(tensor, unitsPerChunk: tensor.chunks.unitsPerChunk)
     }
     for record in manifest.files.sorted(by: { $0.chunks.first < $1.chunks.first }) where record.name != name {
       startSegments(upTo: record.chunks.first)
+      guard let contents = try sideFile(named: record.name) else {
+        throw GristError(.badData, "a file it should hold is not there", file: path, found: record.name)
+      }
       try writer.add(
-        file: record.name, sideFile(named: record.name) ?? Bytes(), sha256: record.sha256,
-        packing: manifest.provenance.packing)
+        file: record.name, contents, sha256: record.sha256, packing: manifest.provenance.packing)
     }
     writer.beginSegment("records")
     try writer.add(file: name, bytes, sha256: sha256, packing: manifest.provenance.packing)

@@ -98,13 +98,21 @@ private struct StoredTable: EmbeddingTable {
     switch record.scheme {
     case .plain(let type):
       let rowBytes = columns * type.byteCount
-      guard let bytes = run.slice(row * rowBytes, rowBytes) else { return }
+      guard let bytes = run.slice(row * rowBytes, rowBytes) else { throw missingRow(index) }
       expandElements(bytes, type, into: out)
     case .grouped(let scheme):
-      guard let shape = scheme.shape(rows: rows, columns: columns) else { return }
+      guard let shape = scheme.shape(rows: rows, columns: columns), (row + 1) * shape.bytesPerTile <= run.count else {
+        throw missingRow(index)
+      }
       expandQuantizedRows(
         row..<row + 1, of: run, tilesInRun: run.count / shape.bytesPerTile, shape: shape, coding: scheme.coding,
         multiplier: scheme.multiplier, into: out)
     }
+  }
+
+  private func missingRow(_ index: Int) -> GristError {
+    GristError(
+      .badData, "a row of the table is not in its chunk", file: file.path, tensor: record.name, found: "row \(index)",
+      advice: "check the file with `gristmill inspect --check`")
   }
 }

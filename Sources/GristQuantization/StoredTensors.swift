@@ -25,19 +25,32 @@ private struct GristTensorStorage: TensorStorage {
   let record: TensorRecord
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
-    guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape), !range.isEmpty else { return Bytes() }
+    if range.isEmpty { return Bytes() }
+    guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape) else {
+      throw GristError(.badData, "the scheme cannot hold the shape", file: file.path, tensor: record.name)
+    }
     switch record.scheme {
     case .plain:
       let pieces = try chunks(range, bytesPerUnit: units.bytesPerUnit).map { chunk -> Bytes in
         let start = chunk * record.chunks.unitsPerChunk * units.bytesPerUnit
         let payload = try file.payload(ofChunk: record.chunks.first + chunk)
         let wanted = range.clamped(to: start..<start + payload.count)
-        return payload.slice(wanted.lowerBound - start, wanted.count) ?? Bytes()
+        return try slice(payload, wanted.lowerBound - start, wanted.count)
       }
       return pieces.count == 1 ? pieces[0] : Bytes(pieces.flatMap(\.array))
     case .grouped(let grouped):
       return try expand(grouped, range)
     }
+  }
+
+  /// A part of some bytes; that it is not inside would be a fault of the arithmetic here or of the file.
+  private func slice(_ bytes: Bytes, _ start: Int, _ count: Int) throws -> Bytes {
+    guard let slice = bytes.slice(start, count) else {
+      throw GristError(
+        .badData, "the tensor's chunks do not hold the bytes asked for", file: file.path, tensor: record.name,
+        found: "\(count) bytes at \(start) of \(bytes.count)")
+    }
+    return slice
   }
 
   /// The chunks, counted from the tensor's first, that hold a byte range.
@@ -71,7 +84,7 @@ private struct GristTensorStorage: TensorStorage {
       }
     }
     let start = range.lowerBound - wanted.lowerBound * rowBytes
-    return buffer.bytes.slice(start, range.count) ?? Bytes()
+    return try slice(buffer.bytes, start, range.count)
   }
 
   func release(_ range: Range<Int>) {
