@@ -33,7 +33,8 @@ struct Convert: ParsableCommand {
     name: .customLong("set"), parsing: .singleValue,
     help: ArgumentHelp(
       "Store tensors whose name matches REGEX as SCHEME: source, f32, f16, bf16, int8, int4 or int4-uniform, the "
-        + "last three also with a group size (int4:32). May be repeated; the last match wins.", valueName: "regex=scheme"))
+        + "last three also with a group size (int4:32). May be repeated; the last match wins.",
+      valueName: "regex=scheme"))
   var overrides: [String] = []
 
   @Option(

@@ -79,7 +79,9 @@ import Testing
     fcntl(pipe.fileHandleForWriting.fileDescriptor, 1031, 4096)
     process.standardError = FileHandle.nullDevice
     try process.run()
-    Thread.sleep(forTimeInterval: 1)
+    // Once something came it is writing; a page is full at once, and so it waits.
+    #expect(try pipe.fileHandleForReading.read(upToCount: 1)?.count == 1)
+    Thread.sleep(forTimeInterval: 0.5)
     #expect(process.isRunning)
     process.terminate()
     process.waitUntilExit()
