@@ -16,8 +16,6 @@ public struct ConversionPlan: Sendable {
     public let payloadBytes: Int
     /// Whether the tensor is looked up by row, and so wants small chunks.
     let isTable: Bool
-    /// How rounding errors are fed on; nil where they are not.
-    let feedback: ErrorFeedback?
     /// Of a `.grist` source: the tensor as it is stored there.
     let stored: TensorRecord?
 
@@ -36,6 +34,15 @@ public struct ConversionPlan: Sendable {
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
   public let ignoredKeys: [String]
+  private let statistics: InputStatistics?
+
+  /// How rounding errors of a tensor are fed on; nil where they are not. Made when it is asked for: a model's would take
+  /// memory together that one tensor's does not.
+  func feedback(for entry: Entry) -> ErrorFeedback? {
+    guard case .grouped(let grouped) = entry.scheme, grouped.coding.table != nil, grouped.coding.rotation != .none
+    else { return nil }
+    return statistics?.feedback(for: entry.tensor.name)
+  }
 
   public var entries: [Entry] { segments.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
@@ -61,13 +68,14 @@ public struct ConversionPlan: Sendable {
     var remaining = Dictionary(
       source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     ignoredKeys = source.ignoredKeys
+    self.statistics = statistics
     let known = try source.configuration()
     let expected = Dictionary(
       known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
     try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
     guard let configuration = known else {
       let entries = try source.tensors.map { tensor in
-        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, statistics, from: source)
+        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }
       segments = [Segment(name: "tensors", entries: entries)]
       architecture = "unknown"
@@ -86,7 +94,7 @@ public struct ConversionPlan: Sendable {
           offset: UInt64(tensor.offset), found: "\(tensor.shape) instead of \(expected.shape)")
       }
       let entry = try Self.entry(
-        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, statistics, from: source)
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)
       if let last = parts.indices.last, parts[last].part == expected.part {
         parts[last].entries.append(entry)
       } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
@@ -104,7 +112,7 @@ public struct ConversionPlan: Sendable {
         Segment(
           name: "other",
           entries: try unknown.map {
-            try Self.entry($0, recipe.decide($0, as: nil), isTable: false, statistics, from: source)
+            try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source)
           }))
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
@@ -114,19 +122,14 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func entry(
-    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, _ statistics: InputStatistics?,
-    from source: ConversionSource
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: ConversionSource
   ) throws -> Entry {
     let stored = source.stored?.tensor(named: tensor.name)
     let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
     let encoder = try TensorEncoder(tensor, scheme: scheme)
-    var feedback: ErrorFeedback?
-    if case .grouped(let grouped) = scheme, grouped.coding.table != nil, grouped.coding.rotation != .none {
-      feedback = statistics?.feedback(for: tensor.name)
-    }
     return Entry(
       tensor: tensor, scheme: scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
-      isTable: isTable, feedback: feedback, stored: stored)
+      isTable: isTable, stored: stored)
   }
 
   private static func missing(

@@ -59,7 +59,7 @@ public struct Converter: Sendable {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (digits, isLossless) = try write(entry, to: writer, work)
+            let (digits, isLossless) = try write(entry, feedback: plan.feedback(for: entry), to: writer, work)
             fingerprint.add(entry.tensor, digits: digits)
             if !isLossless { isLossy = true }
           }
@@ -90,9 +90,9 @@ public struct Converter: Sendable {
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
   /// fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, to writer: GristWriter, _ work: ParallelWork
+    _ entry: ConversionPlan.Entry, feedback: ErrorFeedback?, to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
-    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme, feedback: entry.feedback)
+    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme, feedback: feedback)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
     let (digits, greatest) = try look(at: encoder, cut, work)

@@ -77,7 +77,7 @@ public struct Provenance: Sendable, Equatable {
     public let tool: String
     public let recipe: String
     /// Whether any value came out of it changed.
-    public var isLossy: Bool
+    public let isLossy: Bool
 
     public init(tool: String, recipe: String, isLossy: Bool) {
       self.tool = tool

@@ -12,10 +12,7 @@ extension Manifest {
           provenance.sources.map {
             ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
           }),
-        "lineage": .array(
-          provenance.lineage.map {
-            ["tool": JSONValue($0.tool), "recipe": JSONValue($0.recipe), "lossy": JSONValue($0.isLossy)]
-          }),
+        "lineage": .array(provenance.lineage.map(\.json)),
         "ignored_keys": JSONValue(provenance.ignoredKeys),
       ],
       "segments": .array(
@@ -79,6 +76,13 @@ extension Manifest {
       record.chunks = try ChunkRun(file.object("chunks"))
       return record
     }
+  }
+}
+
+extension Provenance.Step {
+  /// The step as the manifest holds it.
+  public var json: JSONValue {
+    ["tool": JSONValue(tool), "recipe": JSONValue(recipe), "lossy": JSONValue(isLossy)]
   }
 }
 

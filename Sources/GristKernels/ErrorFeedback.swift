@@ -4,8 +4,8 @@ import GristCore
 /// second moments of the inputs that meet them (GPTQ, Frantar et al. 2022, inside blocks of 64 columns).
 public final class ErrorFeedback: Sendable {
   public let columns: Int
-  /// For every block an upper triangular 64 × 64 matrix U with Uᵀ·U = the inverse of the block's damped moments.
-  private let values: [Float]
+  /// For every block an upper triangular 64 × 64 matrix U, row-major, with Uᵀ·U = the inverse of the block's damped moments.
+  let factors: [Float]
   /// Blocks whose moments were all zero: their columns are rounded each for itself.
   public let emptyBlocks: Int
 
@@ -20,7 +20,7 @@ public final class ErrorFeedback: Sendable {
     let size = Rotation.block
     guard !moments.isEmpty, moments.count % (size * size) == 0, moments.allSatisfy(\.isFinite) else { return nil }
     columns = moments.count / size
-    var values = [Float](repeating: 0, count: moments.count)
+    var factors = [Float](repeating: 0, count: moments.count)
     var empty = 0
     for block in 0..<columns / size {
       let start = block * size * size
@@ -29,19 +29,16 @@ public final class ErrorFeedback: Sendable {
       if mean > 0 {
         for index in 0..<size { matrix[index * size + index] += damping * mean }
         if let factor = Self.inverseFactor(matrix, size) {
-          for index in factor.indices { values[start + index] = Float(factor[index]) }
+          for index in factor.indices { factors[start + index] = Float(factor[index]) }
           continue
         }
       }
       empty += 1
-      for index in 0..<size { values[start + index * size + index] = 1 }
+      for index in 0..<size { factors[start + index * size + index] = 1 }
     }
-    self.values = values
+    self.factors = factors
     emptyBlocks = empty
   }
-
-  /// The factors of all blocks, row-major.
-  var factors: [Float] { values }
 
   /// The upper triangular U with Uᵀ·U = A⁻¹, nil when A is not positive definite.
   ///

@@ -54,10 +54,8 @@ struct Inspect: ParsableCommand {
       "bytes": JSONValue(grist.byteCount), "architecture": JSONValue(provenance.architecture),
       "packing": JSONValue(provenance.packing.rawValue), "tool": JSONValue(provenance.tool),
       "overrides": JSONValue(provenance.overrides), "fingerprint": JSONValue(provenance.fingerprint),
-      "lineage": .array(
-        provenance.lineage.map {
-          ["tool": JSONValue($0.tool), "recipe": JSONValue($0.recipe), "lossy": JSONValue($0.isLossy)]
-        }), "lossy": JSONValue(provenance.isLossy), "ignored_keys": JSONValue(provenance.ignoredKeys),
+      "lineage": .array(provenance.lineage.map(\.json)), "lossy": JSONValue(provenance.isLossy),
+      "ignored_keys": JSONValue(provenance.ignoredKeys),
       "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
       "sources": .array(
         provenance.sources.map {

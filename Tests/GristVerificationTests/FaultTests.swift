@@ -48,12 +48,8 @@ import Testing
   }
 
   private func converted(_ recipe: Recipe.Name, from path: String = Fixtures.conformanceCheckpoint) throws -> String {
-    let target = folder.file("\(recipe.rawValue).grist")
-    let source = try ConversionSource.open(path: path)
-    let recipe = try Recipe(recipe)
-    _ = try Converter(pool: compute.pool, packing: .raw).convert(
-      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: target)
-    return target
+    try GristVerificationTests.converted(
+      path, recipe, to: folder.file("\(recipe.rawValue).grist"), packing: .raw, pool: compute.pool)
   }
 
   static let tower = "model.vision_tower.vision_tower.vision_model."
@@ -142,11 +138,8 @@ import Testing
   @Test("Fault 4: a lossy file is refused as a reference, however it was repacked")
   func lossyReference() throws {
     let int4 = try converted(.int4)
-    let source = try ConversionSource.open(path: int4)
-    let recipe = try Recipe(.source)
-    let repacked = folder.file("repacked.grist")
-    _ = try Converter(pool: compute.pool, packing: .raw).convert(
-      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: repacked)
+    let repacked = try GristVerificationTests.converted(
+      int4, .source, to: folder.file("repacked.grist"), packing: .raw, pool: compute.pool)
     #expect(try GristFile(path: repacked).manifest.provenance.lineage.map(\.recipe) == ["int4", "source"])
     for path in [int4, repacked, try converted(.bf16)] {
       let reference = try ModelSource.open(path: path)

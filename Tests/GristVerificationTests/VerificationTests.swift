@@ -31,12 +31,8 @@ import Testing
 
   /// Converts the conformance checkpoint, or another folder.
   func converted(_ recipe: Recipe.Name, from path: String = Fixtures.conformanceCheckpoint) throws -> String {
-    let target = folder.file("\(recipe.rawValue).grist")
-    let source = try ConversionSource.open(path: path)
-    let recipe = try Recipe(recipe)
-    _ = try Converter(pool: compute.pool, packing: .zstd).convert(
-      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: target)
-    return target
+    try GristVerificationTests.converted(
+      path, recipe, to: folder.file("\(recipe.rawValue).grist"), packing: .zstd, pool: compute.pool)
   }
 
   func verify(_ path: String, limits: VerificationLimits = VerificationLimits()) throws -> VerificationReport {
