@@ -8,11 +8,12 @@ let package = Package(
     .library(
       name: "Gristmill",
       targets: [
-        "GristFormat", "GristCheckpoints", "GristFamilies", "GristFamilies", "GristQuantization", "GristConversion",
+        "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
         "GristImaging",
         "GristModel", "GristCalibration", "GristVerification", "GristBenchmark",
       ]),
     .executable(name: "gristmill", targets: ["gristmill"]),
+    .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -22,6 +23,7 @@ let package = Package(
     // System libraries and the thin C that lets Swift reach them.
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
     .systemLibrary(
@@ -37,7 +39,9 @@ let package = Package(
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
     .target(
       name: "GristCheckpoints",
-      dependencies: ["GristCore", "GristFormat", .product(name: "Crypto", package: "swift-crypto")]),
+      dependencies: [
+        "GristCore", "GristFormat", "CGristSystem", .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     .target(name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"]),
     .target(
       name: "GristQuantization",
@@ -72,6 +76,9 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
       ]),
+    // The one program that links libhdf5; GristCheckpoints starts it and talks to it.
+    .executableTarget(
+      name: "gristmill-hdf5", dependencies: ["CHDF5"], cSettings: [.define("H5_USE_110_API")]),
     .executableTarget(
       name: "gristmill",
       dependencies: [

@@ -69,12 +69,12 @@ public struct InputStatistics: Sendable {
       guard tensor.elementType == .f32, tensor.shape.count == 3, tensor.shape.dropFirst() == [block, block] else {
         throw GristError(
           .badData, "moments must be f32 in blocks of \(block) × \(block)", file: path, tensor: tensor.name,
-          offset: UInt64(tensor.offset), found: "\(tensor.elementType.rawValue) \(tensor.shape)")
+          offset: tensor.offset, found: "\(tensor.elementType.rawValue) \(tensor.shape)")
       }
       let values = floats(try tensor.bytes(), .f32)
       guard values.allSatisfy(\.isFinite) else {
         throw GristError(
-          .badData, "a moment is not a finite number", file: path, tensor: tensor.name, offset: UInt64(tensor.offset),
+          .badData, "a moment is not a finite number", file: path, tensor: tensor.name, offset: tensor.offset,
           advice: "calibrate again")
       }
       moments[ByteName(tensor.name)] = values

@@ -19,14 +19,12 @@ public struct Checkpoint: Sendable {
     public let name: String
     public let path: String
     public let byteCount: Int
-    /// Everything before the data, verbatim, so that an export can restore the file.
-    public let header: Bytes
+    /// Everything before the data, verbatim, so that an export can restore the file; nil for a format that mixes the two.
+    public let header: Bytes?
 
-    init(_ file: SafetensorsFile, folder: String = "") {
-      name = folder + fileName(of: file.path)
-      path = file.path
-      byteCount = file.byteCount
-      header = file.header
+    /// The same file, said to be in a folder.
+    func inFolder(_ folder: String) -> WeightFile {
+      WeightFile(name: folder + name, path: path, byteCount: byteCount, header: header)
     }
   }
 
@@ -54,22 +52,23 @@ public struct Checkpoint: Sendable {
   ]
   private static let sideFileLimit = 64 << 20
 
-  /// Opens a checkpoint folder.
+  /// Opens a checkpoint folder: its weights in safetensors or HDF5, whole or in shards.
   ///
   /// - Parameter visionTower: a CLIP checkpoint folder whose configuration replaces the one beside the checkpoint, and
   ///   whose weights are used where the checkpoint has none.
+  /// - Parameter hdf5Helper: the program that reads HDF5, `gristmill-hdf5`; nil for the one beside the running program.
   ///
   /// Throws 66 for a missing folder, weight file or shard; 65 for a damaged one.
-  public init(path: String, visionTower: String? = nil) throws {
+  public init(path: String, visionTower: String? = nil, hdf5Helper: String? = nil) throws {
     guard fileKind(at: path) == .folder else {
       throw GristError(
         .missingInput, fileKind(at: path) == nil ? "no such folder" : "not a checkpoint folder", file: path,
         advice: "name the folder that holds config.json and the weights")
     }
     self.path = path
-    let folder = try SafetensorsFolder(path: path)
+    let folder = try WeightFiles(folder: path, hdf5Helper: hdf5Helper)
     var tensors = folder.tensors
-    var files = folder.files.map { WeightFile($0) }
+    var files = folder.files
     var notes = folder.notes
     var sideFiles: [SideFile] = []
     for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
@@ -90,18 +89,18 @@ public struct Checkpoint: Sendable {
       }
       let known = Set(tensors.map(\.name))
       if !known.contains(where: { $0.hasPrefix(Self.visionPrefix) }) {
-        let tower = try SafetensorsFolder(path: visionTower)
+        let tower = try WeightFiles(folder: visionTower, hdf5Helper: hdf5Helper)
         let visual = tower.tensors.filter { $0.name.hasPrefix("vision_model.") }
         tensors += visual.map { $0.renamed(Self.visionPrefix + $0.name) }
         // The two folders may name their files alike.
-        files += tower.files.map { WeightFile($0, folder: Self.visionFolder) }
+        files += tower.files.map { $0.inFolder(Self.visionFolder) }
         notes.append("the vision tower's \(visual.count) tensors come from \(visionTower)")
       } else {
         notes.append(
           "the checkpoint has its own vision tower weights; only the configuration of \(visionTower) is used")
       }
     }
-    let used = Set(sideFiles.map(\.name) + folder.files.map { fileName(of: $0.path) })
+    let used = Set(sideFiles.map(\.name) + folder.names)
     for name in try folderContents(path) where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
       notes.append("\(name) is no part of the model and is left out")
     }

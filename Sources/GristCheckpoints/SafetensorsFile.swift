@@ -72,15 +72,18 @@ public struct SafetensorsFile: Sendable {
     }
     let metadata = try object["__metadata__"].map(Self.metadata) ?? []
     let dataStart = header.count
-    var tensors: [SourceTensor] = []
+    var tensors: [Placed] = []
     for (name, value) in object.members where name != "__metadata__" {
       tensors.append(
         try locating(tensor: name) { try tensor(name, value, file: file, dataStart: dataStart) })
     }
-    tensors.sort { ($0.offset, $0.byteCount) < ($1.offset, $1.byteCount) }
+    tensors.sort { ($0.start, $0.tensor.byteCount) < ($1.start, $1.tensor.byteCount) }
     try checkFill(tensors, dataStart: dataStart, fileLength: bytes.count)
-    return (header, tensors, metadata)
+    return (header, tensors.map(\.tensor), metadata)
   }
+
+  /// A tensor, and where its data start in the file.
+  private typealias Placed = (start: Int, tensor: SourceTensor)
 
   private static func metadata(_ value: JSONValue) throws -> [(name: String, value: String)] {
     guard let object = value.object else {
@@ -100,7 +103,7 @@ public struct SafetensorsFile: Sendable {
 
   private static func tensor(
     _ name: String, _ value: JSONValue, file: FileBytes, dataStart: Int
-  ) throws -> SourceTensor {
+  ) throws -> Placed {
     guard let object = value.object else {
       throw GristError(.badData, "a tensor's entry must be an object", offset: 8, found: value.kind)
     }
@@ -132,7 +135,7 @@ public struct SafetensorsFile: Sendable {
     let length = range[1] - range[0]
     guard
       let tensor = SourceTensor(
-        name: name, elementType: elementType, shape: shape, file: file.path, offset: start,
+        name: name, elementType: elementType, shape: shape, file: file.path, offset: UInt64(start),
         storage: MappedStorage(file: file, offset: start, count: length))
     else {
       let isHalfByte = !elementType.isWholeBytes && elementCount(of: shape).map { $0 <= Int.max / 8 } ?? false
@@ -145,7 +148,7 @@ public struct SafetensorsFile: Sendable {
         .badData, "shape and dtype do not fit the byte range", offset: UInt64(start),
         found: "\(dtype) \(shape) is \(tensor.byteCount) bytes, the range holds \(length)")
     }
-    return tensor
+    return (start, tensor)
   }
 
   private static func naturals(_ value: JSONValue?, _ field: String) throws -> [Int] {
@@ -160,13 +163,13 @@ public struct SafetensorsFile: Sendable {
     return integers
   }
 
-  private static func checkFill(_ tensors: [SourceTensor], dataStart: Int, fileLength: Int) throws {
+  private static func checkFill(_ tensors: [Placed], dataStart: Int, fileLength: Int) throws {
     var end = dataStart
-    for tensor in tensors {
-      guard tensor.offset == end else {
+    for (start, tensor) in tensors {
+      guard start == end else {
         throw GristError(
-          .badData, tensor.offset < end ? "two tensors overlap" : "bytes before the tensor belong to none",
-          tensor: tensor.name, offset: UInt64(tensor.offset), found: "the data before it ends at byte \(end)")
+          .badData, start < end ? "two tensors overlap" : "bytes before the tensor belong to none",
+          tensor: tensor.name, offset: UInt64(start), found: "the data before it ends at byte \(end)")
       }
       end += tensor.byteCount
     }

@@ -67,13 +67,13 @@ struct SafetensorsFolder {
         if let other = seen[name] {
           throw GristError(
             .badData, "the tensor is in two shards", file: path, tensor: tensor.name,
-            offset: UInt64(tensor.offset), found: "it is in \(other) too")
+            offset: tensor.offset, found: "it is in \(other) too")
         }
         seen[name] = shard
         if let listed = shardOf[name], listed != shard {
           throw GristError(
             .badData, "the index says the tensor is in another shard", file: path, tensor: tensor.name,
-            offset: UInt64(tensor.offset), found: "listed in \(listed)")
+            offset: tensor.offset, found: "listed in \(listed)")
         }
         if shardOf[name] == nil {
           notes.append("\(shard) holds \(tensor.name), which the index does not list; it is used all the same")

@@ -11,25 +11,28 @@ public protocol TensorStorage: Sendable {
 /// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs no memory.
 public struct SourceTensor: Sendable {
   public let name: String
+  /// Its name in `file`; other than `name` where a map renamed it.
+  public let sourceName: String
   public let elementType: ElementType
   /// Outermost extent first; empty for a scalar.
   public let shape: [Int]
   /// The file it lies in, for messages.
   public let file: String
-  /// Byte offset of its data in `file`, for messages.
-  public let offset: Int
+  /// Byte offset of its data in `file`, for messages; nil where they are not in one place.
+  public let offset: UInt64?
   public let elementCount: Int
   public let byteCount: Int
   private let storage: any TensorStorage
 
   /// Nil when the shape's byte count does not fit `Int`, or elements of less than a byte do not end with one.
   public init?(
-    name: String, elementType: ElementType, shape: [Int], file: String, offset: Int, storage: any TensorStorage
+    name: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?, storage: any TensorStorage
   ) {
     guard let count = GristCore.elementCount(of: shape), let bytes = elementType.byteCount(ofElements: count) else {
       return nil
     }
     self.name = name
+    sourceName = name
     self.elementType = elementType
     self.shape = shape
     self.file = file
@@ -42,6 +45,7 @@ public struct SourceTensor: Sendable {
   /// Another name for the same bytes.
   private init(_ other: SourceTensor, name: String) {
     self.name = name
+    sourceName = other.sourceName
     elementType = other.elementType
     shape = other.shape
     file = other.file

@@ -91,7 +91,7 @@ public struct ConversionPlan: Sendable {
       guard tensor.shape == expected.shape else {
         throw GristError(
           .badData, "the shape is not what config.json asks for", file: tensor.file, tensor: tensor.name,
-          offset: UInt64(tensor.offset), found: "\(tensor.shape) instead of \(expected.shape)")
+          offset: tensor.offset, found: "\(tensor.shape) instead of \(expected.shape)")
       }
       let entry = try Self.entry(
         tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)

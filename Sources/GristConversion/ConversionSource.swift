@@ -49,8 +49,8 @@ public struct ConversionSource: Sendable {
     weightFiles = checkpoint.weightFiles
     files =
       checkpoint.sideFiles
-      + checkpoint.weightFiles.map {
-        Checkpoint.SideFile(name: Self.headerFolder + $0.name + ".header", bytes: $0.header)
+      + checkpoint.weightFiles.compactMap { file in
+        file.header.map { Checkpoint.SideFile(name: Self.headerFolder + file.name + ".header", bytes: $0) }
       }
     stored = nil
   }

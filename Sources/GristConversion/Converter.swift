@@ -117,7 +117,8 @@ public struct Converter: Sendable {
       }
     }
     let record = TensorRecord(
-      name: entry.tensor.name, sourceName: entry.stored?.sourceName, shape: entry.tensor.shape, scheme: encoder.scheme,
+      name: entry.tensor.name, sourceName: entry.stored?.sourceName ?? entry.tensor.sourceName,
+      shape: entry.tensor.shape, scheme: encoder.scheme,
       sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
       relativeError: entry.compounded(sums.relativeError))
     work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }

@@ -65,7 +65,9 @@ public final class MappedFile: @unchecked Sendable {
   }
 }
 
-func openForReading(_ path: String) throws -> Int32 {
+/// A descriptor of the file, to be closed. Throws 66 when it is not there, 74 when it cannot be opened, 130 when the user
+/// interrupts the wait for it.
+public func openForReading(_ path: String) throws -> Int32 {
   // Without O_NONBLOCK opening a pipe waits for its writer; what is no plain file is refused right after.
   var descriptor: Int32
   repeat {
@@ -79,7 +81,8 @@ func openForReading(_ path: String) throws -> Int32 {
   throw GristError(.inputOutput, "cannot open the file: \(systemMessage())", file: path)
 }
 
-func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
+/// The length of an open file in bytes. Throws 65 when it is no plain file.
+public func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
   var status = stat()
   guard fstat(descriptor, &status) == 0 else {
     throw GristError(.inputOutput, "cannot read the file's length: \(systemMessage())", file: path)

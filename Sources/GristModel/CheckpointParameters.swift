@@ -22,7 +22,7 @@ public struct CheckpointParameters: ParameterStore {
     guard tensor.elementType.isFloatingPoint else {
       throw GristError(
         .badData, "the model cannot compute with this type", file: tensor.file, tensor: name,
-        offset: UInt64(tensor.offset), found: tensor.elementType.rawValue)
+        offset: tensor.offset, found: tensor.elementType.rawValue)
     }
     return tensor
   }

@@ -11,7 +11,7 @@ extension GristFile {
       let type: ElementType = if case .plain(let type) = record.scheme { type } else { .f32 }
       guard
         let tensor = SourceTensor(
-          name: record.name, elementType: type, shape: record.shape, file: path, offset: 0,
+          name: record.name, elementType: type, shape: record.shape, file: path, offset: nil,
           storage: GristTensorStorage(file: self, record: record))
       else { throw GristError(.badData, "the shape is too large", file: path, tensor: record.name) }
       return tensor

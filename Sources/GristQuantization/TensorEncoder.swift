@@ -56,7 +56,7 @@ public struct TensorEncoder: Sendable {
       throw GristError(
         .badData, "a value that is not a finite number can only be stored as it came", file: source.file,
         tensor: source.name,
-        offset: UInt64(source.offset + element * source.elementType.byteCount),
+        offset: source.offset.map { $0 + UInt64(element * source.elementType.byteCount) },
         found: "\(values[position]) at row \(element / max(columns, 1)), column \(element % max(columns, 1))",
         advice: "keep the tensor as it is with --set '\(source.name)=source'")
     }

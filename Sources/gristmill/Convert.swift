@@ -17,11 +17,12 @@ struct Convert: ParsableCommand {
       position embeddings, voter and newline always stay as they came.
       """)
 
-  @Argument(help: "A checkpoint folder (safetensors), or a .grist file.")
+  @Argument(help: "A checkpoint folder (safetensors or HDF5), or a .grist file.")
   var source: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "model.grist"))
-  var output: String
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to write; not needed with --dry-run.", valueName: "model.grist"))
+  var output: String?
 
   @Option(help: ArgumentHelp("How to store the tensors.", valueName: "recipe"))
   var recipe: Recipe.Name = .int4
@@ -71,6 +72,7 @@ struct Convert: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
+    if output == nil, !dryRun { throw ValidationError("name the file to write with --output") }
     if calibrate == .none, probes != nil || stats != nil {
       throw ValidationError("--probes and --stats go with --calibrate block")
     }
@@ -88,6 +90,7 @@ struct Convert: ParsableCommand {
       recipe, groupSize: groupSize, overrides: overrides, calibrated: statistics?.matrices ?? [])
     let plan = try ConversionPlan(source, recipe: recipe, statistics: statistics)
     if dryRun { return try show(plan, recipe, threads: pool.threadCount) }
+    guard let output else { return }
     for note in plan.notes { try global.note("note: \(note.visible())") }
     var bar = ProgressBar(quiet: global.quiet)
     let clock = ContinuousClock()

@@ -1,0 +1,127 @@
+import GristCore
+
+/// The datasets of an HDF5 file as tensors, each named by its path in the file.
+///
+/// libhdf5 runs in a process of its own, ``HDF5Helper``. It refuses, before anything is read: soft, external and
+/// user-defined links, external storage, virtual datasets, filters other than gzip, shuffle and fletcher32, types that are
+/// not plain numbers, and sizes that the file cannot hold.
+public struct HDF5File: Sendable {
+  public let path: String
+  public let byteCount: Int
+  /// In the order in which the file lists them.
+  public let tensors: [SourceTensor]
+  /// How the reader is confined, for people.
+  public let confinement: String
+
+  /// The most that is fetched at a time, in bytes; whole elements of every type.
+  static let pieceSize = 16 << 20
+
+  /// - Parameter helper: the helper's executable; nil for the one beside the running program.
+  ///
+  /// Throws 66 when the file or the helper is not there, 65 with file and dataset for whatever is refused or damaged.
+  public init(path: String, helper: String? = nil) throws {
+    let helper = try HDF5Helper(file: path, helper: helper)
+    self.path = path
+    byteCount = try MappedFile(path: path).count
+    confinement = try helper.confinement()
+    tensors = try Self.tensors(helper, path: path)
+  }
+
+  /// See `catalogue.h` of the helper for the layout.
+  private static func tensors(_ helper: HDF5Helper, path: String) throws -> [SourceTensor] {
+    var reader = ByteReader(bytes: try helper.catalogue(), path: path)
+    var tensors: [SourceTensor] = []
+    while !reader.isAtEnd {
+      let name = try reader.text()
+      let type = try reader.text()
+      let shape = try (0..<Int(reader.integer(UInt32.self))).map { _ in try reader.natural() }
+      let offset = try reader.integer(UInt64.self)
+      guard let element = ElementType(rawValue: type) else { throw reader.nonsense() }
+      let storage = HDF5Storage(helper: helper, dataset: tensors.count, elementBytes: element.byteCount)
+      guard
+        let tensor = SourceTensor(
+          name: name, elementType: element, shape: shape, file: path, offset: offset == .max ? nil : offset,
+          storage: storage)
+      else { throw reader.nonsense() }
+      tensors.append(tensor)
+    }
+    return tensors
+  }
+}
+
+/// A dataset's bytes, fetched as they are asked for.
+private struct HDF5Storage: TensorStorage {
+  let helper: HDF5Helper
+  let dataset: Int
+  let elementBytes: Int
+
+  func bytes(_ range: Range<Int>) throws -> Bytes {
+    // Whole elements are fetched, and what was not asked for is cut off.
+    let first = range.lowerBound / elementBytes
+    let end = (range.upperBound + elementBytes - 1) / elementBytes
+    let piece = HDF5File.pieceSize / elementBytes
+    if end - first <= piece {
+      let bytes = try fetch(first..<end)
+      return bytes.slice(range.lowerBound - first * elementBytes, range.count) ?? Bytes()
+    }
+    let buffer = AlignedBuffer(byteCount: (end - first) * elementBytes)
+    for start in stride(from: first, to: end, by: piece) {
+      let bytes = try fetch(start..<min(start + piece, end))
+      buffer.withUnsafeMutableBytes { target in
+        bytes.withUnsafeBytes {
+          UnsafeMutableRawBufferPointer(rebasing: target[((start - first) * elementBytes)...]).copyMemory(from: $0)
+        }
+      }
+    }
+    return buffer.bytes.slice(range.lowerBound - first * elementBytes, range.count) ?? Bytes()
+  }
+
+  private func fetch(_ elements: Range<Int>) throws -> Bytes {
+    try helper.read(
+      dataset: dataset, first: elements.lowerBound, count: elements.count, byteCount: elements.count * elementBytes)
+  }
+
+  func release(_ range: Range<Int>) {}
+}
+
+/// Reads what the helper wrote, one value after the other.
+private struct ByteReader {
+  let bytes: Bytes
+  let path: String
+  private var offset = 0
+
+  init(bytes: Bytes, path: String) {
+    self.bytes = bytes
+    self.path = path
+  }
+
+  var isAtEnd: Bool { offset == bytes.count }
+
+  mutating func integer<Integer: FixedWidthInteger>(_ type: Integer.Type) throws -> Integer {
+    guard let value = bytes.integer(at: offset, as: type) else { throw nonsense() }
+    offset += MemoryLayout<Integer>.size
+    return value
+  }
+
+  mutating func natural() throws -> Int {
+    guard let value = Int(exactly: try integer(UInt64.self)) else { throw nonsense() }
+    return value
+  }
+
+  /// Throws 65 for a name that is no UTF-8: it could not be written into any other format.
+  mutating func text() throws -> String {
+    let length = Int(try integer(UInt32.self))
+    guard let slice = bytes.slice(offset, length) else { throw nonsense() }
+    offset += length
+    guard let text = slice.utf8 else {
+      throw GristError(
+        .badData, "a dataset's name is not valid UTF-8", file: path, found: String(decoding: slice.array, as: UTF8.self)
+      )
+    }
+    return text
+  }
+
+  func nonsense() -> GristError {
+    GristError(.badData, "the program that reads HDF5 answers nonsense", file: path)
+  }
+}

@@ -1,0 +1,43 @@
+import GristCore
+
+/// The files that hold a folder's weights, whatever their format, and the tensors in them.
+struct WeightFiles {
+  let files: [Checkpoint.WeightFile]
+  let tensors: [SourceTensor]
+  let notes: [String]
+  /// Names in the folder that are accounted for.
+  let names: [String]
+
+  /// Looks for safetensors first, then for HDF5.
+  ///
+  /// - Parameter hdf5Helper: the program that reads HDF5; nil for the one beside the running program.
+  ///
+  /// Throws 66 when the folder holds no weights or lacks some, 65 for damaged ones.
+  init(folder path: String, hdf5Helper: String?) throws {
+    let contents = try folderContents(path)
+    let hasSafetensors = contents.contains { $0.hasSuffix(".safetensors") || $0 == SafetensorsFolder.indexName }
+    if !hasSafetensors, HDF5Folder.holdsWeights(contents) {
+      self.init(try HDF5Folder(path: path, helper: hdf5Helper))
+    } else {
+      self.init(try SafetensorsFolder(path: path))
+    }
+  }
+
+  private init(_ folder: SafetensorsFolder) {
+    files = folder.files.map {
+      Checkpoint.WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: $0.header)
+    }
+    tensors = folder.tensors
+    notes = folder.notes
+    names = files.map(\.name)
+  }
+
+  init(_ folder: HDF5Folder) {
+    files = folder.files.map {
+      Checkpoint.WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: nil)
+    }
+    tensors = folder.tensors
+    notes = folder.notes
+    names = files.map(\.name)
+  }
+}

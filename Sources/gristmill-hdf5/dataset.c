@@ -1,0 +1,345 @@
+#include "dataset.h"
+
+#include <string.h>
+
+#include "driver.h"
+#include "refusal.h"
+
+enum {
+  kGreatestChunk = 256 << 20,     /* bytes, decoded */
+  kGreatestCache = 256 << 20,     /* bytes of decoded chunks */
+  kGreatestDeflation = 1100,      /* zlib's own limit is 1032 to 1 */
+};
+
+static const char kRewrite[] = "write the dataset again with h5py, as plain numbers";
+
+/* --- element types --- */
+
+static const char *integer_type(hid_t type) {
+  size_t size = H5Tget_size(type);
+  if (H5Tget_precision(type) != 8 * size || H5Tget_offset(type) != 0) return NULL;
+  bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
+  switch (size) {
+    case 1: return is_signed ? "i8" : "u8";
+    case 2: return is_signed ? "i16" : "u16";
+    case 4: return is_signed ? "i32" : "u32";
+    case 8: return is_signed ? "i64" : "u64";
+    default: return NULL;
+  }
+}
+
+static const char *float_type(hid_t type) {
+  static const struct {
+    const char *name;
+    size_t size, exponent, exponent_bits, bias;
+  } known[] = {
+      {"f16", 2, 10, 5, 15}, {"bf16", 2, 7, 8, 127}, {"f32", 4, 23, 8, 127}, {"f64", 8, 52, 11, 1023},
+  };
+  size_t size = H5Tget_size(type), sign, exponent, exponent_bits, mantissa, mantissa_bits;
+  if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits) < 0) return NULL;
+  if (H5Tget_precision(type) != 8 * size || H5Tget_offset(type) != 0 || H5Tget_norm(type) != H5T_NORM_IMPLIED)
+    return NULL;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (size == known[i].size && sign == 8 * size - 1 && exponent == known[i].exponent &&
+        exponent_bits == known[i].exponent_bits && mantissa == 0 && mantissa_bits == known[i].exponent &&
+        H5Tget_ebias(type) == known[i].bias)
+      return known[i].name;
+  }
+  return NULL;
+}
+
+/* h5py writes truth values as an enumeration of bytes. */
+static const char *truth_type(hid_t type) {
+  signed char no = -1, yes = -1;
+  if (H5Tget_size(type) != 1 || H5Tget_nmembers(type) != 2) return NULL;
+  if (H5Tenum_valueof(type, "FALSE", &no) < 0 || H5Tenum_valueof(type, "TRUE", &yes) < 0) return NULL;
+  return no == 0 && yes == 1 ? "bool" : NULL;
+}
+
+/* Keras stores bfloat16 as opaque pairs of bytes, and says what they are in an attribute. */
+static bool says_bfloat16(hid_t dataset) {
+  static const char kName[] = "bfloat16";
+  if (H5Aexists(dataset, "dtype") <= 0) return false;
+  hid_t attribute = H5Aopen(dataset, "dtype", H5P_DEFAULT);
+  if (attribute < 0) return false;
+  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  bool says = false;
+  if (type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1) {
+    if (H5Tis_variable_str(type) > 0) {
+      char *text = NULL;
+      if (H5Aread(attribute, type, &text) >= 0 && text) says = strcmp(text, kName) == 0;
+      if (text) H5free_memory(text);
+    } else if (H5Tget_size(type) >= sizeof kName - 1 && H5Tget_size(type) <= 64) {
+      char text[65] = {0};
+      says = H5Aread(attribute, type, text) >= 0 && strncmp(text, kName, sizeof kName - 1) == 0 &&
+             (text[sizeof kName - 1] == 0 || text[sizeof kName - 1] == ' ');
+    }
+  }
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  H5Aclose(attribute);
+  return says;
+}
+
+static const char *class_name(H5T_class_t class) {
+  switch (class) {
+    case H5T_STRING: return "text";
+    case H5T_COMPOUND: return "a compound type";
+    case H5T_VLEN: return "a type of variable length";
+    case H5T_REFERENCE: return "references";
+    case H5T_OPAQUE: return "an opaque type";
+    case H5T_ARRAY: return "an array type";
+    case H5T_ENUM: return "an enumeration";
+    case H5T_BITFIELD: return "a bit field";
+    case H5T_TIME: return "a time";
+    case H5T_FLOAT: return "a float of an unusual format";
+    case H5T_INTEGER: return "an integer of an unusual width";
+    default: return "an unknown type";
+  }
+}
+
+static bool describe_type(hid_t dataset, const char *path, struct tensor *tensor, struct description *about) {
+  hid_t type = H5Dget_type(dataset);
+  if (type < 0) return refuse_library(path, "the dataset's type cannot be read");
+  H5T_class_t class = H5Tget_class(type);
+  tensor->element_size = H5Tget_size(type);
+  about->element_type = NULL;
+  bool is_ordered = class == H5T_INTEGER || class == H5T_FLOAT;
+  H5T_order_t order = is_ordered ? H5Tget_order(type) : H5T_ORDER_LE;
+  bool has_order = order == H5T_ORDER_LE || order == H5T_ORDER_BE;
+  if (class == H5T_INTEGER && has_order) about->element_type = integer_type(type);
+  if (class == H5T_FLOAT && has_order) about->element_type = float_type(type);
+  if (class == H5T_ENUM) about->element_type = truth_type(type);
+  if (class == H5T_OPAQUE && tensor->element_size == 2 && says_bfloat16(dataset)) about->element_type = "bf16";
+  H5Tclose(type);
+  return about->element_type ? true
+                             : refuse(path, "a dataset that does not hold plain numbers", kRewrite, "%s",
+                                      class_name(class));
+}
+
+/* --- shape --- */
+
+static bool multiply(hsize_t *product, hsize_t factor) {
+  return !__builtin_mul_overflow(*product, factor, product) && *product <= INT64_MAX;
+}
+
+static bool describe_shape(hid_t dataset, const char *path, struct tensor *tensor) {
+  hid_t space = H5Dget_space(dataset);
+  if (space < 0) return refuse_library(path, "the dataset's shape cannot be read");
+  H5S_class_t class = H5Sget_simple_extent_type(space);
+  int rank = H5Sget_simple_extent_ndims(space);
+  bool fits = rank >= 0 && rank <= kGreatestRank;
+  if (fits && rank > 0) fits = H5Sget_simple_extent_dims(space, tensor->shape, NULL) == rank;
+  H5Sclose(space);
+  if (class == H5S_NULL) return refuse(path, "a dataset without a value", "leave it out of the file", NULL);
+  if (!fits)
+    return refuse(path, "a dataset with too many dimensions", "sixteen are the most", "%d", rank);
+  tensor->rank = rank;
+  tensor->elements = 1;
+  hsize_t extents = 1;
+  for (int axis = 0; axis < rank; axis++) {
+    tensor->elements *= tensor->shape[axis] ? 1 : 0;
+    if (!multiply(&extents, tensor->shape[axis] ? tensor->shape[axis] : 1)) extents = 0;
+    if (!extents) break;
+  }
+  hsize_t bytes = extents;
+  if (!extents || !multiply(&bytes, tensor->element_size))
+    return refuse(path, "a shape that is too large to be true", "fetch the file again", NULL);
+  tensor->elements *= extents;
+  return true;
+}
+
+/* --- storage --- */
+
+static bool check_filters(hid_t creation, const char *path, bool *deflates) {
+  int count = H5Pget_nfilters(creation);
+  if (count < 0) return refuse_library(path, "the dataset's filters cannot be read");
+  for (int i = 0; i < count; i++) {
+    unsigned flags, values[8], configuration;
+    size_t value_count = 8;
+    char name[64] = "";
+    H5Z_filter_t filter =
+        H5Pget_filter2(creation, (unsigned)i, &flags, &value_count, values, sizeof name, name, &configuration);
+    if (filter == H5Z_FILTER_DEFLATE) *deflates = true;
+    if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32) continue;
+    return refuse(path, "a filter other than gzip, shuffle and fletcher32",
+                  "write the dataset again with one of these, or with none", "%s (%d)", name, (int)filter);
+  }
+  return true;
+}
+
+static bool check_chunks(
+    hid_t dataset, hid_t creation, const char *path, struct tensor *tensor, struct description *about) {
+  hsize_t chunk[kGreatestRank];
+  bool deflates = false;
+  if (!check_filters(creation, path, &deflates)) return false;
+  if (H5Pget_chunk(creation, kGreatestRank, chunk) != tensor->rank)
+    return refuse(path, "chunks of another rank than the dataset's", "fetch the file again", NULL);
+  if (tensor->elements == 0) return true;
+  hsize_t chunk_bytes = tensor->element_size, chunks = 1, row_of_chunks = 1;
+  for (int axis = 0; axis < tensor->rank; axis++) {
+    if (chunk[axis] == 0) return refuse(path, "a chunk without an element", "fetch the file again", NULL);
+    hsize_t along = (tensor->shape[axis] - 1) / chunk[axis] + 1;
+    if (axis > 0 && !multiply(&row_of_chunks, along)) row_of_chunks = kGreatestCache;
+    if (!multiply(&chunk_bytes, chunk[axis]) || chunk_bytes > kGreatestChunk)
+      return refuse(path, "a chunk that is too large", "write the dataset in chunks of at most 256 MiB", "more than %d bytes",
+                    (int)kGreatestChunk);
+    if (!multiply(&chunks, along)) return refuse(path, "too many chunks to be true", "fetch the file again", NULL);
+  }
+  hid_t space = H5Dget_space(dataset);
+  hsize_t present = 0;
+  herr_t counted = space < 0 ? -1 : H5Dget_num_chunks(dataset, space, &present);
+  if (space >= 0) H5Sclose(space);
+  if (counted < 0) return refuse_library(path, "the dataset's chunks cannot be listed");
+  if (present != chunks)
+    return refuse(path, "a dataset that was declared and not wholly written", "fetch the file again",
+                  "%llu of %llu chunks", (unsigned long long)present, (unsigned long long)chunks);
+  hsize_t bytes = chunks, most = about->stored;
+  if (deflates && (!multiply(&most, kGreatestDeflation) || __builtin_add_overflow(most, 1024 * chunks, &most)))
+    most = INT64_MAX;
+  if (!multiply(&bytes, chunk_bytes) || bytes > most)
+    return refuse(path, "a dataset that declares more than it stores", "fetch the file again",
+                  "%llu bytes stored for %llu", (unsigned long long)about->stored, (unsigned long long)bytes);
+  hsize_t cache = row_of_chunks;
+  if (!multiply(&cache, chunk_bytes) || cache > kGreatestCache) cache = kGreatestCache;
+  tensor->cache_bytes = cache;
+  return true;
+}
+
+static bool check_whole(hid_t creation, const char *path, const struct tensor *tensor, struct description *about) {
+  hsize_t bytes = tensor->elements * tensor->element_size;
+  if (H5Pget_external_count(creation) != 0)
+    return refuse(path, "a dataset whose data are in another file", kRewrite, NULL);
+  if (about->stored == 0 && bytes > 0)
+    return refuse(path, "a dataset that was declared and never written", "fetch the file again", NULL);
+  if (about->stored != bytes)
+    return refuse(path, "a dataset that declares another size than it stores", "fetch the file again",
+                  "%llu bytes stored for %llu", (unsigned long long)about->stored, (unsigned long long)bytes);
+  if (about->offset != UINT64_MAX && (about->offset > file_length() || bytes > file_length() - about->offset))
+    return refuse(path, "the data end beyond the file", "the file is truncated or damaged: fetch it again",
+                  "an end at byte %llu of %llu", (unsigned long long)(about->offset + bytes),
+                  (unsigned long long)file_length());
+  return true;
+}
+
+static bool check_storage(hid_t dataset, const char *path, struct tensor *tensor, struct description *about) {
+  hid_t creation = H5Dget_create_plist(dataset);
+  if (creation < 0) return refuse_library(path, "the dataset's layout cannot be read");
+  H5D_layout_t layout = H5Pget_layout(creation);
+  about->offset = UINT64_MAX;
+  about->stored = 0;
+  bool fits = false;
+  if (layout == H5D_VIRTUAL) {
+    fits = refuse(path, "a virtual dataset, whose data are elsewhere", kRewrite, NULL);
+  } else if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) {
+    fits = refuse_library(path, "the dataset's layout cannot be read");
+  } else {
+    about->stored = H5Dget_storage_size(dataset);
+    if (layout == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0) {
+      haddr_t address = H5Dget_offset(dataset);
+      about->offset = address == HADDR_UNDEF ? UINT64_MAX : address;
+    }
+    fits = layout == H5D_CHUNKED ? check_chunks(dataset, creation, path, tensor, about)
+                                 : check_whole(creation, path, tensor, about);
+  }
+  H5Pclose(creation);
+  if (fits && about->stored > file_length())
+    return refuse(path, "a dataset that declares more than the file can store", "fetch the file again",
+                  "%llu bytes in a file of %llu", (unsigned long long)about->stored,
+                  (unsigned long long)file_length());
+  return fits;
+}
+
+bool describe_dataset(hid_t dataset, const char *path, struct tensor *tensor, struct description *about) {
+  return describe_type(dataset, path, tensor, about) && describe_shape(dataset, path, tensor) &&
+         check_storage(dataset, path, tensor, about);
+}
+
+/* --- data --- */
+
+/* The type in memory: as in the file, little-endian. */
+static hid_t memory_type(hid_t dataset) {
+  hid_t type = H5Dget_type(dataset);
+  if (type < 0) return -1;
+  H5T_class_t class = H5Tget_class(type);
+  if (class != H5T_INTEGER && class != H5T_FLOAT) return type;
+  hid_t copy = H5Tcopy(type);
+  H5Tclose(type);
+  if (copy >= 0 && H5Tset_order(copy, H5T_ORDER_LE) < 0) {
+    H5Tclose(copy);
+    return -1;
+  }
+  return copy;
+}
+
+/* The greatest box of whole rows that begins at element `first` and has at most `count` elements: its extents, and how
+   many elements it has. Boxes read one after the other are the elements in row-major order. */
+static hsize_t box_at(
+    const struct tensor *tensor, hsize_t first, hsize_t count, hsize_t start[], hsize_t extents[]) {
+  hsize_t inner = 1, rest = first;
+  int axis = tensor->rank;
+  for (int i = tensor->rank - 1; i >= 0; i--) {
+    start[i] = rest % tensor->shape[i];
+    rest /= tensor->shape[i];
+    extents[i] = 1;
+  }
+  /* Whole inner axes as long as the box begins at their start and they fit. */
+  while (axis > 0 && start[axis - 1] == 0 && inner * tensor->shape[axis - 1] <= count) {
+    axis--;
+    extents[axis] = tensor->shape[axis];
+    inner *= tensor->shape[axis];
+  }
+  if (axis == 0) return inner;
+  hsize_t along = tensor->shape[axis - 1] - start[axis - 1];
+  if (along > count / inner) along = count / inner;
+  extents[axis - 1] = along;
+  return along * inner;
+}
+
+static bool read_box(
+    hid_t dataset, hid_t type, hid_t space, const hsize_t start[], const hsize_t extents[], hsize_t count, char *bytes) {
+  hid_t memory = H5Screate_simple(1, &count, NULL);
+  if (memory < 0) return false;
+  bool done = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extents, NULL) >= 0 &&
+              H5Dread(dataset, type, memory, space, H5P_DEFAULT, bytes) >= 0;
+  H5Sclose(memory);
+  return done;
+}
+
+static hid_t open_cached(hid_t file, const struct tensor *tensor) {
+  hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+  if (access < 0) return -1;
+  if (tensor->cache_bytes > 0) H5Pset_chunk_cache(access, 12421, tensor->cache_bytes, 1.0);
+  hid_t dataset = H5Dopen2(file, tensor->path, access);
+  H5Pclose(access);
+  return dataset;
+}
+
+bool read_elements(hid_t file, const struct tensor *tensor, hsize_t first, hsize_t count, void *bytes) {
+  /* The last dataset stays open: its decoded chunks serve the next request. */
+  static hid_t dataset = -1;
+  static const struct tensor *open_tensor;
+  if (open_tensor != tensor) {
+    if (dataset >= 0) H5Dclose(dataset);
+    open_tensor = NULL;
+    dataset = open_cached(file, tensor);
+    if (dataset < 0) return refuse_library(tensor->path, "the dataset cannot be opened");
+    open_tensor = tensor;
+  }
+  hid_t type = memory_type(dataset), space = H5Dget_space(dataset);
+  bool done = type >= 0 && space >= 0 && H5Tget_size(type) == tensor->element_size &&
+              H5Sget_simple_extent_npoints(space) == (hssize_t)tensor->elements;
+  if (done && tensor->rank == 0 && count > 0) done = H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0;
+  char *next = bytes;
+  while (done && tensor->rank > 0 && count > 0) {
+    hsize_t start[kGreatestRank], extents[kGreatestRank];
+    hsize_t elements = box_at(tensor, first, count, start, extents);
+    done = read_box(dataset, type, space, start, extents, elements, next);
+    next += elements * tensor->element_size;
+    first += elements;
+    count -= elements;
+  }
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  return done ? true : refuse_library(tensor->path, "the data cannot be read");
+}

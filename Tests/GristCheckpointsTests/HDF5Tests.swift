@@ -1,0 +1,137 @@
+import GristCheckpoints
+import GristCore
+import TestSupport
+import Testing
+
+/// What h5py wrote, and what it reads back: Tools/reference/write_hdf5.py.
+@Suite struct HDF5Tests {
+  @Test("every type, layout, filter and byte order reads as h5py reads it")
+  func product() throws {
+    let expected = try #require(Fixtures.json("hdf5/expected.json").object)
+    let file = try HDF5File(path: Fixtures.path("hdf5/product.h5"), helper: nil)
+    #expect(file.tensors.count == expected.members.count && file.tensors.count > 200)
+    for tensor in file.tensors {
+      let wanted = try #require(expected[tensor.name]?.object, "\(tensor.name)")
+      #expect(tensor.elementType.rawValue == wanted["type"]?.string, "\(tensor.name)")
+      #expect(tensor.shape == wanted["shape"]?.integers, "\(tensor.name)")
+      #expect(Checkpoint.sha256(try tensor.bytes()) == wanted["sha256"]?.string, "\(tensor.name)")
+    }
+  }
+
+  @Test(
+    "any range of bytes is the same range of the whole", arguments: ["f32/big/chunked/all", "i8/little/contiguous"])
+  func ranges(name: String) throws {
+    let file = try HDF5File(path: Fixtures.path("hdf5/product.h5"), helper: nil)
+    let tensor = try #require(file.tensors.first { $0.name == name })
+    let whole = try tensor.bytes().array
+    for start in stride(from: 0, to: whole.count, by: 13) {
+      for end in stride(from: start, through: whole.count, by: 29) {
+        #expect(try tensor.bytes(start..<end).array == Array(whole[start..<end]))
+      }
+    }
+  }
+
+  static let refusals: [(name: String, sentence: String)] = [
+    ("soft-link", "a soft link"), ("external-link", "an external link"), ("virtual", "a virtual dataset"),
+    ("external-storage", "in another file"), ("lzf", "lzf (32000)"), ("scale-offset", "scaleoffset (6)"),
+    ("compound", "a compound type"), ("complex", "a compound type"), ("text", "text"), ("fixed-text", "text"),
+    ("opaque", "an opaque type"), ("array-type", "an array type"), ("enumeration", "an enumeration"),
+    ("variable-length", "variable length"), ("reference", "references"), ("null", "without a value"),
+    ("never-written", "never written"), ("partly-written", "1 of 4 chunks"), ("cycle", "contains itself"),
+    ("deep", "too deep"), ("aliases", "more than the file can store"),
+  ]
+
+  @Test("what could lead elsewhere, run code or fill the memory is refused by name", arguments: refusals)
+  func refused(name: String, sentence: String) throws {
+    let path = Fixtures.path("hdf5/refused/\(name).h5")
+    let error = try #require(throws: GristError.self) { _ = try HDF5File(path: path, helper: nil) }
+    #expect(error.code == .badData && error.file == path && error.tensor != nil)
+    #expect("\(error)".contains(sentence), "\(error)")
+  }
+
+  @Test("every refusal that h5py wrote is on the list")
+  func refusalsAreListed() throws {
+    let files = try folderContents(Fixtures.path("hdf5/refused"))
+    #expect(files == Self.refusals.map { $0.name + ".h5" }.sorted())
+  }
+
+  @Test("a checkpoint dumped by h5py is the checkpoint it was dumped from")
+  func dumped() throws {
+    let original = Fixtures.path("checkpoints/crop")
+    let folder = try TemporaryFolder()
+    try folder.write("config.json", readFile(original + "/config.json").array)
+    _ = try folder.copy(Fixtures.path("hdf5/flat.h5"), to: "model.h5")
+    let checkpoint = try Checkpoint(path: folder.path)
+    #expect(try checkpoint.fingerprint() == Checkpoint(path: original).fingerprint())
+    #expect(checkpoint.notes.contains { $0.contains("libhdf5") && $0.contains("process of its own") })
+    _ = try folder.copy(Fixtures.path("hdf5/flat.h5"), to: "other.h5")
+    let error = try #require(throws: GristError.self) { _ = try Checkpoint(path: folder.path) }
+    #expect(error.code == .missingInput && "\(error)".contains("model.h5, other.h5"))
+  }
+
+  @Test("a helper that is not there or dies is said in a sentence")
+  func helpers() throws {
+    let path = Fixtures.path("hdf5/flat.h5")
+    let missing = try #require(throws: GristError.self) { _ = try HDF5File(path: path, helper: "/nowhere/helper") }
+    #expect(missing.code == .missingInput && "\(missing)".contains("/nowhere/helper"))
+    let dead = try #require(throws: GristError.self) { _ = try HDF5File(path: path, helper: "/bin/true") }
+    #expect(dead.code == .badData && dead.file == path)
+    let absent = try #require(throws: GristError.self) { _ = try HDF5File(path: "/nowhere/model.h5", helper: nil) }
+    #expect(absent.code == .missingInput)
+  }
+
+  @Test("a damaged file ends in a sentence or reads as something, and never takes the program along")
+  func damage() throws {
+    let whole = try readFile(Fixtures.path("hdf5/flat.h5")).array
+    let folder = try TemporaryFolder()
+    var random = SplitMix(state: 14)
+    var refused = 0
+    for round in 0..<60 {
+      var bytes = whole
+      if round % 3 == 0 {
+        bytes.removeLast(Int(random.next() % UInt64(bytes.count - 1)))
+      } else {
+        // The file's beginning, where metadata are, or anywhere.
+        let reach = round % 3 == 1 ? 2048 : UInt64(bytes.count)
+        for _ in 0..<16 { bytes[Int(random.next() % reach)] ^= UInt8(truncatingIfNeeded: 1 << (random.next() % 8)) }
+      }
+      let path = try folder.write("damaged.h5", bytes)
+      do {
+        for tensor in try HDF5File(path: path, helper: nil).tensors { _ = try tensor.bytes() }
+      } catch let error as GristError {
+        refused += 1
+        #expect(error.code == .badData && error.file == path, "\(error)")
+      }
+    }
+    #expect(refused > 30)
+  }
+
+  @Test("files that crashed libhdf5 cannot crash the program", arguments: try hostileFiles())
+  func hostile(path: String) throws {
+    do {
+      for tensor in try HDF5File(path: path, helper: nil).tensors { _ = try tensor.bytes() }
+    } catch let error as GristError {
+      #expect(error.code == .badData && error.file == path, "\(error)")
+    }
+  }
+
+  /// The files beside the repository, where they are; see Docs/hdf5.md.
+  static func hostileFiles() throws -> [String] {
+    let folder = Fixtures.folder + "/../../../shared/hostile-hdf5"
+    guard fileKind(at: folder) == .folder else { return [] }
+    return try folderContents(folder).filter { $0.hasPrefix("cve") }.map { joinPath(folder, $0) }
+  }
+}
+
+/// Steele, Lea and Flood's generator: the same damage in every run.
+private struct SplitMix {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+}
