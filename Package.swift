@@ -42,7 +42,10 @@ let package = Package(
       dependencies: [
         "GristCore", "GristFormat", "CGristSystem", .product(name: "Crypto", package: "swift-crypto"),
       ]),
-    .target(name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"]),
+    .target(
+      name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"],
+      // A link to Formats/maps: name maps are data, and travel inside the library.
+      resources: [.embedInCode("Names/Maps")]),
     .target(
       name: "GristQuantization",
       dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),

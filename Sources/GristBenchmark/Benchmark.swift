@@ -1,4 +1,5 @@
 import GristCore
+import GristFamilies
 import GristFormat
 import GristImaging
 import GristKernels
@@ -17,14 +18,14 @@ public struct Benchmark {
   ///
   /// Throws what opening the model throws, and what `makePlan` throws.
   public init(
-    path: String, visionTower: String? = nil, ignoredKeys: Set<String> = [], compute: Compute,
+    path: String, reading: CheckpointReading = CheckpointReading(), compute: Compute,
     makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
   ) throws {
     self.compute = compute
     let clock = ContinuousClock()
     func open() throws -> (ModelSource, VisionLanguageModel, Double) {
       let start = clock.now
-      let source = try ModelSource.open(path: path, visionTower: visionTower, ignoredKeys: ignoredKeys)
+      let source = try ModelSource.open(path: path, reading: reading)
       let model = try source.model(compute: compute)
       try model.loadFirstLayer()
       return (source, model, (clock.now - start).seconds)

@@ -111,6 +111,20 @@ public struct Checkpoint: Sendable {
     tensorsByName = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
+  /// The same checkpoint with other names or layouts for its tensors, and more to say.
+  public func with(tensors: [SourceTensor], notes more: [String]) -> Checkpoint {
+    Checkpoint(self, tensors: tensors, notes: notes + more)
+  }
+
+  private init(_ other: Checkpoint, tensors: [SourceTensor], notes: [String]) {
+    path = other.path
+    self.tensors = tensors.sorted { ByteName($0.name) < ByteName($1.name) }
+    weightFiles = other.weightFiles
+    sideFiles = other.sideFiles
+    self.notes = notes
+    tensorsByName = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
   public func tensor(named name: String) -> SourceTensor? { tensorsByName[ByteName(name)] }
 
   public func sideFile(named name: String) -> Bytes? { sideFiles.first { $0.name == name }?.bytes }

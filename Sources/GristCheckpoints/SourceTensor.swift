@@ -22,7 +22,7 @@ public struct SourceTensor: Sendable {
   public let offset: UInt64?
   public let elementCount: Int
   public let byteCount: Int
-  private let storage: any TensorStorage
+  public let storage: any TensorStorage
 
   /// Nil when the shape's byte count does not fit `Int`, or elements of less than a byte do not end with one.
   public init?(
@@ -37,6 +37,22 @@ public struct SourceTensor: Sendable {
     self.shape = shape
     self.file = file
     self.offset = offset
+    elementCount = count
+    byteCount = bytes
+    self.storage = storage
+  }
+
+  /// The same tensor as something else.
+  private init?(_ other: SourceTensor, name: String, shape: [Int], storage: any TensorStorage) {
+    guard let count = GristCore.elementCount(of: shape),
+      let bytes = other.elementType.byteCount(ofElements: count)
+    else { return nil }
+    self.name = name
+    sourceName = other.sourceName
+    elementType = other.elementType
+    self.shape = shape
+    file = other.file
+    offset = nil
     elementCount = count
     byteCount = bytes
     self.storage = storage
@@ -65,6 +81,12 @@ public struct SourceTensor: Sendable {
   }
 
   public func release(_ range: Range<Int>? = nil) { storage.release(range ?? 0..<byteCount) }
+
+  /// The same tensor with another shape and other bytes; nil where ``init(name:elementType:shape:file:offset:storage:)``
+  /// gives nil.
+  public func with(shape: [Int], storage: any TensorStorage) -> SourceTensor? {
+    SourceTensor(self, name: name, shape: shape, storage: storage)
+  }
 
   /// The same tensor under another name.
   public func renamed(_ name: String) -> SourceTensor { SourceTensor(self, name: name) }

@@ -29,7 +29,7 @@ public struct ConversionPlan: Sendable {
   }
 
   public let segments: [Segment]
-  /// "avg_llava", "llava", or "unknown".
+  /// The model's family, or "unknown".
   public let architecture: String
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
@@ -117,7 +117,7 @@ public struct ConversionPlan: Sendable {
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
-    architecture = configuration.router == nil ? "llava" : "avg_llava"
+    architecture = configuration.family
     self.notes = notes
   }
 
@@ -140,7 +140,7 @@ public struct ConversionPlan: Sendable {
       .badData, "the checkpoint lacks a tensor that its config.json asks for", file: source.path,
       tensor: expected.name,
       advice: isTower
-        ? "if the tower was left out upstream, pass the folder of \(configuration.visionTowerName) with --vision-tower"
+        ? "if the tower was left out upstream, pass the folder of \(configuration.vision?.towerName ?? "the tower") with --vision-tower"
         : "fetch the checkpoint again")
   }
 }

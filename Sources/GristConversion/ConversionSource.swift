@@ -23,16 +23,20 @@ public struct ConversionSource: Sendable {
   var inherited: Provenance? { stored?.manifest.provenance }
 
   /// A checkpoint folder, or a `.grist` file. Throws 66 and 65 as their readers do.
+  ///
+  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only more keys can be passed over.
   public static func open(
-    path: String, visionTower: String? = nil, ignoredKeys: [String] = []
+    path: String, reading: CheckpointReading = CheckpointReading()
   ) throws -> ConversionSource {
+    let ignoredKeys = reading.ignoredKeys.sorted()
     switch fileKind(at: path) {
     case .folder:
-      return ConversionSource(try Checkpoint(path: path, visionTower: visionTower), ignoredKeys: ignoredKeys)
+      return ConversionSource(try reading.checkpoint(at: path), ignoredKeys: ignoredKeys)
     case nil: throw GristError(.missingInput, "no such checkpoint folder or .grist file", file: path)
     default:
-      guard visionTower == nil else {
-        throw GristError(.usage, "--vision-tower goes with a checkpoint folder", file: path)
+      guard reading.visionTower == nil, reading.map == nil else {
+        throw GristError(
+          .usage, "\(reading.map == nil ? "--vision-tower" : "--map") goes with a checkpoint folder", file: path)
       }
       return try ConversionSource(GristFile(path: path), ignoredKeys: ignoredKeys)
     }
@@ -79,7 +83,7 @@ public struct ConversionSource: Sendable {
     guard let bytes = files.first(where: { $0.name == "config.json" })?.bytes else { return nil }
     let place = joinPath(path, "config.json")
     let json = try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
-    guard ModelConfiguration.isKnown(json) else { return nil }
+    guard ModelFamilies.recognise(json) != nil else { return nil }
     return try ModelConfiguration(path: path, ignoring: Set(ignoredKeys)) { name in
       files.first { $0.name == name }?.bytes
     }

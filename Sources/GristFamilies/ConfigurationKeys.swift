@@ -54,6 +54,22 @@ public struct ConfigurationKeys: Sendable {
       "num_local_experts": [0, 1], "use_sliding_window": [false],
     ])
 
+  /// Of the outer part of a `config.json` that transformers wrote for its own LLaVA and LLaVA-NeXT; what is nested is
+  /// checked as ``model`` and ``tower``.
+  public static let huggingFace = ConfigurationKeys(
+    honoured: [
+      "architectures", "model_type", "text_config", "vision_config", "image_grid_pinpoints",
+      "multimodal_projector_bias", "projector_hidden_act", "vision_feature_layer", "vision_feature_select_strategy",
+      "tie_word_embeddings", "eos_token_id",
+    ],
+    // How many places a prompt keeps for the picture, and by which token, is the text's business; here pictures go where
+    // the text says.
+    harmless: bookkeeping.union([
+      "ignore_index", "image_seq_length", "image_token_id", "image_token_index", "use_image_newline_parameter",
+      "vocab_size",
+    ]),
+    refused: ["quantization_config": [], "vision_aspect_ratio": []])
+
   /// Of a vision tower's `config.json`.
   public static let tower = ConfigurationKeys(
     honoured: [
@@ -62,7 +78,7 @@ public struct ConfigurationKeys: Sendable {
     ],
     harmless: bookkeeping.union([
       "projection_dim", "text_config", "text_config_dict", "vision_config_dict", "logit_scale_init_value", "dropout",
-      "eos_token_id", "tie_word_embeddings",
+      "eos_token_id", "tie_word_embeddings", "vocab_size",
     ]),
     refused: [
       "quantization_config": [], "attention_bias": [true], "vision_use_head": [], "interpolate_pos_encoding": [false],

@@ -60,8 +60,8 @@ extension ModelConfiguration {
   public static func languageLayerPrefix(_ layer: Int) -> String { "model.layers.\(layer)." }
   public static func visionLayerPrefix(_ layer: Int) -> String { "\(visionPrefix)encoder.layers.\(layer)." }
   /// Linear layer `index` of the projector; in upstream's `Sequential` GELUs take the odd places.
-  public func projectorPrefix(_ index: Int) -> String {
-    projectorDepth == 1 ? "model.mm_projector." : "model.mm_projector.\(2 * index)."
+  public static func projectorPrefix(_ index: Int, of depth: Int) -> String {
+    depth == 1 ? "model.mm_projector." : "model.mm_projector.\(2 * index)."
   }
 
   /// Every tensor the configuration asks for, in execution order, with upstream's names.
@@ -71,15 +71,16 @@ extension ModelConfiguration {
       Self.tokenEmbeddingsName, [vocabularySize, hiddenSize], .tokenEmbeddings,
       tiesWordEmbeddings ? .linear : .embedding)
     if let vision { addVision(vision, to: &list) }
-    if let router { addRouter(router, to: &list) }
+    if let vision, let router { addRouter(router, vision, to: &list) }
     for layer in 0..<layers { addLanguageLayer(layer, to: &list) }
     list.add(Self.finalNormName, [hiddenSize], .head, .vector)
     list.add(Self.headName, [vocabularySize, hiddenSize], .head, .linear, required: !tiesWordEmbeddings)
     return list.tensors
   }
 
-  private func addVision(_ vision: VisionConfiguration, to list: inout InventoryList) {
+  private func addVision(_ input: VisionInput, to list: inout InventoryList) {
     let prefix = Self.visionPrefix
+    let vision = input.tower
     let width = vision.hiddenSize
     list.add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .vector)
     list.add(
@@ -89,7 +90,7 @@ extension ModelConfiguration {
       prefix + "embeddings.position_embedding.weight", [vision.patches + 1, width], .visionEmbeddings, .vector)
     list.addNorm(prefix + "pre_layrnorm", width, .visionEmbeddings)
     for layer in 0..<vision.layers {
-      let isRun = layer < visionLayersRun
+      let isRun = layer < input.layersRun
       let part = isRun ? ModelPart.visionLayer(layer) : .unused
       let layerPrefix = Self.visionLayerPrefix(layer)
       list.addNorm(layerPrefix + "layer_norm1", width, part, required: isRun)
@@ -101,15 +102,16 @@ extension ModelConfiguration {
       list.addBiased(layerPrefix + "mlp.fc2", width, vision.intermediateSize, part, required: isRun)
     }
     list.addNorm(prefix + "post_layernorm", width, .unused, required: false)
-    for index in 0..<projectorDepth {
-      let name = String(projectorPrefix(index).dropLast())
+    for index in 0..<input.projectorDepth {
+      let name = String(Self.projectorPrefix(index, of: input.projectorDepth).dropLast())
       list.addBiased(name, hiddenSize, index == 0 ? width : hiddenSize, .projector)
     }
     list.add(
-      Self.imageNewlineName, [hiddenSize], .projector, .vector, required: patchMerge == .spatial(unpad: true))
+      Self.imageNewlineName, [hiddenSize], .projector, .vector, required: input.patchMerge == .spatial(unpad: true))
   }
 
-  private func addRouter(_ router: Router, to list: inout InventoryList) {
+  private func addRouter(_ router: RouterConfiguration, _ input: VisionInput, to list: inout InventoryList) {
+    let granularities = input.granularities
     let merger = Self.routerPrefix + "merger."
     let hidden = hiddenSize
     list.add(merger + "self_attn.in_proj_weight", [3 * hidden, hidden], .router, .linear)
@@ -121,12 +123,15 @@ extension ModelConfiguration {
     list.addNorm(merger + "norm2", hidden, .router)
     list.addBiased(Self.routerPrefix + "router.0", hidden, hidden, .router)
     list.addBiased(Self.routerPrefix + "router.2", granularities.count, hidden, .router)
-    list.add(Self.routerPrefix + "voter", [routerRows(router), 1], .router, .vector)
+    list.add(
+      Self.routerPrefix + "voter", [granularities.reduce(0, +) + router.filteredTextTokens, 1], .router, .vector)
     list.addNorm(Self.routerPrefix + "norm", granularities.count, .router)
   }
 
   /// Rows of the router's sequence: all granularities, then the filtered text.
-  public func routerRows(_ router: Router) -> Int { granularities.reduce(0, +) + router.filteredTextTokens }
+  public func routerRows(_ router: RouterConfiguration) -> Int {
+    granularities.reduce(0, +) + router.filteredTextTokens
+  }
 
   private func addLanguageLayer(_ layer: Int, to list: inout InventoryList) {
     let prefix = Self.languageLayerPrefix(layer)

@@ -1,6 +1,7 @@
 import GristCore
+import GristFamilies
 
-/// A prompt in upstream's `vicuna_v1` template.
+/// A prompt: finished exchanges, and a message that waits for its answer.
 public struct Conversation: Sendable, Equatable {
   /// A finished exchange.
   public struct Turn: Sendable, Equatable {
@@ -17,10 +18,6 @@ public struct Conversation: Sendable, Equatable {
   public static let imagePlaceholder = "<image>"
   /// What stands for the image among the ids.
   public static let imageID = -200
-
-  public static let system =
-    "A chat between a curious user and an artificial intelligence assistant. "
-    + "The assistant gives helpful, detailed, and polite answers to the user's questions."
 
   public let history: [Turn]
   public let message: String
@@ -41,19 +38,15 @@ public struct Conversation: Sendable, Equatable {
   }
 
   /// The prompt as one text.
-  public var text: String {
-    var text = Self.system + " "
-    let placeholder = hasImage ? Self.imagePlaceholder + "\n" : ""
-    for (index, turn) in history.enumerated() {
-      text += "USER: \(index == 0 ? placeholder : "")\(turn.user) ASSISTANT: \(turn.assistant)</s>"
-    }
-    return text + "USER: \(history.isEmpty ? placeholder : "")\(message) ASSISTANT:"
+  public func text(_ template: PromptTemplate) -> String {
+    template.text(
+      history: history.map { ($0.user, $0.assistant) }, message: message, image: hasImage ? Self.imagePlaceholder : nil)
   }
 
   /// The prompt's ids: BOS once, then each part between image placeholders encoded on its own, ``imageID`` between.
-  public func inputIDs(_ tokenizer: Tokenizer) throws -> [Int] {
+  public func inputIDs(_ tokenizer: Tokenizer, _ template: PromptTemplate) throws -> [Int] {
     var ids = [tokenizer.bos]
-    let parts = text.split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)
+    let parts = text(template).split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)
     for (index, part) in parts.enumerated() {
       if index > 0 { ids.append(Self.imageID) }
       ids += try tokenizer.encode(String(part))

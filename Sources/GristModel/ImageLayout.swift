@@ -4,7 +4,8 @@ import GristKernels
 
 /// How the chosen tokens of an image's tiles become rows of the language model's input.
 struct ImageLayout: Sendable {
-  let merge: ModelConfiguration.PatchMerge
+  let merge: VisionInput.PatchMerge
+  let unpadding: VisionInput.Unpadding
   /// The embedding that ends a row of patches.
   let newline: [Float]
 
@@ -25,7 +26,7 @@ struct ImageLayout: Sendable {
     var keptRows = 0..<height
     var keptColumns = 0..<width
     if unpad {
-      (keptRows, keptColumns) = Self.unpadded(
+      (keptRows, keptColumns) = unpadded(
         width: width, height: height, imageWidth: imageWidth, imageHeight: imageHeight)
     }
     var sources: [Int?] = (0..<grid.tokens).map { $0 }
@@ -41,17 +42,25 @@ struct ImageLayout: Sendable {
 
   /// The part of a `width` × `height` map that shows the image rather than the padding around it. Aspect ratios are
   /// compared and rounded in double precision, in upstream's order, even where the map's cells are not square.
-  static func unpadded(
+  func unpadded(
     width: Int, height: Int, imageWidth: Int, imageHeight: Int
   ) -> (rows: Range<Int>, columns: Range<Int>) {
     if Double(imageWidth) / Double(imageHeight) > Double(width) / Double(height) {
-      let newHeight = Int(Double(imageHeight) * (Double(width) / Double(imageWidth)))
+      let newHeight = wholeCells(Double(imageHeight) * (Double(width) / Double(imageWidth)))
       let padding = max((height - newHeight) / 2, 0)
       return (padding..<height - padding, 0..<width)
     }
-    let newWidth = Int(Double(imageWidth) * (Double(height) / Double(imageHeight)))
+    let newWidth = wholeCells(Double(imageWidth) * (Double(height) / Double(imageHeight)))
     let padding = max((width - newWidth) / 2, 0)
     return (0..<height, padding..<width - padding)
+  }
+
+  private func wholeCells(_ extent: Double) -> Int {
+    switch unpadding {
+    case .truncates: Int(extent)
+    // Python rounds the decimal fraction correctly; products here are either whole to within an ulp or far from it.
+    case .roundsFirst: Int((extent * 1e7).rounded(.toNearestOrEven) / 1e7)
+    }
   }
 
   /// Rows of `features` by index; nil stands for the newline.

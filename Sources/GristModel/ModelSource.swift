@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristFormat
 import GristKernels
 
@@ -9,13 +10,13 @@ public enum ModelSource: Sendable {
   /// With the configuration keys that are passed over on purpose.
   case checkpoint(Checkpoint, ignoredKeys: Set<String> = [])
 
+  /// - Parameter reading: how a checkpoint folder is read; a `.grist` file needs no advice.
+  ///
   /// Throws 66 when nothing is there, and whatever the reader of what is there throws.
-  public static func open(
-    path: String, visionTower: String? = nil, ignoredKeys: Set<String> = []
-  ) throws -> ModelSource {
+  public static func open(path: String, reading: CheckpointReading = CheckpointReading()) throws -> ModelSource {
     switch fileKind(at: path) {
     case .folder:
-      return .checkpoint(try Checkpoint(path: path, visionTower: visionTower), ignoredKeys: ignoredKeys)
+      return .checkpoint(try reading.checkpoint(at: path), ignoredKeys: reading.ignoredKeys)
     case .file, .other: return .grist(try GristFile(path: path))
     case nil:
       throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)

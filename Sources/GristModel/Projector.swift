@@ -8,15 +8,15 @@ struct Projector: Sendable {
   /// The embedding that ends a row of patches; empty when the model has none.
   let newline: [Float]
 
-  init(_ store: some ParameterStore, _ configuration: ModelConfiguration, towerWidth: Int) throws {
-    layers = try (0..<configuration.projectorDepth).map { index in
-      let name = String(configuration.projectorPrefix(index).dropLast())
+  init(_ store: some ParameterStore, _ input: VisionInput, width: Int) throws {
+    layers = try (0..<input.projectorDepth).map { index in
+      let name = String(ModelConfiguration.projectorPrefix(index, of: input.projectorDepth).dropLast())
       return try BiasedLinear(
-        store, name, rows: configuration.hiddenSize, columns: index == 0 ? towerWidth : configuration.hiddenSize)
+        store, name, rows: width, columns: index == 0 ? input.tower.hiddenSize : width)
     }
     newline =
-      configuration.patchMerge == .spatial(unpad: true)
-      ? try store.values(ModelConfiguration.imageNewlineName, count: configuration.hiddenSize) : []
+      input.patchMerge == .spatial(unpad: true)
+      ? try store.values(ModelConfiguration.imageNewlineName, count: width) : []
   }
 
   /// Throws 65 when a result is not finite.

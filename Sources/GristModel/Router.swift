@@ -39,7 +39,7 @@ public func indexOfGreatest(_ values: [Float]) -> Int {
 
 /// AVG-LLaVA's visual granularity router.
 struct Router: Sendable {
-  private let configuration: ModelConfiguration.Router
+  private let configuration: RouterConfiguration
   private let granularities: [Int]
   private let attentionIn: BiasedLinear
   private let attentionOut: BiasedLinear
@@ -52,7 +52,7 @@ struct Router: Sendable {
   private let voter: [Float]
   private let norm: LayerNorm
 
-  init(_ store: some ParameterStore, _ model: ModelConfiguration, _ configuration: ModelConfiguration.Router) throws {
+  init(_ store: some ParameterStore, _ model: ModelConfiguration, _ configuration: RouterConfiguration) throws {
     self.configuration = configuration
     granularities = model.granularities
     let prefix = ModelConfiguration.routerPrefix

@@ -20,7 +20,7 @@ extension VisionLanguageModel {
 
   /// A square picture of noise, two of the tower's tiles wide; nil for a text-only model.
   public func syntheticImage(seed: UInt64) throws -> RGBImage? {
-    guard let tile = configuration.vision?.imageSize else { return nil }
+    guard let tile = configuration.vision?.tower.imageSize else { return nil }
     var generator = SplitMix64(state: seed)
     let pixels = (0..<12 * tile * tile).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
     return try RGBImage(width: 2 * tile, height: 2 * tile, pixels: pixels)

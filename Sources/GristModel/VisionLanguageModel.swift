@@ -18,6 +18,7 @@ public final class VisionLanguageModel: Sendable {
 
   /// Everything that is only there when the model sees images.
   private struct Vision: Sendable {
+    let input: VisionInput
     let preprocessor: ImagePreprocessor
     let side: Int
     let tower: Lazy<VisionTower>
@@ -43,42 +44,30 @@ public final class VisionLanguageModel: Sendable {
         .badData, "the tokenizer has more pieces than the model has embeddings", file: store.path,
         found: "\(tokenizer.vocabularySize) against \(configuration.vocabularySize)")
     }
-    endTokens = try Self.endTokens(store, tokenizer)
+    endTokens = configuration.endTokens ?? [tokenizer.eos]
     embeddings = try store.embedding(
       ModelConfiguration.tokenEmbeddingsName, rows: configuration.vocabularySize, columns: configuration.hiddenSize)
     language = try LanguageModel(store, configuration)
-    vision = try configuration.vision.map { tower in
+    vision = try configuration.vision.map { input in
       Vision(
-        preprocessor: try Self.preprocessor(configuration, tower), side: tower.gridSize,
-        tower: Lazy { try VisionTower(store, tower, layersRun: configuration.visionLayersRun) },
-        projector: Lazy { try Projector(store, configuration, towerWidth: tower.hiddenSize) },
-        router: configuration.usesRouter
-          ? configuration.router.map { router in Lazy { try Router(store, configuration, router) } } : nil)
+        input: input, preprocessor: try Self.preprocessor(input), side: input.tower.gridSize,
+        tower: Lazy { try VisionTower(store, input.tower, layersRun: input.layersRun) },
+        projector: Lazy { try Projector(store, input, width: configuration.hiddenSize) },
+        router: input.usesRouter
+          ? input.router.map { router in Lazy { try Router(store, configuration, router) } } : nil)
     }
   }
 
-  private static func endTokens(_ store: some ParameterStore, _ tokenizer: Tokenizer) throws -> Set<Int> {
-    let place = joinPath(store.path, "config.json")
-    guard let bytes = try store.sideFile(named: "config.json") else { return [tokenizer.eos] }
-    let json = try JSONReader(JSONValue.parse(bytes), file: place)
-    guard let value = json.value("eos_token_id") else { return [tokenizer.eos] }
-    let ids = value.integer.map { [$0] } ?? value.array?.compactMap(\.integer) ?? []
-    guard !ids.isEmpty else { throw json.failure("eos_token_id", "a token id or a list of them") }
-    return Set(ids)
-  }
-
-  private static func preprocessor(
-    _ configuration: ModelConfiguration, _ tower: VisionConfiguration
-  ) throws -> ImagePreprocessor {
+  private static func preprocessor(_ input: VisionInput) throws -> ImagePreprocessor {
     let mode: AspectRatioMode
-    switch configuration.aspectRatio {
+    switch input.aspectRatio {
     case .anyResolution(let sizes): mode = .anyres(gridPinpoints: sizes.map { (width: $0[0], height: $0[1]) })
     case .pad: mode = .pad
-    case .crop: mode = .crop(shortestEdge: tower.imageSize)
+    case .crop: mode = .crop(shortestEdge: input.tower.imageSize)
     }
     return try ImagePreprocessor(
-      tileSize: tower.imageSize, mean: configuration.normalization.mean.map(Double.init),
-      standardDeviation: configuration.normalization.standardDeviation.map(Double.init), aspectRatio: mode)
+      tileSize: input.tower.imageSize, mean: input.normalization.mean.map(Double.init),
+      standardDeviation: input.normalization.standardDeviation.map(Double.init), aspectRatio: mode)
   }
 
   /// Whether the model can look at images.
@@ -141,7 +130,7 @@ public final class VisionLanguageModel: Sendable {
     guard conversation.hasImage == (image != nil) else {
       throw GristError(.usage, "the prompt and the image do not belong together")
     }
-    let ids = try conversation.inputIDs(tokenizer)
+    let ids = try conversation.inputIDs(tokenizer, configuration.template)
     let text = try embed(ids.filter { $0 != Conversation.imageID })
     guard let image else {
       return PreparedPrompt(
@@ -154,12 +143,13 @@ public final class VisionLanguageModel: Sendable {
         advice: "it has " + configuration.granularities.map(String.init).joined(separator: ", "))
     }
     let decision = forced == nil ? try route(vision, image, text: text) : nil
-    let granularity = forced ?? decision?.choice ?? configuration.patchesPerTile
+    let granularity = forced ?? decision?.choice ?? vision.input.tower.patches
     guard let grid = PoolingGrid(granularity: granularity, side: vision.side) else {
       throw GristError(.badData, "the granularity does not fit the tower's grid", file: path, found: "\(granularity)")
     }
     let pooled = Scaler(side: vision.side).pool(image.features, tiles: image.tileCount, to: grid, compute)
-    let layout = ImageLayout(merge: configuration.patchMerge, newline: try vision.projector.get().newline)
+    let layout = ImageLayout(
+      merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: try vision.projector.get().newline)
     try locating(file: path) {
       try compute.inPart("the newline embedding") {
         try compute.requireFinite(FloatMatrix(rows: 1, columns: layout.newline.count, values: layout.newline), "values")
@@ -180,7 +170,7 @@ public final class VisionLanguageModel: Sendable {
 
   /// What the router decides for an image and a prompt; nil without a router.
   private func route(_ vision: Vision, _ image: ImageFeatures, text: FloatMatrix) throws -> RouterDecision? {
-    guard let router = vision.router, let settings = configuration.router else { return nil }
+    guard let router = vision.router, let settings = vision.input.router else { return nil }
     let patches = vision.side * vision.side
     let global = image.features.copy(rows: 0..<patches)
     let filtered = TextFilter(count: settings.filteredTextTokens)(text: text, image: global, compute)
@@ -243,8 +233,5 @@ public final class VisionLanguageModel: Sendable {
 
 extension ModelConfiguration {
   /// Patches of one tile; 0 for a text-only model.
-  public var patchesPerTile: Int { vision?.patches ?? 0 }
-
-  /// Upstream asks the router only where tiles are merged spatially.
-  public var usesRouter: Bool { router != nil && patchMerge != .flat }
+  public var patchesPerTile: Int { vision?.tower.patches ?? 0 }
 }

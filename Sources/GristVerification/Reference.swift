@@ -1,4 +1,5 @@
 import GristCore
+import GristFamilies
 import GristFormat
 import GristKernels
 import GristModel
@@ -15,11 +16,10 @@ public enum Reference: Sendable {
   /// Throws 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a record
   /// was made from other weights than the model, or the reference has lost something itself.
   public static func open(
-    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String? = nil, ignoredKeys: Set<String> = [],
+    _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading = CheckpointReading(),
     allowsLoss: Bool = false
   ) throws -> Reference {
-    let reference = try find(
-      path, model: model, asksProbes: asksProbes, visionTower: visionTower, ignoredKeys: ignoredKeys)
+    let reference = try find(path, model: model, asksProbes: asksProbes, reading: reading)
     if !allowsLoss { try refuseLoss(reference.loss, of: path ?? model.path) }
     return reference
   }
@@ -41,7 +41,7 @@ public enum Reference: Sendable {
   }
 
   private static func find(
-    _ path: String?, model: ModelSource, asksProbes: Bool, visionTower: String?, ignoredKeys: Set<String>
+    _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading
   ) throws -> Reference {
     guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
     if fileKind(at: path) == .file, !isGrist(path) {
@@ -56,9 +56,7 @@ public enum Reference: Sendable {
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
     }
-    return .model(
-      try ModelSource.open(
-        path: path, visionTower: fileKind(at: path) == .folder ? visionTower : nil, ignoredKeys: ignoredKeys))
+    return .model(try ModelSource.open(path: path, reading: reading))
   }
 
   private static func isGrist(_ path: String) -> Bool {

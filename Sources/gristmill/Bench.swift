@@ -47,8 +47,7 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     let benchmark = try Benchmark(
-      path: model, visionTower: options.visionTower, ignoredKeys: Set(options.ignoreKey),
-      compute: options.compute(global)
+      path: model, reading: options.checkpoint.reading(), compute: options.compute(global)
     ) {
       try BenchmarkPlan(
         prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,

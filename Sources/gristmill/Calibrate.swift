@@ -23,19 +23,11 @@ struct Calibrate: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
   var output: String
 
-  @Option(
-    help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
-  var visionTower: String?
-
-  @Option(
-    parsing: .singleValue,
-    help: ArgumentHelp("A key of config.json that would be refused, and changes nothing.", valueName: "name"))
-  var ignoreKey: [String] = []
-
+  @OptionGroup var options: CheckpointOptions
   @OptionGroup var global: GlobalOptions
 
   func run() throws {
-    let source = try ModelSource.open(path: checkpoint, visionTower: visionTower, ignoredKeys: Set(ignoreKey))
+    let source = try ModelSource.open(path: checkpoint, reading: options.reading())
     try Reference.refuseLoss(source.loss, of: checkpoint)
     var bar = ProgressBar(quiet: global.quiet)
     let statistics = try Calibration.from(probes: probes).gather(source, pool: global.pool()) {

@@ -55,16 +55,7 @@ struct Convert: ParsableCommand {
   @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
   var pack: Packing = .zstd
 
-  @Option(
-    help: ArgumentHelp("Folder of the CLIP vision tower that the checkpoint was trained with.", valueName: "folder"))
-  var visionTower: String?
-
-  @Option(
-    parsing: .singleValue,
-    help: ArgumentHelp(
-      "A key of config.json that would be refused, and changes nothing. May be repeated; the file keeps it.",
-      valueName: "name"))
-  var ignoreKey: [String] = []
+  @OptionGroup var checkpoint: CheckpointOptions
 
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
@@ -83,7 +74,7 @@ struct Convert: ParsableCommand {
     let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
     // What cannot be asked for is said before an hour of watching a model.
     _ = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
-    let source = try ConversionSource.open(path: source, visionTower: visionTower, ignoredKeys: ignoreKey)
+    let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
     let pool = try global.pool()
     let statistics = calibrate == .block ? try gatherStatistics(pool) : nil
     let recipe = try Recipe(
@@ -104,7 +95,7 @@ struct Convert: ParsableCommand {
 
   /// What flows into the source's matrices: read, or gathered now.
   private func gatherStatistics(_ pool: ThreadPool) throws -> InputStatistics {
-    let model = try ModelSource.open(path: source, visionTower: visionTower, ignoredKeys: Set(ignoreKey))
+    let model = try ModelSource.open(path: source, reading: checkpoint.reading())
     try Reference.refuseLoss(model.loss, of: source)
     if let stats {
       let statistics = try InputStatistics(path: stats)

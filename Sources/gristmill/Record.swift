@@ -40,8 +40,7 @@ struct Record: ParsableCommand {
 
   func run() throws {
     let probes = try Probe.read(path: probes)
-    let source = try ModelSource.open(
-      path: checkpoint, visionTower: options.visionTower, ignoredKeys: Set(options.ignoreKey))
+    let source = try ModelSource.open(path: checkpoint, reading: options.checkpoint.reading())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     let fingerprint = try source.fingerprint()
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }

@@ -49,9 +49,8 @@ struct Run: ParsableCommand {
     let started = clock.now
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
     let conversation = try Conversation(message: prompt, hasImage: image != nil)
-    let model = try ModelSource.open(
-      path: model, visionTower: options.visionTower, ignoredKeys: Set(options.ignoreKey)
-    ).model(compute: options.compute(global))
+    let model = try ModelSource.open(path: model, reading: options.checkpoint.reading())
+      .model(compute: options.compute(global))
     let opened = clock.now
     let features = try image.map { try model.encode(RGBImage(jpegFile: $0)) }
     let encoded = clock.now

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GristCore
+import GristFamilies
 import GristKernels
 import GristModel
 
@@ -31,13 +32,8 @@ struct GlobalOptions: ParsableArguments {
   }
 }
 
-/// Options of commands that run a model.
-struct ComputeOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Precision in which activations meet quantized weights: int8 (fast) or f32.", valueName: "int8|f32"))
-  var activations: Compute.Activations = .int8
-
+/// Options of commands that read checkpoint folders.
+struct CheckpointOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Folder of the CLIP vision tower, for a checkpoint that lacks its configuration or weights.",
@@ -45,11 +41,31 @@ struct ComputeOptions: ParsableArguments {
   var visionTower: String?
 
   @Option(
+    help: ArgumentHelp("How a checkpoint's tensor names are read, instead of finding out.", valueName: "file"))
+  var map: String?
+
+  @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "A key of a checkpoint's config.json that would be refused, and changes nothing. May be repeated.",
+      "A key of a checkpoint's config.json that would be refused, and changes nothing. May be repeated; a converted "
+        + "file keeps it.",
       valueName: "name"))
   var ignoreKey: [String] = []
+
+  func reading() throws -> CheckpointReading {
+    CheckpointReading(
+      visionTower: visionTower, ignoredKeys: Set(ignoreKey), map: try map.map { try NameMap(path: $0) })
+  }
+}
+
+/// Options of commands that run a model.
+struct ComputeOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Precision in which activations meet quantized weights: int8 (fast) or f32.", valueName: "int8|f32"))
+  var activations: Compute.Activations = .int8
+
+  @OptionGroup var checkpoint: CheckpointOptions
 
   func compute(_ global: GlobalOptions) throws -> Compute {
     Compute(pool: try global.pool(), activations: activations)

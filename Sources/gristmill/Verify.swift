@@ -65,14 +65,13 @@ struct Verify: ParsableCommand {
   }
 
   func run() throws {
-    let ignored = Set(options.ignoreKey)
-    let source = try ModelSource.open(path: model, visionTower: options.visionTower, ignoredKeys: ignored)
+    let reading = try options.checkpoint.reading()
+    let source = try ModelSource.open(path: model, reading: reading)
     let compute = try options.compute(global)
     var bar = ProgressBar(quiet: global.quiet)
     let asked = try askedProbes()
     let reference = try Reference.open(
-      reference, model: source, asksProbes: asked != nil, visionTower: options.visionTower, ignoredKeys: ignored,
-      allowsLoss: allowLossyReference)
+      reference, model: source, asksProbes: asked != nil, reading: reading, allowsLoss: allowLossyReference)
     let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
       bar.show($0, "asking the reference")
     }

@@ -1,6 +1,7 @@
 import GristCheckpoints
 import GristConversion
 import GristCore
+import GristFamilies
 import GristFormat
 import GristKernels
 import GristQuantization
@@ -13,7 +14,7 @@ func convert(
   _ source: String, to path: String, _ name: Recipe.Name = .source, groupSize: Int = 64, set overrides: [String] = [],
   packing: Packing = .zstd, threads: Int = 2, visionTower: String? = nil
 ) throws -> ConversionPlan {
-  let source = try ConversionSource.open(path: source, visionTower: visionTower)
+  let source = try ConversionSource.open(path: source, reading: CheckpointReading(visionTower: visionTower))
   let recipe = try Recipe(name, groupSize: groupSize, overrides: overrides.map { try StorageOverride($0) })
   let plan = try ConversionPlan(source, recipe: recipe)
   _ = try Converter(pool: ThreadPool(threads: threads), packing: packing).convert(

@@ -51,10 +51,11 @@ private func failure(
     let model = try configuration()
     #expect(model.headDimension == 12 && model.keyValueHeads == 2 && model.rmsNormEpsilon == 1e-6)
     #expect(model.rotary == RotaryEmbedding(base: 10_000) && !model.tiesWordEmbeddings && model.maximumLength == 4096)
-    #expect(model.projectorDepth == 2 && model.visionLayersRun == 2)
+    #expect(model.vision?.projectorDepth == 2 && model.vision?.layersRun == 2)
     #expect(model.granularities == [36, 72, 144, 288, 576] && model.router?.filteredTextTokens == 32)
-    #expect(model.vision?.patches == 576 && model.vision?.patchWidth == 48)
-    #expect(model.aspectRatio == .crop && model.patchMerge == .flat && model.normalization == .clip)
+    #expect(model.vision?.tower.patches == 576 && model.vision?.tower.patchWidth == 48)
+    #expect(model.vision?.aspectRatio == .crop && model.vision?.patchMerge == .flat)
+    #expect(model.vision?.normalization == .clip && model.vision?.unpadding == .truncates && model.template == .vicuna)
   }
 
   @Test(
@@ -206,7 +207,8 @@ private func failure(
     #expect(
       error?.description
         == "model/config.json: this version cannot run the architecture: found [\"Qwen2ForCausalLM\"]; it runs "
-        + "LlavaLlamaForCausalLM, LlavaAVGLlamaForCausalLM")
+        + "LlavaLlamaForCausalLM, LlavaAVGLlamaForCausalLM, LlavaForConditionalGeneration, "
+        + "LlavaNextForConditionalGeneration, LlamaForCausalLM")
     #expect(failure(["architectures": nil as JSONValue?, "model_type": "gpt2"])?.found == "none")
   }
 
@@ -227,8 +229,8 @@ private func failure(
   func knownTower() throws {
     let model = try configuration(
       ["mm_vision_tower": "openai/clip-vit-large-patch14-336"], tower: nil)
-    #expect(model.vision == .clipLarge336)
-    #expect(model.visionLayersRun == 23)
+    #expect(model.vision?.tower == .clipLarge336)
+    #expect(model.vision?.layersRun == 23)
   }
 
   @Test("without a tower the model reads text only")

@@ -72,8 +72,8 @@ import Testing
       let conversation = try Conversation(
         history: history, message: #require(item["prompt"]?.string),
         hasImage: item["with_image"]?.bool ?? false)
-      if let text = item["text"]?.string { #expect(conversation.text == text) }
-      #expect(try conversation.inputIDs(tokenizer) == item["input_ids"]?.integers, "\(conversation.message)")
+      if let text = item["text"]?.string { #expect(conversation.text(.vicuna) == text) }
+      #expect(try conversation.inputIDs(tokenizer, .vicuna) == item["input_ids"]?.integers, "\(conversation.message)")
     }
   }
 

@@ -1,0 +1,122 @@
+import GristCheckpoints
+import GristCore
+
+/// AVG-LLaVA, LLaVA-1.5 and LLaVA-NeXT as their own training code writes them. The canonical names are theirs.
+public struct UpstreamLLaVA: ModelFamily {
+  public let name = "llava"
+  public let architectures = ["LlavaLlamaForCausalLM", "LlavaAVGLlamaForCausalLM"]
+  // transformers calls its own kind "llava" too, but always names the architecture.
+  public let modelTypes = ["llava_llama", "llava"]
+  public let maps: [NameMap] = []
+
+  public init() {}
+
+  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+    try ConfigurationKeys.model.check(json, ignoring: files.ignoredKeys)
+    let language = try LanguageConfiguration(json, absences: .areErrors)
+    for flag in ["mm_use_im_start_end", "mm_use_im_patch_token"] where try json.bool(flag, default: false) {
+      throw json.failure(flag, "false: this version does not compute it")
+    }
+    guard try json.string("mm_vision_select_feature", default: "patch") == "patch" else {
+      throw json.failure("mm_vision_select_feature", "patch")
+    }
+    let towerName = try json.string("mm_vision_tower", default: "")
+    let projectorDepth = try Self.projectorDepth(json)
+    guard !towerName.isEmpty else {
+      return ModelConfiguration(family: name, language: language, vision: nil, template: .vicuna)
+    }
+    let tower = try Self.tower(files, named: towerName, json)
+    let preprocessor =
+      try files.json(Checkpoint.visionPreprocessorName) ?? files.json("preprocessor_config.json")
+    let (granularities, router) = try Self.granularities(json, patches: tower.patches, hiddenSize: language.hiddenSize)
+    let vision = VisionInput(
+      tower: tower, towerName: towerName, layersRun: try tower.layersRun(json, "mm_vision_select_layer"),
+      normalization: try preprocessor.map { try ImageNormalization($0, tileSize: tower.imageSize) } ?? .clip,
+      aspectRatio: try Self.aspectRatio(json), projectorDepth: projectorDepth, patchMerge: try Self.patchMerge(json),
+      unpadding: .truncates, granularities: granularities, router: router)
+    return ModelConfiguration(
+      family: router == nil ? name : "avg_llava", language: language, vision: vision, template: .vicuna)
+  }
+
+  private static func projectorDepth(_ json: JSONReader) throws -> Int {
+    let name = try json.string("mm_projector_type", default: "linear")
+    if name == "linear" { return 1 }
+    if name.hasPrefix("mlp"), name.hasSuffix("x_gelu"), let depth = Int(name.dropFirst(3).dropLast(6)),
+      (1...16).contains(depth)
+    {
+      return depth
+    }
+    throw json.failure("mm_projector_type", "linear or mlpNx_gelu")
+  }
+
+  private static func tower(_ files: SideFiles, named name: String, _ json: JSONReader) throws -> VisionConfiguration {
+    if let configuration = try files.json(Checkpoint.visionConfigurationName) {
+      try ConfigurationKeys.tower.check(configuration, ignoring: files.ignoredKeys)
+      if configuration.has("vision_config") {
+        try ConfigurationKeys.tower.check(configuration.object("vision_config"), ignoring: files.ignoredKeys)
+      }
+      return try VisionConfiguration(configuration)
+    }
+    if name == VisionConfiguration.clipLarge336Name { return .clipLarge336 }
+    throw GristError(
+      .missingInput, "the vision tower that \"mm_vision_tower\" names is neither a folder here nor known",
+      file: json.file, found: name, advice: "pass the tower's folder with --vision-tower")
+  }
+
+  private static func aspectRatio(_ json: JSONReader) throws -> VisionInput.AspectRatio {
+    switch try json.string("image_aspect_ratio", default: "square") {
+    case "anyres": .anyResolution(try json.extents("image_grid_pinpoints", "[width, height]"))
+    case "pad": .pad
+    case "square": .crop
+    default: throw json.failure("image_aspect_ratio", "anyres, pad or absent")
+    }
+  }
+
+  private static func patchMerge(_ json: JSONReader) throws -> VisionInput.PatchMerge {
+    let name = try json.string("mm_patch_merge_type", default: "flat")
+    switch name {
+    case "flat": return .flat
+    case "spatial", "spatial_unpad": return .spatial(unpad: name == "spatial_unpad")
+    default: throw json.failure("mm_patch_merge_type", "flat, spatial or spatial_unpad")
+    }
+  }
+
+  private static func granularities(
+    _ json: JSONReader, patches: Int, hiddenSize: Int
+  ) throws -> ([Int], RouterConfiguration?) {
+    guard try json.bool("router_select", default: false) else { return ([patches], nil) }
+    let granularities = try json.integers("vis_token_granularity", in: 1...patches)
+    guard !granularities.isEmpty, Set(granularities).count == granularities.count else {
+      throw json.failure("vis_token_granularity", "a list of different token counts")
+    }
+    let side = Int(Double(patches).squareRoot())
+    for granularity in granularities where PoolingGrid(granularity: granularity, side: side) == nil {
+      throw json.failure("vis_token_granularity", "token counts that a \(side)×\(side) grid can be pooled to")
+    }
+    let heads = 8
+    guard hiddenSize % heads == 0 else { throw json.failure("hidden_size", "a multiple of the router's 8 heads") }
+    let tokens = try json.integer("filtered_text_num", in: 0...65_536, default: 32)
+    return (granularities, RouterConfiguration(filteredTextTokens: tokens, heads: heads, layerNormEpsilon: 1e-5))
+  }
+}
+
+extension VisionConfiguration {
+  /// How many layers are run to reach the features that a configuration's key selects: -1 is after the last. Throws 65
+  /// for a layer that the tower does not have.
+  func layersRun(_ json: JSONReader, _ key: String) throws -> Int {
+    let selected = try json.integer(key, in: -layers - 1...layers, default: -2)
+    return selected < 0 ? layers + 1 + selected : selected
+  }
+}
+
+extension JSONReader {
+  /// A list of pairs of extents in pixels. Throws 65 when it is none.
+  func extents(_ key: String, _ meaning: String) throws -> [[Int]] {
+    let places = try array(key)
+    let sizes = places.compactMap { $0.array?.compactMap(\.integer) }
+    guard !sizes.isEmpty, sizes.count == places.count,
+      sizes.allSatisfy({ $0.count == 2 && $0.allSatisfy { (1...65_536).contains($0) } })
+    else { throw failure(key, "an array of \(meaning)") }
+    return sizes
+  }
+}

@@ -1,0 +1,65 @@
+import GristCore
+
+/// A way in which models of the LLaVA kind are written down: its configuration, its tensor names, its prompts. Everything
+/// that differs between upstreams is behind this; what follows (recipes, kernels, verification) asks for parts, never for
+/// a family.
+///
+/// `Docs/families.md` walks through one.
+public protocol ModelFamily: Sendable {
+  /// As manifests and reports name it.
+  var name: String { get }
+  /// Names in `config.json`'s `architectures` that are this family's.
+  var architectures: [String] { get }
+  /// Values of `config.json`'s `model_type` that are, where it names no architecture.
+  var modelTypes: [String] { get }
+  /// Maps from names that checkpoints of this family have to the canonical ones; one that changes nothing need not be
+  /// there. The one under which most tensors are found is used.
+  var maps: [NameMap] { get }
+
+  /// What a checkpoint's configuration says.
+  ///
+  /// Throws 66 for a file that is missing, 65 naming the key that makes no sense or asks for what nobody computes.
+  func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration
+}
+
+/// The small files of a model, for a family to read.
+public struct SideFiles {
+  /// The model, for messages.
+  public let path: String
+  /// Configuration keys that are passed over on purpose.
+  public let ignoredKeys: Set<String>
+  private let find: (String) throws -> Bytes?
+
+  init(path: String, ignoredKeys: Set<String>, find: @escaping (String) throws -> Bytes?) {
+    self.path = path
+    self.ignoredKeys = ignoredKeys
+    self.find = find
+  }
+
+  /// A side file's bytes; nil when the model has none of that name.
+  public func bytes(_ name: String) throws -> Bytes? { try find(name) }
+
+  /// A side file as JSON; nil when the model has none of that name. Throws 65 where it is no JSON.
+  public func json(_ name: String) throws -> JSONReader? {
+    guard let bytes = try find(name) else { return nil }
+    let place = joinPath(path, name)
+    return try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
+  }
+}
+
+/// The families that this version knows.
+public enum ModelFamilies {
+  public static let builtIn: [any ModelFamily] = [UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA()]
+
+  /// The family that a `config.json` belongs to: by the architectures it names, else by its model type.
+  public static func recognise(
+    _ json: JSONReader, among families: [any ModelFamily] = builtIn
+  ) -> (any ModelFamily)? {
+    let names = json.value("architectures")?.array?.compactMap(\.string) ?? []
+    if names.isEmpty {
+      guard let type = json.value("model_type")?.string else { return nil }
+      return families.first { $0.modelTypes.contains(type) }
+    }
+    return families.first { family in names.contains { family.architectures.contains($0) } }
+  }
+}

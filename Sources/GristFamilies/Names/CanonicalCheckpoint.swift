@@ -1,0 +1,50 @@
+import GristCheckpoints
+import GristCore
+
+extension Checkpoint {
+  /// The checkpoint under canonical names: a family that knows its configuration says what it should hold, and the name
+  /// map under which most of that is found is applied and said in a note. A checkpoint that no family knows, or whose
+  /// names are canonical already, stays as it is.
+  ///
+  /// - Parameters:
+  ///   - ignored: configuration keys that are passed over on purpose.
+  ///   - map: a map to use, whatever fits.
+  ///
+  /// Throws what the family throws for the configuration, and 65 when tensors do not come out as the map says.
+  public func canonical(
+    ignoring ignored: Set<String> = [], map: NameMap? = nil, families: [any ModelFamily] = ModelFamilies.builtIn
+  ) throws -> Checkpoint {
+    if let map { return try applying(map, why: "as asked") }
+    guard let family = try family(among: families) else { return self }
+    let configuration = try ModelConfiguration(path: path, ignoring: ignored, families: families) {
+      sideFile(named: $0)
+    }
+    let required = configuration.expectedTensors.filter(\.isRequired).map { ByteName($0.name) }
+    let names = Set(tensors.map { ByteName($0.name) })
+    var best = (found: required.count { names.contains($0) }, map: NameMap?.none)
+    for map in family.maps + BundledMaps.common where best.found < required.count {
+      let canonical = Set(
+        tensors.flatMap { tensor -> [ByteName] in
+          guard case .becomes(let outcomes) = map.decide(tensor.name) else { return [] }
+          return outcomes.map { ByteName($0.name) }
+        })
+      let found = required.count { canonical.contains($0) }
+      if found > best.found { best = (found, map) }
+    }
+    guard let map = best.map else { return self }
+    return try applying(map, why: "\(best.found) of \(required.count) tensors are found under it")
+  }
+
+  private func family(among families: [any ModelFamily]) throws -> (any ModelFamily)? {
+    let files = SideFiles(path: path, ignoredKeys: []) { sideFile(named: $0) }
+    guard let json = try files.json("config.json") else { return nil }
+    return ModelFamilies.recognise(json, among: families)
+  }
+
+  private func applying(_ map: NameMap, why: String) throws -> Checkpoint {
+    let canonical = try CanonicalTensors(tensors, map: map)
+    return with(
+      tensors: canonical.tensors,
+      notes: ["names are read by the map \(map.name) (\(map.about)): \(why)"] + canonical.notes)
+  }
+}

@@ -1,0 +1,80 @@
+import GristCore
+
+/// How a picture becomes rows of the language model's input.
+public struct VisionInput: Sendable, Equatable {
+  /// What becomes of an image before the tower sees it.
+  public enum AspectRatio: Sendable, Equatable {
+    /// The whole image, then tiles of the best fitting of these sizes (width, height).
+    case anyResolution([[Int]])
+    /// One tile: padded to a square.
+    case pad
+    /// One tile: shortest edge and centre crop.
+    case crop
+  }
+
+  /// How the tiles' tokens are put together.
+  public enum PatchMerge: Sendable, Equatable {
+    case flat
+    /// `unpad`: rows and columns that only show padding are dropped, and every row ends in the newline embedding.
+    case spatial(unpad: Bool)
+  }
+
+  /// How the extent of the part without padding is rounded down to whole cells.
+  public enum Unpadding: Sendable, Equatable {
+    /// Truncated: upstream LLaVA.
+    case truncates
+    /// Rounded to seven decimals first, so that 11.999999999 counts as 12: transformers.
+    case roundsFirst
+  }
+
+  public let tower: VisionConfiguration
+  /// Name of the tower upstream, for messages.
+  public let towerName: String
+  /// Tower layers that are run.
+  public let layersRun: Int
+  public let normalization: ImageNormalization
+  public let aspectRatio: AspectRatio
+  /// Linear layers of the projector; between them stand GELUs.
+  public let projectorDepth: Int
+  public let patchMerge: PatchMerge
+  public let unpadding: Unpadding
+  /// Tokens a tile, coarsest first as in the file: the router's outputs in order. Without a router: all patches.
+  public let granularities: [Int]
+  public let router: RouterConfiguration?
+
+  public init(
+    tower: VisionConfiguration, towerName: String, layersRun: Int, normalization: ImageNormalization,
+    aspectRatio: AspectRatio, projectorDepth: Int, patchMerge: PatchMerge, unpadding: Unpadding,
+    granularities: [Int]? = nil, router: RouterConfiguration? = nil
+  ) {
+    self.tower = tower
+    self.towerName = towerName
+    self.layersRun = layersRun
+    self.normalization = normalization
+    self.aspectRatio = aspectRatio
+    self.projectorDepth = projectorDepth
+    self.patchMerge = patchMerge
+    self.unpadding = unpadding
+    self.granularities = granularities ?? [tower.patches]
+    self.router = router
+  }
+
+  /// Upstream asks the router only where tiles are merged spatially.
+  public var usesRouter: Bool { router != nil && patchMerge != .flat }
+}
+
+/// The router's shape.
+public struct RouterConfiguration: Sendable, Equatable {
+  /// How many of the prompt's tokens the router sees.
+  public let filteredTextTokens: Int
+  /// Heads of the merger's attention.
+  public let heads: Int
+  /// Feed-forward width is the hidden size; LayerNorm epsilon as in PyTorch's default.
+  public let layerNormEpsilon: Float
+
+  public init(filteredTextTokens: Int, heads: Int, layerNormEpsilon: Float) {
+    self.filteredTextTokens = filteredTextTokens
+    self.heads = heads
+    self.layerNormEpsilon = layerNormEpsilon
+  }
+}

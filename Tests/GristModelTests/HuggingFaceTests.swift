@@ -1,0 +1,69 @@
+import GristCheckpoints
+import GristConversion
+import GristCore
+import GristFamilies
+import GristImaging
+import GristKernels
+import GristModel
+import GristQuantization
+import TestSupport
+import Testing
+
+/// What transformers computed with checkpoints that it saved itself: Tools/reference/write_huggingface.py.
+@Suite("Hugging Face's own LLaVA and LLaVA-NeXT") struct HuggingFaceTests {
+  static let checkpoints = ["next-4", "next-5", "llava-4", "llava-5"]
+
+  static func path(_ name: String) -> String { Fixtures.path("huggingface/\(name)") }
+
+  private func answers(_ source: ModelSource, _ name: String) throws {
+    let compute = Compute(pool: try ThreadPool(threads: 2))
+    let model = try source.model(compute: compute)
+    let document = try Fixtures.json("huggingface/\(name)/expected.json")
+    let imageToken = try #require(document.object?["image_token"]?.integer)
+    let cases = try #require(document.object?["cases"]?.array)
+    #expect(cases.count == 8)
+    for entry in cases {
+      let item = try #require(entry.object)
+      let (picture, prompt) = (try #require(item["image"]?.string), try #require(item["prompt"]?.string))
+      let image = try model.encode(
+        RGBImage(jpegFile: Fixtures.path("conformance/images/\(picture)")))
+      let conversation = try Conversation(message: prompt, hasImage: true)
+      #expect(conversation.text(model.configuration.template) == item["text"]?.string)
+      let prepared = try model.prepare(conversation, image: image)
+      let ids = prepared.inputIDs.map { $0 == Conversation.imageID ? imageToken : $0 }
+      #expect(ids == item["input_ids"]?.integers, "\(picture)")
+      #expect(prepared.sequenceLength - ids.count + 1 == item["image_rows"]?.integer, "\(picture)")
+      let expected = try #require(item["last_logits"]?.floats)
+      let answer = try model.answer(prepared, maxNewTokens: 8, sampler: Sampler())
+      let difference = zip(answer.firstLogits, expected).map { abs($0 - $1) }.max() ?? .infinity
+      #expect(answer.firstLogits.count == expected.count && difference < 2e-4, "\(picture): \(difference)")
+      let tokens = try #require(item["greedy"]?.integers).filter { !model.endTokens.contains($0) }
+      #expect(answer.tokens == tokens, "\(picture): \(prompt)")
+    }
+  }
+
+  @Test("the folder answers as transformers does", arguments: checkpoints)
+  func folder(name: String) throws {
+    let source = try ModelSource.open(path: Self.path(name))
+    guard case .checkpoint(let checkpoint, _) = source else { return }
+    #expect(checkpoint.notes.contains { $0.contains("hugging-face-llava") })
+    try answers(source, name)
+  }
+
+  @Test("so does the file that it converts to, which keeps upstream's names too", arguments: checkpoints)
+  func file(name: String) throws {
+    let folder = try TemporaryFolder()
+    let pool = try ThreadPool(threads: 2)
+    let source = try ConversionSource.open(path: Self.path(name))
+    let recipe = try Recipe(.source)
+    let plan = try ConversionPlan(source, recipe: recipe)
+    #expect(plan.architecture == "hugging_face_llava")
+    _ = try Converter(pool: pool, packing: .zstd).convert(
+      source, plan: plan, recipe: recipe, to: folder.file("a.grist"))
+    let model = try ModelSource.open(path: folder.file("a.grist"))
+    guard case .grist(let file) = model else { return }
+    let head = try #require(file.manifest.tensors.first { $0.name == "lm_head.weight" })
+    #expect(head.sourceName == "language_model.lm_head.weight")
+    try answers(model, name)
+  }
+}
