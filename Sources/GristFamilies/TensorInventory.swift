@@ -12,6 +12,14 @@ public enum ModelPart: Hashable, Sendable, Comparable {
   /// Tensors that are kept but never computed with.
   case unused
 
+  /// Whether the router's choice depends on it: what sees the picture, what reads the question, and the router itself.
+  public var decidesChoices: Bool {
+    switch self {
+    case .tokenEmbeddings, .visionEmbeddings, .visionLayer, .projector, .router: true
+    case .languageLayer, .head, .unused: false
+    }
+  }
+
   /// The segment's name in a `.grist` file.
   public var segment: String {
     switch self {

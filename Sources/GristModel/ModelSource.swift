@@ -51,6 +51,23 @@ public enum ModelSource: Sendable {
       : "its weights went through " + recipes.joined(separator: ", ")
   }
 
+  /// Whether the router's choices are upstream's whatever the question, because everything they depend on is stored value
+  /// for value and computed at full precision; nil for a model without a router.
+  ///
+  /// Throws what reading the configuration throws.
+  public func hasExactChoices() throws -> Bool? {
+    guard case .grist(let file) = self else { return nil }
+    let configuration = try ModelConfiguration(
+      path: file.path, ignoring: Set(file.manifest.provenance.ignoredKeys)
+    ) { try file.sideFile(named: $0) }
+    guard configuration.vision?.usesRouter == true else { return nil }
+    return configuration.expectedTensors.allSatisfy { expected in
+      guard expected.part.decidesChoices, let record = file.tensor(named: expected.name) else { return true }
+      guard case .plain = record.scheme else { return false }
+      return record.relativeError == 0
+    }
+  }
+
   /// The fingerprint of the weights this model was made from; of a folder it is computed, which reads all of it.
   public func fingerprint() throws -> String {
     switch self {

@@ -6,7 +6,8 @@ import GristFormat
 /// Which tensor gets which scheme, and why.
 ///
 /// The router's choice depends on the tower, the projector, the token embeddings and the router, not on the language
-/// model's layers: so the default, `int4`, spends its 4 bits there only.
+/// model's layers: so the default, `int4`, spends its 4 bits there only, and `int4-exact-choices` keeps everything else
+/// that a choice depends on as it came.
 public struct Recipe: Sendable {
   public enum Name: String, Sendable, CaseIterable {
     /// Every tensor as it came.
@@ -17,6 +18,9 @@ public struct Recipe: Sendable {
     case int8
     /// The language model's linears in int4, everything the router depends on, embeddings and head in int8.
     case int4
+    /// The language model's linears in int4, its head in int8, everything the router depends on as it came and computed as
+    /// the reference computes it: the choices are the reference's by construction.
+    case int4ExactChoices = "int4-exact-choices"
     /// Every matrix in int4.
     case int4All = "int4-all"
   }
@@ -104,7 +108,8 @@ public struct Recipe: Sendable {
     case .bf16: .plain(.bf16)
     case .int8: .grouped(bits: 8, groupSize: groupSize)
     case .int4All: .grouped(bits: 4, groupSize: groupSize)
-    case .int4: .grouped(bits: isLanguageLayer(part) ? 4 : 8, groupSize: groupSize)
+    case .int4ExactChoices where part?.decidesChoices == true: .source
+    case .int4, .int4ExactChoices: .grouped(bits: isLanguageLayer(part) ? 4 : 8, groupSize: groupSize)
     }
   }
 
@@ -116,8 +121,14 @@ public struct Recipe: Sendable {
   }
 
   private func reason(for part: ModelPart?) -> String {
-    guard name == .int4 else { return "recipe \(name.rawValue)" }
-    return isLanguageLayer(part) ? "a layer of the language model" : "the router or every token depends on it"
+    switch name {
+    case .int4: isLanguageLayer(part) ? "a layer of the language model" : "the router or every token depends on it"
+    case .int4ExactChoices:
+      part?.decidesChoices == true
+        ? "the router depends on it"
+        : isLanguageLayer(part) ? "a layer of the language model" : "every token depends on it"
+    default: "recipe \(name.rawValue)"
+    }
   }
 
   private func scheme(

@@ -13,6 +13,7 @@ extension VerificationReport {
         "agree": JSONValue(count(.agrees)), "of": JSONValue(decided), "ties": JSONValue(count(.tie)),
         "filter_sets_equal": JSONValue(cases.filter { $0.filterSetEqual == true }.count),
         "filter_orders_equal": JSONValue(cases.filter { $0.filterOrderEqual == true }.count),
+        "exact_by_construction": hasExactChoices.map { JSONValue($0) } ?? .null,
       ],
       "outputs": [
         "top1_agreement": JSONValue(top1Agreement), "kl_mean": JSONValue(kl.mean), "kl_p99": JSONValue(kl.p99),

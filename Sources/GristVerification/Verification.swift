@@ -73,6 +73,8 @@ public struct VerificationReport: Sendable {
   public let cases: [Case]
   /// Set when the reference's weights were at hand; a record has none.
   public var weights: WeightComparison?
+  /// Whether choices cannot differ, on any question; nil where there are none, or the model is the checkpoint itself.
+  public var hasExactChoices: Bool?
 
   public init(
     model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case]

@@ -79,6 +79,7 @@ struct Verify: ParsableCommand {
     var result = try source.model(compute: compute).verify(against: record, limits: limits) {
       bar.show(Double($0) / Double(record.cases.count), "asking the model")
     }
+    result.hasExactChoices = try source.hasExactChoices()
     result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
     let parts =
       byPart

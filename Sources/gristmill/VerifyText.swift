@@ -15,6 +15,9 @@ enum VerifyText {
       lines.append(
         "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
           + "; text filter: same set in \(sets), same order in \(orders)")
+      if report.hasExactChoices == true {
+        lines.append("         and on any other question too: all that a choice depends on is stored as it came")
+      }
     }
     lines.append(
       "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.small(report.kl.mean)), "

@@ -91,6 +91,7 @@ import Testing
       (.f32, ["f32", "f32", "f32", "f32", "f32"]),
       (.int8, ["int8 g64", "int8 g64 rotated", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
       (.int4, ["int8 g64", "int4 g64 table", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
+      (.int4ExactChoices, ["bf16", "int4 g64 table", "int8 g64 rotated", "bf16", "bf16"]),
       (.int4All, Array(repeating: "int4 g64 table", count: 5)),
     ]
     for (recipe, matrices) in expected {

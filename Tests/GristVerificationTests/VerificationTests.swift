@@ -58,6 +58,26 @@ import Testing
     #expect(report.kl.mean < 0.002)
   }
 
+  @Test("where all that choices depend on is kept, router logits and filter orders are the reference's to the bit")
+  func exactChoices() throws {
+    let path = try converted(.int4ExactChoices)
+    let report = try verify(path)
+    #expect(report.kl.mean > 0.001)
+    for item in report.cases {
+      #expect(item.decision?.logits == item.reference.decision?.logits)
+      #expect(item.decision?.filterOrder == item.reference.decision?.filterOrder)
+    }
+    #expect(try ModelSource.open(path: path).hasExactChoices() == true)
+    #expect(try ModelSource.open(path: converted(.source)).hasExactChoices() == true)
+    #expect(try ModelSource.open(path: Fixtures.conformanceCheckpoint).hasExactChoices() == nil)
+    for recipe in [Recipe.Name.int8, .int4, .int4All] {
+      #expect(try ModelSource.open(path: converted(recipe)).hasExactChoices() == false)
+    }
+    // A cast that loses something is no promise, and one that loses nothing is.
+    #expect(try ModelSource.open(path: converted(.bf16)).hasExactChoices() == false)
+    #expect(try ModelSource.open(path: converted(.f32)).hasExactChoices() == true)
+  }
+
   /// A checkpoint like the conformance one, but for the tensors that `change` returns other bytes for.
   private func tampered(_ change: (SourceTensor) throws -> [UInt8]?) throws -> String {
     let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
