@@ -6,6 +6,12 @@ public protocol TensorStorage: Sendable {
   func bytes(_ range: Range<Int>) throws -> Bytes
   /// Says that the range will not be used again soon, so that its memory can be given back.
   func release(_ range: Range<Int>)
+  /// Whether a byte of the tensor cannot be had without holding all of it, until its end is released.
+  var holdsWholeTensor: Bool { get }
+}
+
+extension TensorStorage {
+  public var holdsWholeTensor: Bool { false }
 }
 
 /// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs no memory.

@@ -38,6 +38,6 @@ struct WeightFiles {
     }
     tensors = folder.tensors
     notes = folder.notes
-    names = files.map(\.name)
+    names = files.map(\.name) + folder.indexNames
   }
 }

@@ -49,14 +49,16 @@ public struct ConversionPlan: Sendable {
   public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }
 
   /// The bound on this conversion's memory beyond the program itself, in bytes: source, f32 and packed copies of a
-  /// chunk for every thread, and one tensor that is looked at before it is encoded.
+  /// chunk for every thread, and one tensor that is looked at before it is encoded; twice more the largest that has to be
+  /// transposed, as it came and as it becomes.
   public func memoryBound(threads: Int) -> Int {
     let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
     let largestUnit =
       entries.compactMap { PayloadUnits(scheme: $0.scheme, shape: $0.tensor.shape)?.bytesPerUnit }
       .max() ?? 0
     let chunk = max(GristLayout.chunkTarget, largestUnit)
-    return (64 << 20) + largestTensor + threads * Converter.chunksPerThread * chunk * 12
+    let largestHeld = entries.filter(\.tensor.storage.holdsWholeTensor).map(\.tensor.byteCount).max() ?? 0
+    return (64 << 20) + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
   }
 
   /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.

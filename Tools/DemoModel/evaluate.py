@@ -40,7 +40,9 @@ class Report:
         cells = []
         for level in (None, *LEVELS):
             right = [a.correct[c] for a, c in zip(answered, chosen) if level in (None, a.question.level)]
-            cells.append(f"{100 * sum(right) / max(1, len(right)):.1f}")
+            share = sum(right) / max(1, len(right))
+            # A binomial proportion's standard error.
+            cells.append(f"{100 * share:.1f} ± {100 * (share * (1 - share) / max(1, len(right))) ** 0.5:.1f}")
         tokens = sum(a.visual_tokens[c] for a, c in zip(answered, chosen)) / len(answered)
         finest = sum(a.visual_tokens[-1] for a in answered) / len(answered)
         print(f"| {name} | {' | '.join(cells)} | {tokens:.0f} | {100 * (tokens / finest - 1):+.0f} % |", flush=True)
@@ -75,9 +77,9 @@ class Report:
     def ablation(self) -> None:
         print(HEADER)
         self.answered()
-        for name in ("ranking+ce", "ranking", "ce", "none"):
+        for name in ("priced", "ranking+ce", "ranking", "ce", "none"):
             read_router(self.model, self.routers / f"{name}.safetensors")
-            self.row({"none": "no stage 2"}.get(name, name), self.choose())
+            self.row({"none": "no stage 2", "priced": "ranking+ce, tokens priced"}.get(name, name), self.choose())
 
     def topics(self) -> None:
         """Accuracy of every topic at each granularity."""

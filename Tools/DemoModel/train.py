@@ -19,8 +19,9 @@ from demomodel.shards import Shard, build_shard
 from demomodel.tokenizer import Tokenizer, train_tokenizer
 
 STEPS = ("data", "tokenizer", "warmup", "align", "stage1", "stage2", "export")
-# The paper's ablation: which terms of the loss the router is trained with.
-ROUTERS = {"ranking+ce": (True, True), "ranking": (True, False), "ce": (False, True)}
+# Which terms of the loss a router is trained with, and whether visual tokens have their price. The first is exported; the
+# others are the paper's ablation, which knows no price.
+ROUTERS = {"priced": (True, True, True), "ranking+ce": (True, True, False), "ranking": (True, False, False), "ce": (False, True, False)}
 
 
 class Run:
@@ -84,9 +85,10 @@ class Run:
                                           Progress("feedback", self.work, 20, float("inf")))
         untrained = copy.deepcopy(model.router.state_dict())
         write_router(model, self.work / "routers" / "none.safetensors")
-        for name, (ranking, cross_entropy) in reversed(ROUTERS.items()):
+        for name, (ranking, cross_entropy, priced) in reversed(ROUTERS.items()):
             model.router.load_state_dict(untrained)
-            stage2.train_router(model, feedback, settings, self.seed, ranking, cross_entropy, Progress(f"router-{name}", self.work))
+            told = stage2.with_cost(feedback, model.granularities, settings["cost"] if priced else 0)
+            stage2.train_router(model, told, settings, self.seed, ranking, cross_entropy, Progress(f"router-{name}", self.work))
             write_router(model, self.work / "routers" / f"{name}.safetensors")
         torch.save(model.state_dict(), self.work / "stage2.pt")
 

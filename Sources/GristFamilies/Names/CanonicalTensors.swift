@@ -113,6 +113,7 @@ extension SourceTensor {
 private struct PartStorage: TensorStorage {
   let whole: SourceTensor
   let start: Int
+  var holdsWholeTensor: Bool { whole.storage.holdsWholeTensor }
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     try whole.bytes(start + range.lowerBound..<start + range.upperBound)
@@ -124,6 +125,7 @@ private struct PartStorage: TensorStorage {
 /// Tensors' bytes behind each other.
 private struct JoinedStorage: TensorStorage {
   let parts: [SourceTensor]
+  var holdsWholeTensor: Bool { parts.contains { $0.storage.holdsWholeTensor } }
 
   /// The ranges of the parts that make up a range of the whole.
   private func pieces(_ range: Range<Int>) -> [(part: SourceTensor, range: Range<Int>)] {
@@ -158,6 +160,7 @@ private final class TransposedStorage: TensorStorage {
   private let source: SourceTensor
   private let order: [Int]
   private let whole = Mutex<Bytes?>(nil)
+  let holdsWholeTensor = true
 
   init(source: SourceTensor, order: [Int]) {
     self.source = source

@@ -50,6 +50,14 @@ def gather_feedback(model: DemoModel, tokenizer: Tokenizer, shard: Shard, settin
     return feedback
 
 
+def with_cost(feedback: Feedback, granularities: list[int], cost: float) -> Feedback:
+    """The feedback with a price on visual tokens: ``cost`` times the granularity's share of the finest is added to each
+    answer's loss. The paper ranks by loss alone; a model that answers a coarse question a little more surely from 256
+    tokens than from 16 then spends them. With a price the cheapest of nearly equal ones comes first."""
+    price = torch.tensor([cost * g / granularities[-1] for g in granularities])
+    return Feedback(feedback.projected, feedback.text, [losses + price for losses in feedback.losses])
+
+
 def ranking_loss(scores: torch.Tensor, losses: torch.Tensor, margin: float) -> torch.Tensor:
     """RGLF's pairwise ranking loss. ``scores``: log-softmax of the router; both [samples, granularities]."""
     order = losses.argsort(dim=-1, stable=True)

@@ -1,0 +1,105 @@
+"""What each of Gristmill's recipes does to the demo model: `recipes.py --data FOLDER --work WORK [--pictures N]`.
+
+FOLDER is what generate.py wrote. Every question goes to the checkpoint (recorded once) and to a file of each recipe, through
+`gristmill verify` for choices, filter and divergence, and through `gristmill run` for the answers themselves. Prints a
+table; goes on where it was stopped (WORK keeps each recipe's results).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RECIPES = ("source", "int8", "int4", "int4-exact-choices", "int4-all")
+LEVELS = ("coarse", "medium", "fine")
+
+
+def call(gristmill: Path, *arguments: object) -> dict:
+    """A command's JSON document; a verification that fails is an answer too."""
+    done = subprocess.run([gristmill, *map(str, arguments), "--json", "--quiet"], capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+class Comparison:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.gristmill, self.checkpoint, self.work = arguments.gristmill, arguments.checkpoint, arguments.work
+        self.work.mkdir(parents=True, exist_ok=True)
+        lines = (arguments.data / "questions.jsonl").read_text().splitlines()
+        questions = [json.loads(line) for line in lines]
+        pictures = sorted({q["image"] for q in questions})[: arguments.pictures]
+        self.questions = [q for q in questions if q["image"] in pictures]
+        for question in self.questions:
+            question["path"] = str((arguments.data / question["image"]).resolve())
+        self.probes = self.work / "probes.json"
+        self.probes.write_text(json.dumps([{"image": q["path"], "prompt": q["question"]} for q in self.questions]))
+        self.record = self.work / "reference.record"
+        if not self.record.exists():
+            call(self.gristmill, "record", self.checkpoint, "--probes", self.probes, "-o", self.record, "--max-new-tokens", 4)
+
+    def answers(self, model: Path, name: str) -> list[dict]:
+        """Text, choice and rows of every question, from `run`."""
+        saved = self.work / f"{name}.answers.jsonl"
+        done = [json.loads(line) for line in saved.read_text().splitlines()] if saved.exists() else []
+        with saved.open("a") as file:
+            for question in self.questions[len(done) :]:
+                result = call(self.gristmill, "run", model, "--image", question["path"], "--prompt", question["question"],
+                              "--max-new-tokens", 4)
+                router = result["router"]
+                entry = {"text": result["text"].strip(), "choice": router["choice"], "rows": result["sequence_length"]}
+                file.write(json.dumps(entry) + "\n")
+                file.flush()
+                done.append(entry)
+        return done
+
+    def verification(self, model: Path, name: str) -> dict:
+        saved = self.work / f"{name}.verify.json"
+        if not saved.exists():
+            saved.write_text(json.dumps(call(self.gristmill, "verify", model, "--reference", self.record, "--max-kl", 10)))
+        return json.loads(saved.read_text())
+
+    def right(self, answers: list[dict], level: str | None = None) -> float:
+        pairs = [a["text"] == q["answer"] for a, q in zip(answers, self.questions) if level in (None, q["level"])]
+        return 100 * sum(pairs) / max(1, len(pairs))
+
+    def table(self, recipes: list[str]) -> None:
+        print(f"{len(self.questions)} questions on {len({q['image'] for q in self.questions})} pictures\n")
+        print("| recipe | MB | choices changed | of these ties | filter sets / orders changed | mean KL | top-1 | right answers"
+              " (coarse / medium / fine) | answers changed | rows a prompt |\n|" + "---|" * 10)
+        reference = self.answers(self.checkpoint, "checkpoint")
+        for name in recipes:
+            file = self.work / f"{name}.grist"
+            if not file.exists():
+                call(self.gristmill, "convert", self.checkpoint, "-o", file, "--recipe", name)
+            report, answers = self.verification(file, name), self.answers(file, name)
+            router, of = report["router"], len(self.questions)
+            levels = " / ".join(f"{self.right(answers, level):.1f}" for level in LEVELS)
+            changed = sum(a["text"] != b["text"] for a, b in zip(answers, reference))
+            print(f"| {name} | {file.stat().st_size / 1e6:.2f} | {of - router['agree']} | {router['ties']}"
+                  f" | {of - router['filter_sets_equal']} / {of - router['filter_orders_equal']}"
+                  f" | {report['outputs']['kl_mean']:.2g} | {100 * report['outputs']['top1_agreement']:.1f} %"
+                  f" | {self.right(answers):.1f} ({levels}) | {changed}"
+                  f" | {sum(a['rows'] for a in answers) / of:.0f} |", flush=True)
+        levels = " / ".join(f"{self.right(reference, level):.1f}" for level in LEVELS)
+        print(f"\nthe checkpoint itself: {self.right(reference):.1f} ({levels}), "
+              f"{sum(a['rows'] for a in reference) / len(reference):.0f} rows a prompt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gristmill", type=Path, default=HERE.parents[1] / ".build/release/gristmill")
+    parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("recipes", nargs="*", default=RECIPES)
+    arguments = parser.parse_args()
+    Comparison(arguments).table(list(arguments.recipes))
+
+
+if __name__ == "__main__":
+    main()
