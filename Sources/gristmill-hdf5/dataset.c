@@ -168,6 +168,24 @@ static bool check_filters(hid_t creation, const char *path, bool *deflates) {
   return true;
 }
 
+/* Whether every chunk is where its coordinates say. A damaged index can list as many as there should be and still miss
+   some, which would read as fill values. */
+static bool check_chunk_places(hid_t dataset, const char *path, const struct tensor *tensor, const hsize_t chunk[]) {
+  hsize_t place[kGreatestRank] = {0};
+  int axis;
+  do {
+    hsize_t size = 0;
+    if (H5Dget_chunk_storage_size(dataset, place, &size) < 0 || size == 0)
+      return refuse(path, "a chunk is not where it should be", "the file is damaged: fetch it again", NULL);
+    for (axis = tensor->rank - 1; axis >= 0; axis--) {
+      place[axis] += chunk[axis];
+      if (place[axis] < tensor->shape[axis]) break;
+      place[axis] = 0;
+    }
+  } while (axis >= 0);
+  return true;
+}
+
 static bool check_chunks(
     hid_t dataset, hid_t creation, const char *path, struct tensor *tensor, struct description *about) {
   hsize_t chunk[kGreatestRank];
@@ -200,6 +218,7 @@ static bool check_chunks(
   if (!multiply(&bytes, chunk_bytes) || bytes > most)
     return refuse(path, "a dataset that declares more than it stores", "fetch the file again",
                   "%llu bytes stored for %llu", (unsigned long long)about->stored, (unsigned long long)bytes);
+  if (!check_chunk_places(dataset, path, tensor, chunk)) return false;
   hsize_t cache = row_of_chunks;
   if (!multiply(&cache, chunk_bytes) || cache > kGreatestCache) cache = kGreatestCache;
   tensor->cache_bytes = cache;

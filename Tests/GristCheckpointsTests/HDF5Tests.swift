@@ -37,7 +37,8 @@ import Testing
     ("compound", "a compound type"), ("complex", "a compound type"), ("text", "text"), ("fixed-text", "text"),
     ("opaque", "an opaque type"), ("array-type", "an array type"), ("enumeration", "an enumeration"),
     ("variable-length", "variable length"), ("reference", "references"), ("null", "without a value"),
-    ("never-written", "never written"), ("partly-written", "1 of 4 chunks"), ("cycle", "contains itself"),
+    ("never-written", "never written"), ("partly-written", "1 of 4 chunks"),
+    ("misplaced-chunk", "not where it should be"), ("cycle", "contains itself"),
     ("deep", "too deep"), ("aliases", "more than the file can store"),
   ]
 

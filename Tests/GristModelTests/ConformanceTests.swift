@@ -23,6 +23,15 @@ import Testing
     try UpstreamCases(checkpoint: Fixtures.path("checkpoints/" + name), images: Fixtures.conformanceImages).check()
   }
 
+  @Test("the trained demo model: 36 questions on twelve pictures, every choice, filter, answer and logit")
+  func demoModel() throws {
+    let folder = Fixtures.folder + "/../../Tools/DemoModel/"
+    let cases = try UpstreamCases(
+      checkpoint: folder + "checkpoint", images: folder + "probes", expected: Fixtures.path("demo/expected.json"))
+    #expect(cases.cases.count == 36)
+    try cases.check()
+  }
+
   @Test(
     "the source recipe computes the same numbers, to the bit, as the folder",
     arguments: ["conformance/small-f32", "checkpoints/bf16-sharded", "checkpoints/f16-tied"], [Packing.zstd, .raw])

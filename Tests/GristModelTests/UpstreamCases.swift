@@ -12,11 +12,14 @@ struct UpstreamCases {
   let cases: [JSONValue]
   let images: String
 
-  init(checkpoint: String, images: String, activations: Compute.Activations = .f32) throws {
+  /// - Parameter expected: the cases; nil for `expected.json` inside the checkpoint.
+  init(
+    checkpoint: String, images: String, expected: String? = nil, activations: Compute.Activations = .f32
+  ) throws {
     let compute = Compute(pool: try ThreadPool(threads: 2), activations: activations)
     model = try VisionLanguageModel(
       CheckpointParameters(Checkpoint(path: checkpoint)), compute: compute)
-    cases = try #require(JSONValue.parse(readFile(checkpoint + "/expected.json")).array)
+    cases = try #require(JSONValue.parse(readFile(expected ?? checkpoint + "/expected.json")).array)
     self.images = images
   }
 

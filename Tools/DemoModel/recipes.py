@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -36,7 +37,9 @@ class Comparison:
         for question in self.questions:
             question["path"] = str((arguments.data / question["image"]).resolve())
         self.probes = self.work / "probes.json"
-        self.probes.write_text(json.dumps([{"image": q["path"], "prompt": q["question"]} for q in self.questions]))
+        # A probe's picture is named from where the probes lie.
+        self.probes.write_text(json.dumps([{"image": os.path.relpath(q["path"], self.work), "prompt": q["question"]}
+                                           for q in self.questions]))
         self.record = self.work / "reference.record"
         if not self.record.exists():
             call(self.gristmill, "record", self.checkpoint, "--probes", self.probes, "-o", self.record, "--max-new-tokens", 4)

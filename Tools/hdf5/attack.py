@@ -5,7 +5,8 @@
 
 A run passes when the program ends by itself with exit 65 and one sentence, having written nothing, or with exit 0 and a
 file whose fingerprint is that of what h5py reads (in a process of its own, as it may crash); within 10 seconds and 1 GiB,
-helper included. Needs h5py, numpy and xxhash.
+helper included. h5py may come with a newer libhdf5, which refuses some damage that cannot be seen in what is read: a mutant
+that h5py refuses passes, and is counted apart, when it reads as the file did before it was damaged. Needs h5py, numpy and xxhash.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def h5py_fingerprint(path):
 
 
 class Outcome:
-    def __init__(self, gristmill, path, folder):
+    def __init__(self, gristmill, path, folder, undamaged=None):
         source = folder / "source"
         source.mkdir(exist_ok=True)
         (source / "model.h5").write_bytes(pathlib.Path(path).read_bytes())
@@ -80,10 +81,12 @@ class Outcome:
         self.memory = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
         self.text = self.text.strip().replace(str(source) + "/", "")
         self.left = sorted(p.name for p in folder.iterdir() if p.name != "source")
-        self.agrees = None
+        self.agrees = self.as_undamaged = None
         if self.code == 0 and self.left == ["out.grist"]:
             report = json.loads(subprocess.run([gristmill, "inspect", "--json", output], capture_output=True, text=True).stdout)
-            self.agrees = report["fingerprint"] == h5py_fingerprint(source / "model.h5")
+            theirs = h5py_fingerprint(source / "model.h5")
+            self.agrees = report["fingerprint"] == theirs
+            self.as_undamaged = theirs.startswith("h5py ") and report["fingerprint"] == undamaged
             output.unlink()
 
     @property
@@ -91,7 +94,7 @@ class Outcome:
         if self.seconds > SECONDS or self.memory > MEMORY:
             return False
         if self.code == 0:
-            return self.agrees is True
+            return self.agrees is True or self.as_undamaged is True
         lines = [line for line in self.text.splitlines() if not line.startswith("note: ")]
         return self.code == 65 and not self.left and len(lines) == 1 and lines[0].startswith("gristmill: ")
 
@@ -155,19 +158,22 @@ def main():
             if not outcome.passes:
                 failures.append((path.name, outcome.code, outcome.sentence()))
         for path in options.mutate:
-            ends = {}
+            ends, unseen = {}, 0
+            undamaged = h5py_fingerprint(path)
             for index, mutant in mutations(path, options.count, options.seed):
                 file = folder / "source" / "mutant.bin"
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(mutant)
                 saved = folder.parent / f"{folder.name}-mutant"
                 os.replace(file, saved)
-                outcome = Outcome(options.gristmill, saved, folder)
+                outcome = Outcome(options.gristmill, saved, folder, undamaged)
+                unseen += outcome.as_undamaged is True
                 ends[outcome.code] = ends.get(outcome.code, 0) + 1
                 if not outcome.passes:
                     failures.append((f"{path.name} #{index}", outcome.code, outcome.sentence()))
                 saved.unlink()
-            print(f"{path.name}: {options.count} mutants, by exit code {dict(sorted(ends.items()))}")
+            print(f"{path.name}: {options.count} mutants, by exit code {dict(sorted(ends.items()))}; {unseen} of those read are refused "
+                  "by h5py's libhdf5 and read as before they were damaged")
     if rows:
         print(f"{len(rows)} files of the corpus: {sum(o.code == 0 for _, o in rows)} read, {sum(o.code == 65 for _, o in rows)} refused")
     if options.table:

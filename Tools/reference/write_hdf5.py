@@ -175,6 +175,16 @@ def write_refused(folder):
 
     write("deep", deep)
 
+    # Three chunks are listed, as there should be, but the second claims the place of the third: row 2 would read as zeros.
+    write("misplaced-chunk", lambda f: f.create_dataset("other", data=np.ones((6, 4), np.float32), chunks=(2, 4)))
+    path = folder / "misplaced-chunk.h5"
+    content = bytearray(path.read_bytes())
+    node = next(i for i in range(len(content)) if content[i : i + 5] == b"TREE\x01")
+    key = node + 24 + (8 + 3 * 8 + 8) + 8
+    assert int.from_bytes(content[key : key + 8], "little") == 2
+    content[key : key + 8] = (4).to_bytes(8, "little")
+    path.write_bytes(content)
+
     def aliases(file):
         big = file.create_dataset("big", data=np.zeros(4096, np.float64))
         for i in range(200):
