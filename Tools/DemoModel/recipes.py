@@ -44,12 +44,16 @@ class Comparison:
         if not self.record.exists():
             call(self.gristmill, "record", self.checkpoint, "--probes", self.probes, "-o", self.record, "--max-new-tokens", 4)
 
-    def answers(self, model: Path, name: str) -> list[dict]:
-        """Text, choice and rows of every question, from `run`."""
+    def answers(self, model: Path, name: str, same: list[dict | None] | None = None) -> list[dict]:
+        """Text, choice and rows of every question, from `run`. ``same`` has the answers that are known already."""
         saved = self.work / f"{name}.answers.jsonl"
         done = [json.loads(line) for line in saved.read_text().splitlines()] if saved.exists() else []
         with saved.open("a") as file:
-            for question in self.questions[len(done) :]:
+            for number, question in list(enumerate(self.questions))[len(done) :]:
+                if same and same[number]:
+                    file.write(json.dumps(same[number]) + "\n")
+                    done.append(same[number])
+                    continue
                 result = call(self.gristmill, "run", model, "--image", question["path"], "--prompt", question["question"],
                               "--max-new-tokens", 4)
                 router = result["router"]
@@ -78,7 +82,13 @@ class Comparison:
             file = self.work / f"{name}.grist"
             if not file.exists():
                 call(self.gristmill, "convert", self.checkpoint, "-o", file, "--recipe", name)
-            report, answers = self.verification(file, name), self.answers(file, name)
+            report = self.verification(file, name)
+            # Where the choice and every greedy token are the reference's, so is the answer.
+            same = [
+                answer if case["choice"] == case["reference_choice"] and case["greedy_match"] == case["greedy_length"] else None
+                for case, answer in zip(report["cases"], reference)
+            ]
+            answers = self.answers(file, name, same)
             router, of = report["router"], len(self.questions)
             levels = " / ".join(f"{self.right(answers, level):.1f}" for level in LEVELS)
             changed = sum(a["text"] != b["text"] for a, b in zip(answers, reference))
