@@ -2,48 +2,30 @@ import GristCore
 
 /// The shape of a model of the LLaVA kind, whatever the file looked like that told it: what a ``ModelFamily`` makes of a
 /// checkpoint's configuration. Tensor names are canonical; see ``expectedTensors``.
+@dynamicMemberLookup
 public struct ModelConfiguration: Sendable {
   /// The family that read it, as the manifest names it.
   public let family: String
 
-  public let vocabularySize: Int
-  public let hiddenSize: Int
-  public let intermediateSize: Int
-  public let layers: Int
-  public let heads: Int
-  public let keyValueHeads: Int
-  public let headDimension: Int
-  public let rmsNormEpsilon: Float
-  public let rotary: RotaryEmbedding
-  public let tiesWordEmbeddings: Bool
-  /// Longest prompt in tokens, image rows counted in.
-  public let maximumLength: Int
+  /// The language model's shape; its members are this value's too.
+  public let language: LanguageConfiguration
 
   /// How pictures come in; nil for a text-only model.
   public let vision: VisionInput?
   /// How a conversation is written down.
   public let template: PromptTemplate
-  /// Tokens that end an answer; nil where only the tokenizer says which one does.
-  public let endTokens: Set<Int>?
 
   public init(
     family: String, language: LanguageConfiguration, vision: VisionInput?, template: PromptTemplate
   ) {
     self.family = family
-    vocabularySize = language.vocabularySize
-    hiddenSize = language.hiddenSize
-    intermediateSize = language.intermediateSize
-    layers = language.layers
-    heads = language.heads
-    keyValueHeads = language.keyValueHeads
-    headDimension = language.headDimension
-    rmsNormEpsilon = language.rmsNormEpsilon
-    rotary = language.rotary
-    tiesWordEmbeddings = language.tiesWordEmbeddings
-    maximumLength = language.maximumLength
-    endTokens = language.endTokens
+    self.language = language
     self.vision = vision
     self.template = template
+  }
+
+  public subscript<Value>(dynamicMember path: KeyPath<LanguageConfiguration, Value>) -> Value {
+    language[keyPath: path]
   }
 
   /// Reads the configuration out of a model's side files, by the family that knows it.
@@ -93,6 +75,7 @@ public struct LanguageConfiguration: Sendable {
   public let rmsNormEpsilon: Float
   public let rotary: RotaryEmbedding
   public let tiesWordEmbeddings: Bool
+  /// Longest prompt in tokens, image rows counted in.
   public let maximumLength: Int
   /// Tokens that end an answer; nil where the configuration does not say.
   public let endTokens: Set<Int>?

@@ -76,13 +76,15 @@ extension ModelConfiguration {
   public var expectedTensors: [ExpectedTensor] {
     var list = InventoryList()
     list.add(
-      Self.tokenEmbeddingsName, [vocabularySize, hiddenSize], .tokenEmbeddings,
-      tiesWordEmbeddings ? .linear : .embedding)
+      Self.tokenEmbeddingsName, [language.vocabularySize, language.hiddenSize], .tokenEmbeddings,
+      language.tiesWordEmbeddings ? .linear : .embedding)
     if let vision { addVision(vision, to: &list) }
     if let vision, let router { addRouter(router, vision, to: &list) }
-    for layer in 0..<layers { addLanguageLayer(layer, to: &list) }
-    list.add(Self.finalNormName, [hiddenSize], .head, .vector)
-    list.add(Self.headName, [vocabularySize, hiddenSize], .head, .linear, required: !tiesWordEmbeddings)
+    for layer in 0..<language.layers { addLanguageLayer(layer, to: &list) }
+    list.add(Self.finalNormName, [language.hiddenSize], .head, .vector)
+    list.add(
+      Self.headName, [language.vocabularySize, language.hiddenSize], .head, .linear,
+      required: !language.tiesWordEmbeddings)
     return list.tensors
   }
 
@@ -112,16 +114,17 @@ extension ModelConfiguration {
     list.addNorm(prefix + "post_layernorm", width, .unused, required: false)
     for index in 0..<input.projectorDepth {
       let name = String(Self.projectorPrefix(index, of: input.projectorDepth).dropLast())
-      list.addBiased(name, hiddenSize, index == 0 ? width : hiddenSize, .projector)
+      list.addBiased(name, language.hiddenSize, index == 0 ? width : language.hiddenSize, .projector)
     }
     list.add(
-      Self.imageNewlineName, [hiddenSize], .projector, .vector, required: input.patchMerge == .spatial(unpad: true))
+      Self.imageNewlineName, [language.hiddenSize], .projector, .vector,
+      required: input.patchMerge == .spatial(unpad: true))
   }
 
   private func addRouter(_ router: RouterConfiguration, _ input: VisionInput, to list: inout InventoryList) {
     let granularities = input.granularities
     let merger = Self.routerPrefix + "merger."
-    let hidden = hiddenSize
+    let hidden = language.hiddenSize
     list.add(merger + "self_attn.in_proj_weight", [3 * hidden, hidden], .router, .linear)
     list.add(merger + "self_attn.in_proj_bias", [3 * hidden], .router, .vector)
     list.addBiased(merger + "self_attn.out_proj", hidden, hidden, .router)
@@ -144,17 +147,17 @@ extension ModelConfiguration {
   private func addLanguageLayer(_ layer: Int, to list: inout InventoryList) {
     let prefix = Self.languageLayerPrefix(layer)
     let part = ModelPart.languageLayer(layer)
-    let queryWidth = heads * headDimension
-    let keyWidth = keyValueHeads * headDimension
-    list.add(prefix + "input_layernorm.weight", [hiddenSize], part, .vector)
-    list.add(prefix + "self_attn.q_proj.weight", [queryWidth, hiddenSize], part, .linear)
-    list.add(prefix + "self_attn.k_proj.weight", [keyWidth, hiddenSize], part, .linear)
-    list.add(prefix + "self_attn.v_proj.weight", [keyWidth, hiddenSize], part, .linear)
-    list.add(prefix + "self_attn.o_proj.weight", [hiddenSize, queryWidth], part, .linear)
-    list.add(prefix + "post_attention_layernorm.weight", [hiddenSize], part, .vector)
-    list.add(prefix + "mlp.gate_proj.weight", [intermediateSize, hiddenSize], part, .linear)
-    list.add(prefix + "mlp.up_proj.weight", [intermediateSize, hiddenSize], part, .linear)
-    list.add(prefix + "mlp.down_proj.weight", [hiddenSize, intermediateSize], part, .linear)
+    let queryWidth = language.heads * language.headDimension
+    let keyWidth = language.keyValueHeads * language.headDimension
+    list.add(prefix + "input_layernorm.weight", [language.hiddenSize], part, .vector)
+    list.add(prefix + "self_attn.q_proj.weight", [queryWidth, language.hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.k_proj.weight", [keyWidth, language.hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.v_proj.weight", [keyWidth, language.hiddenSize], part, .linear)
+    list.add(prefix + "self_attn.o_proj.weight", [language.hiddenSize, queryWidth], part, .linear)
+    list.add(prefix + "post_attention_layernorm.weight", [language.hiddenSize], part, .vector)
+    list.add(prefix + "mlp.gate_proj.weight", [language.intermediateSize, language.hiddenSize], part, .linear)
+    list.add(prefix + "mlp.up_proj.weight", [language.intermediateSize, language.hiddenSize], part, .linear)
+    list.add(prefix + "mlp.down_proj.weight", [language.hiddenSize, language.intermediateSize], part, .linear)
   }
 }
 

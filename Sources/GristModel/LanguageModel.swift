@@ -141,6 +141,6 @@ struct LanguageModel: Sendable {
 extension ModelConfiguration {
   /// The decoder's attention heads.
   var attentionHeads: AttentionHeads {
-    AttentionHeads(count: heads, keyValueCount: keyValueHeads, dimension: headDimension)
+    AttentionHeads(count: language.heads, keyValueCount: language.keyValueHeads, dimension: language.headDimension)
   }
 }

@@ -60,20 +60,23 @@ private struct HDF5Storage: TensorStorage {
     let first = range.lowerBound / elementBytes
     let end = (range.upperBound + elementBytes - 1) / elementBytes
     let piece = HDF5File.pieceSize / elementBytes
-    if end - first <= piece {
-      let bytes = try fetch(first..<end)
-      return bytes.slice(range.lowerBound - first * elementBytes, range.count) ?? Bytes()
+    let whole = end - first <= piece ? try fetch(first..<end) : try fetchInPieces(first..<end, of: piece)
+    guard let wanted = whole.slice(range.lowerBound - first * elementBytes, range.count) else {
+      throw GristError(.badData, "the data have another length than they should")
     }
-    let buffer = AlignedBuffer(byteCount: (end - first) * elementBytes)
-    for start in stride(from: first, to: end, by: piece) {
-      let bytes = try fetch(start..<min(start + piece, end))
+    return wanted
+  }
+
+  private func fetchInPieces(_ elements: Range<Int>, of piece: Int) throws -> Bytes {
+    let buffer = AlignedBuffer(byteCount: elements.count * elementBytes)
+    for start in stride(from: elements.lowerBound, to: elements.upperBound, by: piece) {
+      let bytes = try fetch(start..<min(start + piece, elements.upperBound))
+      let offset = (start - elements.lowerBound) * elementBytes
       buffer.withUnsafeMutableBytes { target in
-        bytes.withUnsafeBytes {
-          UnsafeMutableRawBufferPointer(rebasing: target[((start - first) * elementBytes)...]).copyMemory(from: $0)
-        }
+        bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: $0) }
       }
     }
-    return buffer.bytes.slice(range.lowerBound - first * elementBytes, range.count) ?? Bytes()
+    return buffer.bytes
   }
 
   private func fetch(_ elements: Range<Int>) throws -> Bytes {
