@@ -58,9 +58,8 @@ let package = Package(
       ]),
     .target(
       name: "GristCalibration",
-      dependencies: [
-        "GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel",
-      ]),
+      dependencies: ["GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel"],
+      resources: [.embedInCode("conversations.json")]),
     .target(
       name: "GristConversion",
       dependencies: [
@@ -131,7 +130,7 @@ let package = Package(
       name: "GristCalibrationTests",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristModel", "GristCalibration", "GristConversion", "GristVerification", "TestSupport",
+        "GristImaging", "GristModel", "GristCalibration", "GristConversion", "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristVerificationTests",

@@ -32,43 +32,49 @@ public struct Calibration: Sendable {
     self.name = name
   }
 
-  /// Questions and answers of this package; see ``BundledText``.
-  public static let bundled = Calibration(
-    samples: BundledText.conversations.map { Sample(question: $0.question, answer: $0.answer) },
-    name: "\(BundledText.conversations.count) bundled conversations")
+  /// Questions and answers of this package, `conversations.json`: the answers are those that SmolLM2-135M-Instruct (Apache
+  /// License 2.0, see NOTICE) gave at temperature 1. What a language model says is nearer to what will flow through one than a
+  /// book is.
+  public static let bundled: Calibration = {
+    do {
+      let conversations = try JSONValue.parse(Bytes(PackageResources.conversations_json)).array ?? []
+      let samples = try conversations.map { value in
+        let json = try JSONReader(value, file: "conversations.json")
+        return Sample(question: try json.string("prompt"), answer: try json.string("answer"))
+      }
+      return Calibration(samples: samples, name: "\(samples.count) bundled conversations")
+    } catch {
+      preconditionFailure("the bundled conversations cannot be read: \(error)")
+    }
+  }()
+
+  /// Rows of prompts and answers that go through the decoder together.
+  static let rowsTogether = 8192
 
   /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done.
   ///
-  /// Weights are read as they are needed and lie in the file's own pages, which the system takes back when it needs them;
-  /// beside them stand the moments (256 bytes a column of every input) and what one prompt takes.
+  /// The decoder is run layer by layer, over up to ``rowsTogether`` rows at a time, and gives each layer's pages back: beside the
+  /// moments (256 bytes a column of every input) stand one layer's weights and those rows.
   ///
   /// Throws what running the model throws, and 130 when interrupted.
   public func gather(
     _ source: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws -> InputStatistics {
-    let compute = Compute(pool: pool, activations: .f32)
-    let parameters = source.parameters(pool: pool)
     let observer = InputObserver()
-    let observed = try VisionLanguageModel(
-      ObservingParameters(base: parameters, observer: observer), compute: compute)
-    let plain = try VisionLanguageModel(parameters, compute: compute)
+    let prompts = try CalibrationPrompts(samples, source, observer: observer, pool: pool)
+    let compute = Compute(pool: pool, activations: .f32)
     var tokens = 0
-    for (index, sample) in samples.enumerated() {
-      try Interruption.check()
-      progress(Double(index) / Double(samples.count))
-      let conversation = try Conversation(message: sample.question, hasImage: sample.picture != nil)
-      let image = try sample.picture.map {
-        try observed.encode(RGBImage(jpeg: $0, name: "a picture to calibrate with"))
+    while case let batch = try prompts.next(rows: Self.rowsTogether), !batch.isEmpty {
+      tokens += batch.reduce(0) { $0 + $1.sequenceLength }
+      let walk = try prompts.walk(batch, compute)
+      while true {
+        progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
+        let matrices = walk.matrices
+        observer.observe(matrices.map(\.name), walk.input, compute)
+        if walk.isAtHead { break }
+        try walk.advance(matrices.map(prompts.parameters.matrix))
+        for matrix in matrices { prompts.parameters.release(matrix.name) }
       }
-      let prompt = try observed.prepare(conversation, image: image)
-      let answer =
-        try sample.answer.map { try observed.tokenizer.encode($0) }
-        ?? plain.answer(
-          prompt, maxNewTokens: Self.answerTokens, sampler: Sampler(temperature: 1, topP: 0.95, seed: UInt64(index))
-        ).tokens
-      let whole = try observed.appending(answer, to: prompt)
-      _ = try observed.start(whole, newTokens: 0)
-      tokens += whole.sequenceLength
     }
     return InputStatistics(
       fingerprint: try source.fingerprint(), text: name, tokens: tokens, observer: observer)

@@ -21,6 +21,8 @@ struct ObservingParameters: ParameterStore {
   func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
 
   func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
+
+  func release(_ name: String) { base.release(name) }
 }
 
 private struct ObservedWeights: LinearWeights {
@@ -51,16 +53,22 @@ final class InputObserver: @unchecked Sendable {
   private var last: (input: LinearInput, key: ByteName)?
 
   func observe(_ name: String, _ input: LinearInput, _ compute: Compute) {
-    let name = ByteName(name)
     if let last, last.input === input {
-      inputOf[name] = last.key
+      inputOf[ByteName(name)] = last.key
       return
     }
-    let key = inputOf[name] ?? name
-    guard let moments = moments[key] ?? BlockMoments(columns: input.x.columns) else { return }
-    moments.add(input.x, compute)
+    if let key = observe([name], input.x, compute) { last = (input, key) }
+  }
+
+  /// Adds what enters matrices that share an input; returns the name it stands under, nil where it cannot be watched.
+  @discardableResult
+  func observe(_ names: [String], _ x: FloatMatrix, _ compute: Compute) -> ByteName? {
+    guard let first = names.first.map({ ByteName($0) }) else { return nil }
+    let key = inputOf[first] ?? first
+    guard let moments = moments[key] ?? BlockMoments(columns: x.columns) else { return nil }
+    moments.add(x, compute)
     self.moments[key] = moments
-    inputOf[name] = key
-    last = (input, key)
+    for name in names { inputOf[ByteName(name)] = key }
+    return key
   }
 }

@@ -19,6 +19,12 @@ public struct ConversionPlan: Sendable {
     /// Of a `.grist` source: the tensor as it is stored there.
     let stored: TensorRecord?
 
+    /// Whether rounding errors can be fed on: codes stand for a table's values, of columns that were turned.
+    var takesFeedback: Bool {
+      guard case .grouped(let grouped) = scheme else { return false }
+      return grouped.coding.table != nil && grouped.coding.rotation != .none
+    }
+
     /// Whether the stored payload is what is wanted, and so is copied.
     var isCopied: Bool { stored?.scheme == scheme }
   }
@@ -34,15 +40,6 @@ public struct ConversionPlan: Sendable {
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
   public let ignoredKeys: [String]
-  private let statistics: InputStatistics?
-
-  /// How rounding errors of a tensor are fed on; nil where they are not. Made when it is asked for: a model's would take
-  /// memory together that one tensor's does not.
-  func feedback(for entry: Entry) -> ErrorFeedback? {
-    guard case .grouped(let grouped) = entry.scheme, grouped.coding.table != nil, grouped.coding.rotation != .none
-    else { return nil }
-    return statistics?.feedback(for: entry.tensor.name)
-  }
 
   public var entries: [Entry] { segments.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
@@ -62,7 +59,7 @@ public struct ConversionPlan: Sendable {
   }
 
   /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
-  public init(_ source: ConversionSource, recipe: Recipe, statistics: InputStatistics? = nil) throws {
+  public init(_ source: ConversionSource, recipe: Recipe) throws {
     var notes = source.notes
     for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
       notes.append("--set \(override.text) matches no tensor")
@@ -70,7 +67,6 @@ public struct ConversionPlan: Sendable {
     var remaining = Dictionary(
       source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     ignoredKeys = source.ignoredKeys
-    self.statistics = statistics
     let known = try source.configuration()
     let expected = Dictionary(
       known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })

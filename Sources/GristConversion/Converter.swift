@@ -1,3 +1,4 @@
+import GristCalibration
 import GristCheckpoints
 import GristCore
 import GristFormat
@@ -32,9 +33,11 @@ public struct Converter: Sendable {
 
   /// Converts; the file appears complete or not at all. Throws what reading, encoding or writing throws, and 130 when
   /// the user interrupts.
+  ///
+  /// - Parameter feedback: how rounding errors are fed on, where a tensor's scheme allows it.
   public func convert(
     _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
-    progress: (Progress) -> Void = { _ in }
+    feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
   ) throws -> Summary {
     let writer = try GristWriter(
       path: path,
@@ -59,7 +62,7 @@ public struct Converter: Sendable {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (digits, isLossless) = try write(entry, feedback: plan.feedback(for: entry), to: writer, work)
+            let (digits, isLossless) = try write(entry, feedback, to: writer, work)
             fingerprint.add(entry.tensor, digits: digits)
             if !isLossless { isLossy = true }
           }
@@ -81,7 +84,8 @@ public struct Converter: Sendable {
     }
     if isTraced {
       writer.provenance.lineage.append(
-        Provenance.Step(tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy))
+        Provenance.Step(
+          tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy, calibration: feedback?.summary))
     }
     try writer.finish()
     return Summary(path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total)
@@ -90,9 +94,11 @@ public struct Converter: Sendable {
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
   /// fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, feedback: ErrorFeedback?, to writer: GristWriter, _ work: ParallelWork
+    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
-    var encoder = try TensorEncoder(entry.tensor, scheme: entry.scheme, feedback: feedback)
+    var encoder = try TensorEncoder(
+      entry.tensor, scheme: entry.scheme,
+      feedback: entry.takesFeedback ? feedback?.feedback(for: entry.tensor.name) : nil)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
     let (digits, greatest) = try look(at: encoder, cut, work)
@@ -101,6 +107,8 @@ public struct Converter: Sendable {
 
     work.later { try writer.beginTensor(named: entry.tensor.name) }
     var sums = ErrorSums()
+    let isWanted = feedback?.wants(entry.tensor.name) == true
+    var runs: [Bytes] = []
     let batch = pool.threadCount * Self.chunksPerThread
     for first in stride(from: 0, to: cut.chunks, by: batch) {
       try Interruption.check()
@@ -108,9 +116,13 @@ public struct Converter: Sendable {
       let ready = encoder
       let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / cut.chunks * chunks.count) {
         let (payload, error) = try ready.encode(cut.units(ofChunk: first + $0))
-        return (chunk: try PackedChunk(payload, packing: packing, element: element), error: error)
+        return (
+          chunk: try PackedChunk(payload, packing: packing, element: element), error: error,
+          payload: isWanted ? payload : nil
+        )
       }
       for result in results { sums += result.error }
+      runs += results.compactMap(\.payload)
       work.later {
         for result in results { try writer.append(result.chunk) }
         ready.release(cut.units(ofChunk: first).lowerBound..<cut.units(ofChunk: chunks.upperBound - 1).upperBound)
@@ -122,6 +134,9 @@ public struct Converter: Sendable {
       sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
       relativeError: entry.compounded(sums.relativeError))
     work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
+    if let feedback, isWanted, let weights = record.scheme.weights(record.shape, runs, cut.unitsPerChunk) {
+      feedback.keep(entry.tensor.name, as: weights)
+    }
     return (digits, sums.isLossless)
   }
 
@@ -169,6 +184,18 @@ public struct Converter: Sendable {
     func units(ofChunk chunk: Int) -> Range<Int> {
       chunk * unitsPerChunk..<min((chunk + 1) * unitsPerChunk, units)
     }
+  }
+}
+
+extension TensorScheme {
+  /// The matrix that payloads hold, one a run of `unitsPerRun`, to be multiplied with; nil for anything but codes in the
+  /// kernels' tiles.
+  fileprivate func weights(_ shape: [Int], _ runs: [Bytes], _ unitsPerRun: Int) -> (any LinearWeights)? {
+    guard case .grouped(let grouped) = self, grouped.layout == .tile16, let (rows, columns) = matrixExtents(shape),
+      let shape = grouped.shape(rows: rows, columns: columns)
+    else { return nil }
+    return TiledWeights(
+      shape: shape, coding: grouped.coding, multiplier: grouped.multiplier, runs: runs, tilesPerRun: unitsPerRun)
   }
 }
 

@@ -6,7 +6,8 @@ public struct TileShape: Sendable, Equatable {
   /// Columns come in blocks of this many; a narrower matrix is padded with codes of zero.
   public static let blockColumns = 8
   /// Group sizes the kernels know.
-  public static let groupSizes = [32, 64, 128]
+  public static let groupSizes = [32, 64, widestGroup]
+  public static let widestGroup = 128
 
   public let rows: Int
   public let columns: Int

@@ -78,8 +78,11 @@ public struct Provenance: Sendable, Equatable {
     public let recipe: String
     /// Whether any value came out of it changed.
     public let isLossy: Bool
+    /// How rounding errors were fed on, and by what; nil where they were not.
+    public let calibration: String?
 
-    public init(tool: String, recipe: String, isLossy: Bool) {
+    public init(tool: String, recipe: String, isLossy: Bool, calibration: String? = nil) {
+      self.calibration = calibration
       self.tool = tool
       self.recipe = recipe
       self.isLossy = isLossy

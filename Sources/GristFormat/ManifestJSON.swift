@@ -82,7 +82,9 @@ extension Manifest {
 extension Provenance.Step {
   /// The step as the manifest holds it.
   public var json: JSONValue {
-    ["tool": JSONValue(tool), "recipe": JSONValue(recipe), "lossy": JSONValue(isLossy)]
+    var json: JSONObject = ["tool": JSONValue(tool), "recipe": JSONValue(recipe), "lossy": JSONValue(isLossy)]
+    if let calibration { json["calibration"] = JSONValue(calibration) }
+    return .object(json)
   }
 }
 
@@ -105,9 +107,10 @@ extension Provenance {
       },
       // A file that does not tell what its weights went through is taken to have lost something.
       lineage: try json.objects("lineage", default: []).map { step in
-        try step.allow(only: ["tool", "recipe", "lossy"])
+        try step.allow(only: ["tool", "recipe", "lossy", "calibration"])
         return Step(
-          tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"))
+          tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"),
+          calibration: step.has("calibration") ? try step.string("calibration") : nil)
       }, ignoredKeys: try json.strings("ignored_keys", default: []))
   }
 }

@@ -25,11 +25,7 @@ public final class BlockMoments: @unchecked Sendable {
   public func add(_ x: FloatMatrix, _ compute: Compute) {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }
-    let turned = x.copy(rows: 0..<x.rows)
-    compute.overRows(x.rows, cost: columns) { range in
-      GroupCoding(rotation: .hadamard64).rotate(
-        turned.base + range.lowerBound * columns, count: range.count, columns: columns)
-    }
+    let turned = x.turned(compute)
     let size = Rotation.block
     sums.withUnsafeMutableBufferPointer { sums in
       guard let base = sums.baseAddress else { return }

@@ -43,8 +43,10 @@ public func quantizeTiles(
   let buffer = AlignedBuffer(byteCount: tiles * shape.bytesPerTile)
   var sums = ErrorSums()
   sums.isLossless = false
-  // A few rows at a time, so that their f32 copy stays in the cache.
-  let rows = FloatMatrix(uninitializedRows: TileShape.kernelTileRows, columns: shape.columns)
+  // A few rows at a time, so that their f32 copy stays in the cache; all of them where they are multiplied with what was lost.
+  let far = feedback?.far
+  let rows = FloatMatrix(
+    uninitializedRows: far == nil ? TileShape.kernelTileRows : rowCount, columns: shape.columns)
   buffer.withUnsafeMutableBytes { payload in
     guard let base = payload.baseAddress else { return }
     let allCodes = tiles * shape.codeBytesPerTile
@@ -62,9 +64,10 @@ public func quantizeTiles(
             rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows, codes,
             scales)
         }
-        return kernels.quantize_table_rows(
-          rows.base, count, shape.columns, shape.groupSize, table, feedback?.factors, prescale, shape.tileRows, codes,
-          scales)
+        let job = TableQuantization(
+          rows: rows, count: count, shape: shape, table: table, prescale: prescale, codes: codes, scales: scales)
+        if let feedback, let far { return job.run(feedback, far) }
+        return job.run(feedback)
       }
       sums.squaredSource += kernels.sum_of_squares(rows.base, count * shape.columns)
     }

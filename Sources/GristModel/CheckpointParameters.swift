@@ -46,4 +46,6 @@ public struct CheckpointParameters: ParameterStore {
   }
 
   public func sideFile(named name: String) throws -> Bytes? { checkpoint.sideFile(named: name) }
+
+  public func release(_ name: String) { checkpoint.tensor(named: name)?.release() }
 }

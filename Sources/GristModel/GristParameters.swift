@@ -82,6 +82,11 @@ public struct GristParameters: ParameterStore {
   }
 
   public func sideFile(named name: String) throws -> Bytes? { try file.sideFile(named: name) }
+
+  public func release(_ name: String) {
+    guard let record = file.tensor(named: name) else { return }
+    for chunk in record.chunks.range where file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
+  }
 }
 
 /// A table that stays in the file: a row is looked up in its chunk, which is small and unpacked for the purpose.

@@ -1,5 +1,3 @@
-import GristCheckpoints
-import GristFamilies
 import GristKernels
 
 /// Keys and values of everything the decoder has seen, layer by layer.
@@ -11,11 +9,9 @@ final class KeyValueCache: @unchecked Sendable {
   private let values: [HeadStore]
 
   /// Room for `capacity` rows to begin with; it grows.
-  init(_ configuration: ModelConfiguration, capacity: Int, precision: HeadStore.Precision) {
+  init(layers: Int, heads: AttentionHeads, capacity: Int, precision: HeadStore.Precision) {
     func stores() -> [HeadStore] {
-      (0..<configuration.layers).map { _ in
-        HeadStore(heads: configuration.attentionHeads, capacity: capacity, precision: precision)
-      }
+      (0..<layers).map { _ in HeadStore(heads: heads, capacity: capacity, precision: precision) }
     }
     keys = stores()
     values = stores()

@@ -22,6 +22,13 @@ public protocol ParameterStore: Sendable {
 
   /// One of the small files that belong to the model.
   func sideFile(named name: String) throws -> Bytes?
+
+  /// Says that a tensor will not be used again soon, so that pages it lies in can be given back.
+  func release(_ name: String)
+}
+
+extension ParameterStore {
+  public func release(_ name: String) {}
 }
 
 /// A table of vectors.

@@ -7,8 +7,11 @@ public struct Probe: Sendable, Equatable {
   /// The picture's JPEG bytes.
   public let imageBytes: Bytes?
   public let prompt: String
+  /// What was answered, for those who calibrate with it.
+  public let answer: String?
 
-  public init(image: String?, imageBytes: Bytes?, prompt: String) {
+  public init(image: String?, imageBytes: Bytes?, prompt: String, answer: String? = nil) {
+    self.answer = answer
     self.image = image
     self.imageBytes = imageBytes
     self.prompt = prompt
@@ -23,7 +26,8 @@ public struct Probe: Sendable, Equatable {
 
   public static func == (a: Probe, b: Probe) -> Bool { a.image == b.image && a.prompt == b.prompt }
 
-  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…"}, …]`; images are relative to it and may be absent.
+  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images are relative to it, they and
+  /// answers may be absent.
   /// Throws 66 for a missing file or image, 65 for a file of another form.
   public static func read(path: String) throws -> [Probe] {
     let document = try locating(file: path) { try JSONValue.parse(readFile(path, limit: 64 << 20)) }
@@ -35,7 +39,9 @@ public struct Probe: Sendable, Equatable {
       let json = try JSONReader(value, file: "\(path), probe \(index)")
       let image = json.has("image") ? try json.string("image") : nil
       let bytes = try image.map { try readFile(joinPath(folder, $0), limit: 1 << 28) }
-      return Probe(image: image, imageBytes: bytes, prompt: try json.string("prompt"))
+      return Probe(
+        image: image, imageBytes: bytes, prompt: try json.string("prompt"),
+        answer: json.has("answer") ? try json.string("answer") : nil)
     }
   }
 }

@@ -17,7 +17,10 @@ struct Calibrate: ParsableCommand {
   @Argument(help: "The checkpoint folder, or a .grist file made with the recipe source.")
   var checkpoint: String
 
-  @Option(help: ArgumentHelp("Questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\", \"answer\": \"…\"}, …]; what has no answer the model answers.",
+      valueName: "file"))
   var probes: String?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
@@ -53,7 +56,9 @@ extension Calibration {
   /// The user's questions, or the bundled conversations.
   static func from(probes path: String?) throws -> Calibration {
     guard let path else { return .bundled }
-    let samples = try Probe.read(path: path).map { Sample(picture: $0.imageBytes, question: $0.prompt) }
+    let samples = try Probe.read(path: path).map {
+      Sample(picture: $0.imageBytes, question: $0.prompt, answer: $0.answer)
+    }
     return Calibration(samples: samples, name: "\(samples.count) questions of \(fileName(of: path))")
   }
 }

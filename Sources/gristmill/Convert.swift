@@ -41,11 +41,15 @@ struct Convert: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Whether rounding errors of 4-bit codes are fed on inside blocks of columns, by what flows into each matrix.",
-      valueName: "none|block"))
+      "Whether rounding errors of 4-bit codes are fed on, by what flows into each matrix: inside blocks of columns, or "
+        + "among all columns of the language model, layer after layer (slower, truer).",
+      valueName: "none|block|full"))
   var calibrate: CalibrationMode = .none
 
-  @Option(help: ArgumentHelp("With --calibrate block: questions that the model answers first.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "With --calibrate: questions that the model answers first; without, bundled conversations serve.",
+      valueName: "file"))
   var probes: String?
 
   @Option(
@@ -65,9 +69,8 @@ struct Convert: ParsableCommand {
 
   func validate() throws {
     if output == nil, !dryRun { throw ValidationError("name the file to write with --output") }
-    if calibrate == .none, probes != nil || stats != nil {
-      throw ValidationError("--probes and --stats go with --calibrate block")
-    }
+    if calibrate == .none, probes != nil { throw ValidationError("--probes goes with --calibrate block or full") }
+    if calibrate != .block, stats != nil { throw ValidationError("--stats goes with --calibrate block") }
     if probes != nil, stats != nil { throw ValidationError("give either --probes or --stats") }
   }
 
@@ -77,35 +80,45 @@ struct Convert: ParsableCommand {
     _ = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
     let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
     let pool = try global.pool()
-    let statistics = calibrate == .block ? try gatherStatistics(pool) : nil
+    let feedback = try feedback(pool)
     let recipe = try Recipe(
-      recipe, groupSize: groupSize, overrides: overrides, calibrated: statistics?.matrices ?? [])
-    let plan = try ConversionPlan(source, recipe: recipe, statistics: statistics)
+      recipe, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [])
+    let plan = try ConversionPlan(source, recipe: recipe)
     if dryRun { return try show(plan, recipe, threads: pool.threadCount) }
     guard let output else { return }
     for note in plan.notes { try global.note("note: \(note.visible())") }
     var bar = ProgressBar(quiet: global.quiet)
     let clock = ContinuousClock()
     let start = clock.now
-    let summary = try Converter(pool: pool, packing: pack).convert(source, plan: plan, recipe: recipe, to: output) {
+    let summary = try Converter(pool: pool, packing: pack).convert(
+      source, plan: plan, recipe: recipe, to: output, feedback: feedback
+    ) {
       bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
     }
     bar.clear()
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
-  /// What flows into the source's matrices: read, or gathered now.
-  private func gatherStatistics(_ pool: ThreadPool) throws -> InputStatistics {
+  /// How rounding errors are fed on: by statistics that are read or gathered now, or layer by layer.
+  private func feedback(_ pool: ThreadPool) throws -> (any FeedbackSource)? {
+    if calibrate == .none { return nil }
     let model = try ModelSource.open(path: source, reading: checkpoint.reading())
     try Reference.refuseLoss(model.loss, of: source)
     if let stats {
       let statistics = try InputStatistics(path: stats)
       try statistics.require(fingerprint: model.fingerprint(), path: stats)
-      return statistics
+      return BlockFeedback(statistics)
     }
     var bar = ProgressBar(quiet: global.quiet)
     defer { bar.clear() }
-    return try Calibration.from(probes: probes).gather(model, pool: pool) { bar.show($0, "watching the matrices") }
+    let calibration = try Calibration.from(probes: probes)
+    if calibrate == .full {
+      bar.show(0, "preparing prompts")
+      let feedback = try LayerwiseFeedback(calibration, model, pool: pool)
+      for note in feedback.notes { try global.note("note: \(note)") }
+      return feedback
+    }
+    return BlockFeedback(try calibration.gather(model, pool: pool) { bar.show($0, "watching the matrices") })
   }
 
   private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) throws {
@@ -163,7 +176,7 @@ struct Convert: ParsableCommand {
 
 /// How a conversion uses what flows into the matrices.
 enum CalibrationMode: String, ExpressibleByArgument, CaseIterable {
-  case none, block
+  case none, block, full
 }
 
 extension Recipe.Name: ExpressibleByArgument {}

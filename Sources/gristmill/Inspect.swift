@@ -83,7 +83,10 @@ struct Inspect: ParsableCommand {
     }
     try Console.print(
       "through "
-        + provenance.lineage.map { $0.recipe.visible() + ($0.isLossy ? " (lossy)" : " (lossless)") }
+        + provenance.lineage.map { step in
+          step.recipe.visible() + (step.isLossy ? " (lossy)" : " (lossless)")
+            + (step.calibration.map { ", calibrated \($0.visible())" } ?? "")
+        }
         .joined(separator: ", then "))
     if !provenance.ignoredKeys.isEmpty {
       try Console.print("passing over " + provenance.ignoredKeys.map { $0.visible() }.joined(separator: ", "))

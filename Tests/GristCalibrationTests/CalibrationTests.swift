@@ -3,6 +3,7 @@ import GristCheckpoints
 import GristConversion
 import GristCore
 import GristFormat
+import GristImaging
 import GristKernels
 import GristModel
 import GristQuantization
@@ -39,7 +40,8 @@ import Testing
     let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
     let recipe = try Recipe(name, calibrated: statistics?.matrices ?? [])
     _ = try Converter(pool: pool, packing: .raw).convert(
-      source, plan: ConversionPlan(source, recipe: recipe, statistics: statistics), recipe: recipe, to: path)
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: path,
+      feedback: statistics.map { BlockFeedback($0) })
     return path
   }
 
@@ -124,5 +126,142 @@ import Testing
     #expect(kl[1] < kl[0], "\(kl)")
     let schemes = try GristFile(path: folder.file("int4-all-block.grist")).manifest.tensors.map(\.scheme.name)
     #expect(schemes.contains("int4 g64 table rotated") && schemes.contains("int4 g64 table"))
+  }
+
+  @Test("the decoder walked layer by layer stops before every matrix, with the inputs that a model run whole has")
+  func walk() throws {
+    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let statistics = try statistics()
+    // Whole: the same samples through a model whose matrices are watched where it multiplies.
+    let compute = Compute(pool: pool, activations: .f32)
+    let model = try source.model(compute: compute)
+    let prompts = try calibration().samples.filter { $0.answer != nil }.map { sample in
+      try model.appending(
+        model.tokenizer.encode(try #require(sample.answer)),
+        to: model.prepare(
+          Conversation(message: sample.question, hasImage: sample.picture != nil),
+          image: sample.picture.map { try model.encode(RGBImage(jpeg: $0, name: "picture")) }))
+    }
+    let parameters = source.parameters(pool: pool)
+    let walk = try DecoderWalk(prompts, configuration: model.configuration, store: parameters, compute: compute)
+    var names: [String] = []
+    while !walk.isAtHead {
+      let matrices = walk.matrices
+      names += matrices.map(\.name)
+      #expect(walk.input.rows == prompts.reduce(0) { $0 + $1.sequenceLength })
+      #expect(matrices.allSatisfy { $0.columns == walk.input.columns })
+      try walk.advance(matrices.map(parameters.matrix))
+    }
+    #expect(names.count == 7 * model.configuration.layers && Set(names).count == names.count)
+    #expect(statistics.matrices.isSuperset(of: [ByteName("model.layers.0.self_attn.o_proj.weight")]))
+    // The head's logits of the last row are what decoding begins with.
+    let head = try parameters.matrix(walk.matrices[0])
+    let logits = compute.linear(walk.input, head)
+    var last = -1
+    for prompt in prompts {
+      last += prompt.sequenceLength
+      let expected = try model.start(prompt, newTokens: 0).logits
+      let worst = zip(logits.row(last), expected).map { abs($0 - $1) }.max() ?? 1
+      #expect(worst < 1e-4)
+    }
+  }
+
+  @Test("a whole covariance and blocks of it ask for the same feedback where blocks are all there is")
+  func wholeCovariance() throws {
+    // Inputs whose two blocks have nothing to do with each other.
+    let x = FloatMatrix(
+      rows: 256, columns: 128,
+      values: (0..<256 * 128).map { (index: Int) -> Float in
+        let (row, column) = (index / 128, index % 128)
+        guard row / 128 == column / 64 else { return 0 }
+        let mixed = row * 31 + column * 17 + row * column
+        return Float(mixed % 23) - 11
+      })
+    let compute = Compute(pool: pool, activations: .f32)
+    let covariance = try #require(InputCovariance(columns: 128, compute))
+    covariance.add(x.copy(rows: 0..<100))
+    covariance.add(x.copy(rows: 100..<256))
+    let moments = try #require(BlockMoments(columns: 128))
+    moments.add(x, compute)
+    let whole = try #require(covariance.feedback(damping: 0.01))
+    let blocks = try #require(ErrorFeedback(moments: moments.values))
+    #expect(whole.raisedPivots == 0 && blocks.raisedPivots == 0)
+    let weights = (0..<16 * 128).map { (index: Int) -> Float in Float((index * 7919) % 201) / 100 - 1 }
+    let shape = try #require(TileShape(rows: 16, columns: 128, bits: 4, groupSize: 64))
+    let coding = GroupCoding(table: .nonlinear, rotation: .hadamard64)
+    let bytes = Bytes(weights.withUnsafeBytes { Array($0) })
+    let results = [whole, blocks].map { feedback in
+      quantizeTiles(bytes, .f32, shape: shape, coding: coding, feedback: feedback, prescale: 1)
+    }
+    // Damping is a share of the mean of all columns or of a block's: almost the same here.
+    #expect(abs(results[0].error.squaredError / results[1].error.squaredError - 1) < 0.02)
+    #expect(InputCovariance(columns: 100, compute) == nil)
+    #expect(try #require(InputCovariance(columns: 64, compute)).feedback() == nil)
+  }
+
+  @Test("what one block of columns loses, others make up for where their inputs go together")
+  func acrossBlocks() throws {
+    let columns = 320
+    // Five blocks of columns that say almost the same.
+    let x = FloatMatrix(
+      rows: 200, columns: columns,
+      values: (0..<200 * columns).map { (index: Int) -> Float in
+        let (row, column) = (index / columns, index % columns)
+        let common = (row * 31 + column % 64 * 17 + row * (column % 64)) % 23
+        let own = (row * 13 + column * 7 + row * column) % 5
+        return Float(common) - 11 + Float(own) / 4
+      })
+    let compute = Compute(pool: pool, activations: .f32)
+    let covariance = try #require(InputCovariance(columns: columns, compute))
+    let moments = try #require(BlockMoments(columns: columns))
+    covariance.add(x)
+    moments.add(x, compute)
+    let shape = try #require(TileShape(rows: 24, columns: columns, bits: 4, groupSize: 32))
+    let coding = GroupCoding(table: .nonlinear, rotation: .hadamard64)
+    let weights = (0..<24 * columns).map { (index: Int) -> Float in Float((index * 7919) % 201) / 100 - 1 }
+    let bytes = Bytes(weights.withUnsafeBytes { Array($0) })
+    let exact = compute.linear(
+      x, try #require(PlainWeights(rows: 24, columns: columns, bytes: bytes, elementType: .f32)))
+    let errors = try [ErrorFeedback(moments: moments.values), covariance.feedback()].map { feedback -> Double in
+      let quantized = quantizeTiles(
+        bytes, .f32, shape: shape, coding: coding, feedback: try #require(feedback), prescale: 4)
+      let stored = try #require(
+        TiledWeights(shape: shape, coding: coding, multiplier: 0.25, runs: [quantized.payload], tilesPerRun: 2))
+      let found = compute.linear(x, stored)
+      return (0..<200).reduce(0.0) { total, row in
+        zip(found.row(row), exact.row(row)).reduce(total) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+      }
+    }
+    #expect(errors[1] < 0.5 * errors[0], "\(errors)")
+  }
+
+  @Test("full calibration leaves less than blocks do, whatever the number of threads")
+  func full() throws {
+    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    var files: [Bytes] = []
+    for threads in [1, 2] {
+      let pool = try ThreadPool(threads: threads)
+      let feedback = try LayerwiseFeedback(calibration(), model, pool: pool)
+      #expect(feedback.notes.isEmpty && feedback.summary.hasPrefix("full: three samples, "))
+      let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
+      let path = folder.file("full-\(threads).grist")
+      _ = try Converter(pool: pool, packing: .raw).convert(
+        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: path, feedback: feedback)
+      files.append(try readFile(path))
+      let comparison = try WeightComparison(model: ModelSource.open(path: path), reference: model, pool: pool)
+      #expect(comparison.rejected.isEmpty && comparison.isExact)
+    }
+    #expect(files[0].elementsEqual(files[1]))
+    let record = ReferenceRecord(
+      fingerprint: try model.fingerprint(), source: model.path,
+      cases: try model.model(compute: Compute(pool: pool, activations: .f32)).record(
+        ["Tell me more.", "And the sea?", "Who comes?"].map { try Probe(imagePath: nil, prompt: $0) }, maxNewTokens: 8))
+    let kl = try [convert(statistics()), folder.file("full-2.grist")].map {
+      try ModelSource.open(path: $0).model(compute: Compute(pool: pool)).verify(
+        against: record, limits: VerificationLimits()
+      ).kl.mean
+    }
+    #expect(kl[1] < kl[0], "\(kl)")
   }
 }

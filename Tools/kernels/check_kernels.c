@@ -841,23 +841,21 @@ static void check_quantize_rows(void) {
       }
 }
 
-/* The squared error of stored codes, weighed by second moments Ut*U is the inverse of: the sum over the blocks of |inverse(U)t e|^2. */
-static double weighed_error(const float *weights, const uint8_t *codes, const uint16_t *scales, size_t rows,
-                            size_t columns, size_t group_size, const float *factor) {
+/* The squared error of stored codes, weighed by second moments F*D*Ft with D the importance and F unit upper triangular: window by
+   window, or over all columns when `window` is their count. */
+static double weighed_error(const float *weights, const uint8_t *codes, const uint16_t *scales, size_t rows, size_t columns,
+                            size_t group_size, const float *coefficients, size_t window, const float *importance) {
   double total = 0;
-  for (size_t row = 0; row < rows; row++)
-    for (size_t start = 0; start < columns; start += 64) {
-      /* Ut*y = e, forwards. */
-      double y[64];
-      for (size_t i = 0; i < 64; i++) {
-        size_t column = start + i;
-        double scale = grist_float_from_half(scales[column / group_size * GRIST_TILE_ROWS + row]);
-        double sum = weights[row * columns + column] - scale * code_at(codes, GRIST_TILE_ROWS, row, column, 4);
-        for (size_t k = 0; k < i; k++) sum -= factor[(start + k) * 64 + i] * y[k];
-        y[i] = sum / factor[column * 64 + i];
-        total += y[i] * y[i];
-      }
+  for (size_t row = 0; row < rows; row++) {
+    double lost[1024];
+    for (size_t column = 0; column < columns; column++) {
+      double scale = grist_float_from_half(scales[column / group_size * GRIST_TILE_ROWS + row]);
+      lost[column] = weights[row * columns + column] - scale * code_at(codes, GRIST_TILE_ROWS, row, column, 4);
+      double sum = lost[column];
+      for (size_t i = column / window * window; i < column; i++) sum += coefficients[i * window + column % window] * lost[i];
+      total += importance[column] * sum * sum;
     }
+  }
   return total;
 }
 
@@ -878,26 +876,64 @@ static double dense_table_error(const float *weights, size_t count) {
   return least;
 }
 
-static void check_table_rows(size_t rows, size_t columns, size_t group_size, float prescale, size_t tile_rows, int fed) {
+/* Stores rows at once; or window by window, what was lost carried on through `all` coefficients [columns][columns]. */
+static double run_table_rows(const grist_kernel_table *table, struct grist_table_rows job, const float *all, uint8_t *codes, uint16_t *scales) {
+  job.codes = codes;
+  job.scales = scales;
+  if (all == NULL) return table->quantize_table_rows(&job);
+  float *lost = place("lost", job.rows * job.columns, sizeof *lost);
+  float *carried = place("carried", job.rows * GRIST_MAX_GROUP, sizeof *carried);
+  job.lost = lost;
+  job.carried = carried;
+  double error = 0;
+  for (size_t end = job.columns; job.first < end; job.first += GRIST_MAX_GROUP) {
+    job.end = job.first + GRIST_MAX_GROUP < end ? job.first + GRIST_MAX_GROUP : end;
+    for (size_t row = 0; row < job.rows; row++)
+      for (size_t k = 0; k < GRIST_MAX_GROUP; k++) {
+        float sum = 0;
+        for (size_t i = 0; i < job.first && job.first + k < end; i++) sum += lost[row * end + i] * all[i * end + job.first + k];
+        carried[row * GRIST_MAX_GROUP + k] = sum;
+      }
+    error += table->quantize_table_rows(&job);
+  }
+  return error;
+}
+
+static void check_table_rows(
+    size_t rows, size_t columns, size_t group_size, float prescale, size_t tile_rows, int fed, size_t window) {
   size_t padded = round_up(columns, GRIST_BLOCK_COLUMNS), groups = round_up(columns, group_size) / group_size;
   size_t tiles = round_up(rows, tile_rows) / tile_rows, tile_bytes = padded * tile_rows / 2;
-  begin_case("%zu rows, %zu columns in groups of %zu, tiles of %zu, prescale %g%s", rows, columns, group_size, tile_rows,
-             prescale, fed == 2 ? ", correlated inputs" : fed == 1 ? ", inputs of one kind" : "");
+  begin_case("%zu rows, %zu columns in groups of %zu, windows of %zu, tiles of %zu, prescale %g%s", rows, columns, group_size, window,
+             tile_rows, prescale, fed == 2 ? ", correlated inputs" : fed == 1 ? ", inputs of one kind" : "");
   float *weights = normals("weights", rows * columns, 1 / prescale);
   for (size_t i = group_size; i < columns && i < 2 * group_size && fed == 0; i++) weights[i] = 0; /* of the first row */
   seal(weights);
-  float *factor = fed > 0 ? place("factor", columns * 64, sizeof *factor) : NULL;
-  for (size_t column = 0; column < columns && fed > 0; column++)
-    for (size_t k = 0; k < 64; k++)
-      factor[column * 64 + k] = k == column % 64 ? 1 : fed == 2 && k > column % 64 ? 0.3f * normal() / sqrtf(1 + (float)(k - column % 64)) : 0;
-  if (fed > 0) seal(factor);
+  bool whole = window > GRIST_MAX_GROUP; /* losses are fed on beyond windows too */
+  size_t near = whole ? GRIST_MAX_GROUP : window;
+  float *all = fed > 0 ? place("all coefficients", columns * window, sizeof *all) : NULL;
+  float *coefficients = fed > 0 ? place("coefficients", columns * near, sizeof *coefficients) : NULL;
+  float *importance = fed > 0 ? place("importance", columns, sizeof *importance) : NULL;
+  for (size_t column = 0; column < columns && fed > 0; column++) {
+    importance[column] = fed == 2 ? 0.5f + 0.01f * (float)(next_random() % 100) : 1;
+    for (size_t k = 0; k < window; k++) {
+      size_t own = column % window;
+      float share = fed == 2 && k > own ? 0.3f * normal() / sqrtf(1 + (float)(k - own)) : 0;
+      all[column * window + k] = share;
+      if (k / near == own / near) coefficients[column * near + k % near] = share;
+    }
+  }
+  if (fed > 0) {
+    seal(coefficients);
+    seal(importance);
+  }
   uint8_t *codes = place("codes", tiles * tile_bytes, 1), *others = place("other codes", tiles * tile_bytes, 1);
   uint16_t *scales = place("scales", tiles * groups * tile_rows, sizeof *scales);
   uint16_t *other_scales = place("other scales", tiles * groups * tile_rows, sizeof *scales);
-  double error = kernels->quantize_table_rows(
-      weights, rows, columns, group_size, tables[0], factor, prescale, tile_rows, codes, scales);
-  double other = portable->quantize_table_rows(
-      weights, rows, columns, group_size, tables[0], factor, prescale, tile_rows, others, other_scales);
+  struct grist_table_rows job = {
+      .weights = weights, .rows = rows, .columns = columns, .end = columns, .group_size = group_size, .window = near,
+      .table = tables[0], .coefficients = coefficients, .importance = importance, .prescale = prescale, .tile_rows = tile_rows};
+  double error = run_table_rows(kernels, job, whole ? all : NULL, codes, scales);
+  double other = run_table_rows(portable, job, whole ? all : NULL, others, other_scales);
   if (memcmp(codes, others, tiles * tile_bytes) != 0) fail("codes are not those of the portable kernel");
   if (memcmp(scales, other_scales, tiles * groups * tile_rows * sizeof *scales) != 0)
     fail("scales are not those of the portable kernel");
@@ -923,10 +959,12 @@ static void check_table_rows(size_t rows, size_t columns, size_t group_size, flo
   if (fed < 2 && first_row > 1.06 * dense + 1e-6 / prescale / prescale)
     fail("the squared error of a row is %.4g, that of a dense search %.4g", first_row, dense);
   if (fed > 0 && tile_rows == GRIST_TILE_ROWS && prescale == 1) {
-    kernels->quantize_table_rows(weights, rows, columns, group_size, tables[0], NULL, 1, tile_rows, others, other_scales);
-    double with = weighed_error(weights, codes, scales, rows, columns, group_size, factor);
-    double without = weighed_error(weights, others, other_scales, rows, columns, group_size, factor);
-    if (fed == 1) expect_near("weighed error where nothing is to be fed on", 0, with, without, 1e-6 * without);
+    job.coefficients = job.importance = NULL;
+    run_table_rows(kernels, job, NULL, others, other_scales);
+    double with = weighed_error(weights, codes, scales, rows, columns, group_size, all, window, importance);
+    double without = weighed_error(weights, others, other_scales, rows, columns, group_size, all, window, importance);
+    /* Where nothing is to be fed on, only a few more scales were tried. */
+    if (fed == 1) expect_near("weighed error where nothing is to be fed on", 0, with, without * 0.99, 0.010001 * without);
     if (fed == 2 && with > 0.9 * without) fail("the weighed error is %.4g, without feedback %.4g", with, without);
   }
   table = NULL;
@@ -937,14 +975,16 @@ static void check_quantize_table_rows(void) {
   for (size_t c = 0; c < LENGTH(columns_of); c++)
     for (size_t g = 0; g < LENGTH(groups_of); g++) {
       if (GRIST_MAX_GROUP % groups_of[g] != 0) continue;
-      check_table_rows(rows_of[(c + g) % LENGTH(rows_of)], columns_of[c], groups_of[g], 1, GRIST_TILE_ROWS, 0);
-      check_table_rows(rows_of[(c + g + 1) % LENGTH(rows_of)], columns_of[c], groups_of[g], 0x1p20f, 1, 0);
+      check_table_rows(rows_of[(c + g) % LENGTH(rows_of)], columns_of[c], groups_of[g], 1, GRIST_TILE_ROWS, 0, 64);
+      check_table_rows(rows_of[(c + g + 1) % LENGTH(rows_of)], columns_of[c], groups_of[g], 0x1p20f, 1, 0, 64);
     }
   for (size_t group_size = 32; group_size <= 128; group_size *= 2)
     for (int fed = 1; fed <= 2; fed++) {
-      check_table_rows(16, 64, group_size, 1, GRIST_TILE_ROWS, fed);
-      check_table_rows(5, 320, group_size, 1, GRIST_TILE_ROWS, fed);
-      check_table_rows(5, 192, group_size, 0x1p20f, 1, fed);
+      check_table_rows(16, 64, group_size, 1, GRIST_TILE_ROWS, fed, 64);
+      check_table_rows(5, 320, group_size, 1, GRIST_TILE_ROWS, fed, 64);
+      check_table_rows(5, 192, group_size, 0x1p20f, 1, fed, 64);
+      check_table_rows(16, 320, group_size, 1, GRIST_TILE_ROWS, fed, 128);
+      check_table_rows(7, 448, group_size, 1, GRIST_TILE_ROWS, fed, 448);
     }
 }
 

@@ -70,6 +70,26 @@ typedef struct {
   float *scratch; /* attention_scratch(dimension, at least count, length) floats of the caller's */
 } grist_attention;
 
+/* Up to 16 rows to be stored as int4 codes that index a table of 16 rising values, tiles and scales as `quantize_rows` makes them.
+
+   Columns are rounded one after the other, and column k's loss (weight - stored, times prescale) is added, times
+   coefficients[k * window + i], to the column i of its window, i > k. What losses of earlier windows add comes in `carried`. */
+struct grist_table_rows {
+  const float *weights; /* [rows][columns] */
+  const float *carried; /* [rows][GRIST_MAX_GROUP], for at most that many columns; or NULL */
+  size_t rows, columns;
+  size_t first, end; /* the columns to store: whole windows and groups, or to the last */
+  size_t group_size, window; /* divisors of GRIST_MAX_GROUP */
+  const int8_t *table;
+  const float *coefficients; /* [columns][window], or NULL for no feedback */
+  const float *importance; /* [columns], weighs squared errors where scales are sought; or NULL */
+  float prescale;
+  size_t tile_rows; /* 16 or 1 */
+  uint8_t *codes;
+  uint16_t *scales;
+  float *lost; /* [rows][columns], written for the columns stored; or NULL */
+};
+
 typedef struct {
   const char *name;
 
@@ -128,12 +148,8 @@ typedef struct {
   double (*quantize_rows)(
       const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale,
       size_t tile_rows, uint8_t *codes, uint16_t *scales);
-  /* The same to int4 codes that index a table of 16 rising values. `factor`, if it is not NULL, holds for each block of 64
-     columns (there are only whole ones then) an upper triangular 64 x 64 matrix U, row-major: rounding errors are fed on
-     to the columns of the block still to come, as Ut*U = the inverse of the inputs' second moments asks for. */
-  double (*quantize_table_rows)(
-      const float *weights, size_t rows, size_t columns, size_t group_size, const int8_t *table, const float *factor,
-      float prescale, size_t tile_rows, uint8_t *codes, uint16_t *scales);
+  /* The same to int4 codes that index a table; see struct grist_table_rows. */
+  double (*quantize_table_rows)(const struct grist_table_rows *job);
   /* The greatest bit pattern of |x|: that of the greatest magnitude, or 0x7f800000 and up when a value is not finite. */
   uint32_t (*greatest_magnitude_bits)(const float *x, size_t count);
   /* Likewise of f16 or bf16 values: the sign bit cleared, the greatest of the 16 bits. */

@@ -1,0 +1,74 @@
+import GristCore
+import GristImaging
+import GristKernels
+import GristModel
+
+/// Samples turned into what the decoder reads, prompt and answer, one after the other.
+///
+/// Tower, projector and router run meanwhile, on the source's weights, and their matrices are watched.
+final class CalibrationPrompts {
+  let parameters: any ParameterStore
+  private let samples: [Calibration.Sample]
+  private let model: VisionLanguageModel
+  private let observed: VisionLanguageModel
+  private var position = 0
+  /// A prompt that found no room in the batch before.
+  private var waiting: VisionLanguageModel.PreparedPrompt?
+
+  init(_ samples: [Calibration.Sample], _ source: ModelSource, observer: InputObserver, pool: ThreadPool) throws {
+    self.samples = samples
+    let parameters = source.parameters(pool: pool)
+    self.parameters = parameters
+    let compute = Compute(pool: pool, activations: .f32)
+    model = try VisionLanguageModel(parameters, compute: compute)
+    observed = try VisionLanguageModel(
+      ObservingParameters(base: parameters, observer: observer), compute: compute)
+  }
+
+  /// Samples that were not prepared yet.
+  var left: Int { samples.count - position + (waiting == nil ? 0 : 1) }
+
+  /// The share of all samples that is done when `part` of the last `count` is.
+  func fraction(done part: Double, of count: Int) -> Double {
+    (Double(samples.count - left) - Double(count) * (1 - part)) / Double(max(samples.count, 1))
+  }
+
+  /// The next prompts with their answers, as many as fit into `rows`, one at least; none when all were given.
+  func next(rows: Int) throws -> [VisionLanguageModel.PreparedPrompt] {
+    var batch: [VisionLanguageModel.PreparedPrompt] = []
+    var taken = 0
+    while left > 0 {
+      let prompt = try waiting ?? prepare(position)
+      if waiting == nil { position += 1 }
+      guard batch.isEmpty || taken + prompt.sequenceLength <= rows else {
+        waiting = prompt
+        break
+      }
+      waiting = nil
+      taken += prompt.sequenceLength
+      batch.append(prompt)
+    }
+    return batch
+  }
+
+  private func prepare(_ index: Int) throws -> VisionLanguageModel.PreparedPrompt {
+    try Interruption.check()
+    let sample = samples[index]
+    let conversation = try Conversation(message: sample.question, hasImage: sample.picture != nil)
+    let image = try sample.picture.map {
+      try observed.encode(RGBImage(jpeg: $0, name: "a picture to calibrate with"))
+    }
+    let prompt = try observed.prepare(conversation, image: image)
+    let answer =
+      try sample.answer.map { try observed.tokenizer.encode($0) }
+      ?? model.answer(
+        prompt, maxNewTokens: Calibration.answerTokens,
+        sampler: Sampler(temperature: 1, topP: 0.95, seed: UInt64(index))
+      ).tokens
+    return try observed.appending(answer, to: prompt)
+  }
+
+  func walk(_ prompts: [VisionLanguageModel.PreparedPrompt], _ compute: Compute) throws -> DecoderWalk {
+    try DecoderWalk(prompts, configuration: model.configuration, store: parameters, compute: compute)
+  }
+}

@@ -1,0 +1,34 @@
+import GristCore
+import GristKernels
+
+/// Knows how the rounding errors of a model's matrices are to be fed on.
+public protocol FeedbackSource: AnyObject {
+  /// Names of the matrices whose inputs are or will be known.
+  var matrices: Set<ByteName> { get }
+
+  /// What was done, for people and for the file: "block, 60 bundled conversations, 4,711 tokens".
+  var summary: String { get }
+
+  /// How the errors of a matrix are fed on; nil when its inputs are not known. Matrices are asked for in execution order.
+  func feedback(for name: String) throws -> ErrorFeedback?
+
+  /// Whether what a matrix becomes has to be told, with ``keep(_:as:)``, before matrices behind it are asked for.
+  func wants(_ name: String) -> Bool
+
+  func keep(_ name: String, as weights: any LinearWeights)
+}
+
+/// Feedback inside blocks of 64 columns, by moments gathered once on the source's weights.
+public final class BlockFeedback: FeedbackSource {
+  private let statistics: InputStatistics
+
+  public init(_ statistics: InputStatistics) { self.statistics = statistics }
+
+  public var matrices: Set<ByteName> { statistics.matrices }
+  public var summary: String { "block: \(statistics.text), \(statistics.tokens) tokens" }
+
+  // Made when it is asked for: a model's would take memory together that one tensor's does not.
+  public func feedback(for name: String) -> ErrorFeedback? { statistics.feedback(for: name) }
+  public func wants(_ name: String) -> Bool { false }
+  public func keep(_ name: String, as weights: any LinearWeights) {}
+}

@@ -1,0 +1,114 @@
+import COpenBLAS
+import GristCore
+
+/// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose blocks
+/// were turned as ``Rotation/hadamard64`` turns them. Takes 4 · columns² bytes, which the feedback made of it takes over.
+public final class InputCovariance {
+  public let columns: Int
+  /// Only what lies on and above the diagonal is kept.
+  private let sums: FloatMatrix
+  private let compute: Compute
+  /// Side of the tiles that are computed at once; so the sums do not depend on the number of threads.
+  private static let tile = 512
+  /// Columns that are factored together.
+  private static let panel = 256
+
+  /// Whether inputs of this width can be watched: they divide into blocks.
+  public static func fits(columns: Int) -> Bool { columns > 0 && Rotation.hadamard64.fits(columns: columns) }
+
+  /// Nil when the columns do not fit.
+  public init?(columns: Int, _ compute: Compute) {
+    guard Self.fits(columns: columns) else { return nil }
+    self.columns = columns
+    self.compute = compute
+    sums = FloatMatrix(rows: columns, columns: columns)
+  }
+
+  /// Adds the rows of `x`, [tokens, columns].
+  public func add(_ x: FloatMatrix) {
+    precondition(x.columns == columns)
+    guard x.rows > 0 else { return }
+    let turned = x.turned(compute)
+    overUpperTiles(0..<columns) { rows, columns in
+      cblas_sgemm(
+        CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rows.count), blasint(columns.count), blasint(turned.rows), 1,
+        turned.base + rows.lowerBound, blasint(turned.columns), turned.base + columns.lowerBound,
+        blasint(turned.columns), 1, address(rows.lowerBound, columns.lowerBound), blasint(sums.columns))
+    }
+  }
+
+  /// The feedback that these moments ask for; nil when one is not finite or all are zero. The moments are gone afterwards.
+  ///
+  /// - Parameter damping: share of the diagonal's mean that is added to it.
+  public func feedback(damping: Double = 0.01) -> ErrorFeedback? {
+    let diagonal = (0..<columns).map { Double(sums[$0, $0]) }
+    let mean = diagonal.reduce(0, +) / Double(columns)
+    guard mean.isFinite, mean > 0 else { return nil }
+    for index in 0..<columns { sums[index, index] += Float(damping * mean) }
+    var raised = 0
+    let first = (columns - 1) / Self.panel * Self.panel
+    for start in stride(from: first, through: 0, by: -Self.panel) {
+      raised += factorPanel(start..<min(start + Self.panel, columns), floor: damping * mean / 2)
+    }
+    guard (0..<columns).allSatisfy({ sums[$0, $0].isFinite }) else { return nil }
+    return ErrorFeedback(factor: sums, raisedPivots: raised, compute)
+  }
+
+  /// The factor's columns `panel`, and what they take from all before them. Returns the pivots that were raised.
+  private func factorPanel(_ panel: Range<Int>, floor: Double) -> Int {
+    let size = panel.count
+    var corner = (0..<size * size).map {
+      Double(sums[panel.lowerBound + $0 / size, panel.lowerBound + $0 % size])
+    }
+    let raised = factorUpper(&corner, size, floor: floor)
+    for row in 0..<size {
+      for column in row..<size {
+        sums[panel.lowerBound + row, panel.lowerBound + column] = Float(corner[row * size + column])
+      }
+    }
+    let above = 0..<panel.lowerBound
+    let tiles = (above.count + Self.tile - 1) / Self.tile
+    compute.pool.run(tiles) { tile, _ in
+      let rows = (tile * Self.tile..<(tile + 1) * Self.tile).clamped(to: above)
+      // X·Rᵀ = A.
+      cblas_strsm(
+        CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, blasint(rows.count), blasint(size), 1,
+        address(panel.lowerBound, panel.lowerBound), blasint(columns), address(rows.lowerBound, panel.lowerBound),
+        blasint(columns))
+    }
+    overUpperTiles(above) { rows, columns in
+      cblas_sgemm(
+        CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows.count), blasint(columns.count), blasint(size), -1,
+        address(rows.lowerBound, panel.lowerBound), blasint(sums.columns),
+        address(columns.lowerBound, panel.lowerBound), blasint(sums.columns), 1,
+        address(rows.lowerBound, columns.lowerBound), blasint(sums.columns))
+    }
+    return raised
+  }
+
+  private func address(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
+    sums.base + row * sums.columns + column
+  }
+
+  /// Calls `body` for tiles that together hold all of `range` × `range` on and above the diagonal, several at a time.
+  private func overUpperTiles(_ range: Range<Int>, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
+    let side = (range.count + Self.tile - 1) / Self.tile
+    func extent(_ index: Int) -> Range<Int> {
+      (range.lowerBound + index * Self.tile..<range.lowerBound + (index + 1) * Self.tile).clamped(to: range)
+    }
+    let tiles = (0..<side).flatMap { row in (row..<side).map { (row, $0) } }
+    compute.pool.run(tiles.count) { index, _ in body(extent(tiles[index].0), extent(tiles[index].1)) }
+  }
+}
+
+extension FloatMatrix {
+  /// A copy whose blocks of 64 columns are turned by the Hadamard matrix.
+  func turned(_ compute: Compute) -> FloatMatrix {
+    let result = copy(rows: 0..<rows)
+    compute.overRows(rows, cost: columns) { range in
+      GroupCoding(rotation: .hadamard64).rotate(
+        result.base + range.lowerBound * columns, count: range.count, columns: columns)
+    }
+    return result
+  }
+}

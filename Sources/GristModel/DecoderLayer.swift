@@ -1,0 +1,165 @@
+import GristCore
+import GristFamilies
+import GristKernels
+
+/// A weight matrix that the decoder asks for.
+public struct DecoderMatrix: Sendable, Equatable {
+  public let name: String
+  public let rows: Int
+  public let columns: Int
+
+  /// The matrices of a layer, in the order in which they meet their inputs.
+  enum Place: String, CaseIterable {
+    case query = "self_attn.q_proj"
+    case key = "self_attn.k_proj"
+    case value = "self_attn.v_proj"
+    case out = "self_attn.o_proj"
+    case gate = "mlp.gate_proj"
+    case up = "mlp.up_proj"
+    case down = "mlp.down_proj"
+  }
+
+  init(_ place: Place, layer: Int, of configuration: ModelConfiguration) {
+    let language = configuration.language
+    let queryWidth = language.heads * language.headDimension
+    let keyWidth = language.keyValueHeads * language.headDimension
+    name = ModelConfiguration.languageLayerPrefix(layer) + place.rawValue + ".weight"
+    (rows, columns) =
+      switch place {
+      case .query: (queryWidth, language.hiddenSize)
+      case .key, .value: (keyWidth, language.hiddenSize)
+      case .out: (language.hiddenSize, queryWidth)
+      case .gate, .up: (language.intermediateSize, language.hiddenSize)
+      case .down: (language.hiddenSize, language.intermediateSize)
+      }
+  }
+
+  private init(name: String, rows: Int, columns: Int) {
+    self.name = name
+    self.rows = rows
+    self.columns = columns
+  }
+
+  /// The matrix that makes logits of the last hidden state; the token embeddings where the model ties them.
+  static func head(of configuration: ModelConfiguration) -> DecoderMatrix {
+    DecoderMatrix(
+      name: configuration.tiesWordEmbeddings ? ModelConfiguration.tokenEmbeddingsName : ModelConfiguration.headName,
+      rows: configuration.vocabularySize, columns: configuration.hiddenSize)
+  }
+}
+
+extension ParameterStore {
+  public func matrix(_ matrix: DecoderMatrix) throws -> any LinearWeights {
+    try self.matrix(matrix.name, rows: matrix.rows, columns: matrix.columns)
+  }
+}
+
+/// One layer's weights.
+struct DecoderLayer: Sendable {
+  let inputNorm: [Float]
+  let query: any LinearWeights
+  let key: any LinearWeights
+  let value: any LinearWeights
+  let out: any LinearWeights
+  let attentionNorm: [Float]
+  let gate: any LinearWeights
+  let up: any LinearWeights
+  let down: any LinearWeights
+
+  init(_ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration) throws {
+    func matrix(_ place: DecoderMatrix.Place) throws -> any LinearWeights {
+      try store.matrix(DecoderMatrix(place, layer: layer, of: configuration))
+    }
+    inputNorm = try Self.inputNorm(store, layer: layer, configuration)
+    query = try matrix(.query)
+    key = try matrix(.key)
+    value = try matrix(.value)
+    out = try matrix(.out)
+    attentionNorm = try Self.attentionNorm(store, layer: layer, configuration)
+    gate = try matrix(.gate)
+    up = try matrix(.up)
+    down = try matrix(.down)
+  }
+
+  var isQuantized: Bool { key.isQuantized }
+
+  /// The norm before attention.
+  static func inputNorm(
+    _ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration
+  ) throws -> [Float] {
+    try store.values(
+      ModelConfiguration.languageLayerPrefix(layer) + "input_layernorm.weight", count: configuration.hiddenSize)
+  }
+
+  /// The norm behind it.
+  static func attentionNorm(
+    _ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration
+  ) throws -> [Float] {
+    try store.values(
+      ModelConfiguration.languageLayerPrefix(layer) + "post_attention_layernorm.weight",
+      count: configuration.hiddenSize)
+  }
+}
+
+/// What a layer computes between its matrices.
+struct DecoderArithmetic: Sendable {
+  let heads: AttentionHeads
+  private let epsilon: Float
+  private let frequencies: [Float]
+
+  init(_ configuration: ModelConfiguration) {
+    heads = configuration.attentionHeads
+    epsilon = configuration.rmsNormEpsilon
+    frequencies = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
+  }
+
+  func norm(_ x: FloatMatrix, _ weight: [Float], _ compute: Compute) -> FloatMatrix {
+    compute.rmsNorm(x, weight: weight, epsilon: epsilon)
+  }
+
+  /// Cosines and sines of rotary embedding, [positions, half a head] each.
+  struct RotaryAngles {
+    let cos: FloatMatrix
+    let sin: FloatMatrix
+  }
+
+  /// Angles of rotary embedding, position · frequency, computed in f32 as upstream does: at large positions the
+  /// rounding of the product is part of the reference.
+  func rotaryAngles(positions: Range<Int>) -> RotaryAngles {
+    let angles = RotaryAngles(
+      cos: FloatMatrix(rows: positions.count, columns: heads.dimension / 2),
+      sin: FloatMatrix(rows: positions.count, columns: heads.dimension / 2))
+    for (index, frequency) in frequencies.enumerated() {
+      for (row, position) in positions.enumerated() {
+        let angle = Float(position) * frequency
+        angles.cos[row, index] = cosine(angle)
+        angles.sin[row, index] = sine(angle)
+      }
+    }
+    return angles
+  }
+
+  /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from queries,
+  /// keys and values [rows, width] each, which are turned in place, to [rows, query width].
+  func attend(
+    _ projected: [FloatMatrix], _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, _ compute: Compute
+  ) throws -> FloatMatrix {
+    // An infinite score would only look like a token that nobody attends to.
+    for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
+    let query = projected[0]
+    compute.rotate(query, headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
+    compute.rotate(projected[1], headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
+    let (keys, values) = cache.store(layer: layer, keys: projected[1], values: projected[2], compute)
+    return compute.attention(
+      queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
+      queryLayout: .consecutive(sequences: 1, length: query.rows),
+      keyLayout: .consecutive(sequences: 1, length: cache.count + query.rows), causalOffset: cache.count)
+  }
+}
+
+extension ModelConfiguration {
+  /// The decoder's attention heads.
+  fileprivate var attentionHeads: AttentionHeads {
+    AttentionHeads(count: language.heads, keyValueCount: language.keyValueHeads, dimension: language.headDimension)
+  }
+}

@@ -1,0 +1,152 @@
+import GristCore
+import GristFamilies
+import GristKernels
+
+/// The decoder run over many prompts at once, layer by layer and, inside a layer, matrix by matrix: before every product it
+/// stands still, so that what enters the matrices can be looked at and the weights be chosen that it goes on with. No
+/// more than one stage's weights are needed at a time.
+///
+/// Beside those it holds three or four matrices as wide as the model for all rows of all prompts together, and one as
+/// wide as a feed-forward layer.
+public final class DecoderWalk {
+  /// What stands between two stops: matrices that share an input.
+  private enum Stage: CaseIterable {
+    case projections, output, gates, down
+
+    var places: [DecoderMatrix.Place] {
+      switch self {
+      case .projections: [.query, .key, .value]
+      case .output: [.out]
+      case .gates: [.gate, .up]
+      case .down: [.down]
+      }
+    }
+  }
+
+  /// Layers that are behind; all of them once only the head is left.
+  public private(set) var layer = 0
+  public let layers: Int
+  /// What meets ``matrices``: [rows of all prompts, columns].
+  public private(set) var input: FloatMatrix
+  private var stage = Stage.projections
+  private let x: FloatMatrix
+  private let prompts: [Range<Int>]
+  private let store: any ParameterStore
+  private let configuration: ModelConfiguration
+  private let arithmetic: DecoderArithmetic
+  public let compute: Compute
+  /// Rows whose gates are computed together.
+  private static let blockRows = 512
+
+  /// - Parameters:
+  ///   - store: where norms are read.
+  ///   - prompts: at least one.
+  ///
+  /// Throws what reading the weights throws.
+  public init(
+    _ prompts: [VisionLanguageModel.PreparedPrompt], configuration: ModelConfiguration, store: any ParameterStore,
+    compute: Compute
+  ) throws {
+    var ranges: [Range<Int>] = []
+    for prompt in prompts {
+      let start = ranges.last?.upperBound ?? 0
+      ranges.append(start..<start + prompt.sequenceLength)
+    }
+    x = FloatMatrix(rows: ranges.last?.upperBound ?? 0, columns: configuration.hiddenSize)
+    for (prompt, range) in zip(prompts, ranges) {
+      x.copyRows(0..<range.count, of: prompt.rows, toRow: range.lowerBound)
+    }
+    self.prompts = ranges
+    self.store = store
+    self.configuration = configuration
+    self.compute = compute
+    arithmetic = DecoderArithmetic(configuration)
+    layers = configuration.layers
+    input = x
+    try enterLayer()
+  }
+
+  /// The matrices that ``input`` meets; at last the head alone.
+  public var matrices: [DecoderMatrix] {
+    layer == layers
+      ? [.head(of: configuration)] : stage.places.map { DecoderMatrix($0, layer: layer, of: configuration) }
+  }
+
+  /// Every matrix that ``matrices`` will be, in order; a head that is the token embeddings too is not among them.
+  public var allMatrices: [DecoderMatrix] {
+    (layer..<layers).flatMap { layer in
+      DecoderMatrix.Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) }
+    } + (configuration.tiesWordEmbeddings ? [] : [.head(of: configuration)])
+  }
+
+  /// Whether only the head is left.
+  public var isAtHead: Bool { layer == layers }
+
+  /// Multiplies and goes on to the next stop; `weights` are those of ``matrices``, in their order. Not at the head.
+  ///
+  /// Throws 65 when a value is not finite, 130 when interrupted.
+  public func advance(_ weights: [any LinearWeights]) throws {
+    precondition(!isAtHead && weights.count == matrices.count)
+    try Interruption.check()
+    try locating(file: store.path) {
+      try compute.inPart("language layer \(layer)") { try multiply(weights) }
+    }
+  }
+
+  private func multiply(_ weights: [any LinearWeights]) throws {
+    switch stage {
+    case .projections:
+      input = try attend(weights)
+      stage = .output
+    case .output:
+      compute.add(compute.linear(input, weights[0]), to: x)
+      let weight = try DecoderLayer.attentionNorm(store, layer: layer, configuration)
+      input = arithmetic.norm(x, weight, compute)
+      stage = .gates
+    case .gates:
+      input = gate(weights)
+      stage = .down
+    case .down:
+      compute.add(compute.linear(input, weights[0]), to: x)
+      try compute.requireFinite(x, "output")
+      layer += 1
+      stage = .projections
+      try enterLayer()
+    }
+  }
+
+  private func enterLayer() throws {
+    let weight =
+      isAtHead
+      ? try store.values(ModelConfiguration.finalNormName, count: configuration.hiddenSize)
+      : try DecoderLayer.inputNorm(store, layer: layer, configuration)
+    input = arithmetic.norm(x, weight, compute)
+  }
+
+  /// Each prompt's rows among themselves.
+  private func attend(_ weights: [any LinearWeights]) throws -> FloatMatrix {
+    let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
+    let isQuantized = compute.activations == .int8 && weights[1].isQuantized
+    for prompt in prompts where !prompt.isEmpty {
+      try Interruption.check()
+      let projected = compute.linear(input.copy(rows: prompt), weights.map { ($0, nil) })
+      let cache = KeyValueCache(
+        layers: 1, heads: arithmetic.heads, capacity: prompt.count, precision: isQuantized ? .f16 : .f32)
+      let attended = try arithmetic.attend(
+        projected, cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<prompt.count), compute)
+      result.copyRows(0..<prompt.count, of: attended, toRow: prompt.lowerBound)
+    }
+    return result
+  }
+
+  private func gate(_ weights: [any LinearWeights]) -> FloatMatrix {
+    let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
+    for start in stride(from: 0, to: input.rows, by: Self.blockRows) {
+      let rows = start..<min(start + Self.blockRows, input.rows)
+      let gated = compute.linear(input.copy(rows: rows), weights.map { ($0, nil) })
+      compute.siluMultiply(gate: gated[0], up: gated[1])
+      result.copyRows(0..<rows.count, of: gated[0], toRow: start)
+    }
+    return result
+  }
+}
