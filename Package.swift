@@ -58,7 +58,9 @@ let package = Package(
       ]),
     .target(
       name: "GristCalibration",
-      dependencies: ["GristCore", "GristKernels", "GristCheckpoints", "GristImaging", "GristModel"],
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+      ],
       resources: [.embedInCode("conversations.json")]),
     .target(
       name: "GristConversion",

@@ -32,6 +32,17 @@ public struct Calibration: Sendable {
     self.name = name
   }
 
+  /// SHA-256 of all that the samples say and show, 64 hexadecimal digits.
+  public var digest: String {
+    let texts = samples.map { sample in
+      JSONValue.array([
+        JSONValue(sample.question), sample.answer.map { JSONValue($0) } ?? .null,
+        sample.picture.map { JSONValue(Checkpoint.sha256($0)) } ?? .null,
+      ])
+    }
+    return Checkpoint.sha256(Bytes(Array(JSONValue.array(texts).text().utf8)))
+  }
+
   /// Questions and answers of this package, `conversations.json`: the answers are those that SmolLM2-135M-Instruct (Apache
   /// License 2.0, see NOTICE) gave at temperature 1. What a language model says is nearer to what will flow through one than a
   /// book is.

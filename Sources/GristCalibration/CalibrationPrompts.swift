@@ -69,6 +69,20 @@ final class CalibrationPrompts {
   }
 
   func walk(_ prompts: [VisionLanguageModel.PreparedPrompt], _ compute: Compute) throws -> DecoderWalk {
-    try DecoderWalk(prompts, configuration: model.configuration, store: parameters, compute: compute)
+    let lengths = prompts.map(\.sequenceLength)
+    let rows = FloatMatrix(rows: lengths.reduce(0, +), columns: model.configuration.hiddenSize)
+    var row = 0
+    for prompt in prompts {
+      rows.copyRows(0..<prompt.sequenceLength, of: prompt.rows, toRow: row)
+      row += prompt.sequenceLength
+    }
+    return try walk(rows, lengths: lengths, compute)
+  }
+
+  /// A walk of rows that entered layer `layer`.
+  func walk(_ rows: FloatMatrix, lengths: [Int], layer: Int = 0, _ compute: Compute) throws -> DecoderWalk {
+    try DecoderWalk(
+      rows: rows, lengths: lengths, layer: layer, configuration: model.configuration, store: parameters,
+      compute: compute)
   }
 }

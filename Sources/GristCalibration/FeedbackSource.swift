@@ -15,7 +15,14 @@ public protocol FeedbackSource: AnyObject {
   /// Whether what a matrix becomes has to be told, with ``keep(_:as:)``, before matrices behind it are asked for.
   func wants(_ name: String) -> Bool
 
-  func keep(_ name: String, as weights: any LinearWeights)
+  /// Throws 74 when it cannot be kept.
+  func keep(_ name: String, as matrix: FinishedMatrix) throws
+
+  /// Says that the file stands, so that nothing need be kept to go on from.
+  func conclude()
+
+  /// What an earlier conversion that was stopped made of a matrix; nil where it did not come so far.
+  func finished(_ name: String) throws -> FinishedMatrix?
 }
 
 /// Feedback inside blocks of 64 columns, by moments gathered once on the source's weights.
@@ -30,5 +37,7 @@ public final class BlockFeedback: FeedbackSource {
   // Made when it is asked for: a model's would take memory together that one tensor's does not.
   public func feedback(for name: String) -> ErrorFeedback? { statistics.feedback(for: name) }
   public func wants(_ name: String) -> Bool { false }
-  public func keep(_ name: String, as weights: any LinearWeights) {}
+  public func keep(_ name: String, as matrix: FinishedMatrix) {}
+  public func finished(_ name: String) -> FinishedMatrix? { nil }
+  public func conclude() {}
 }

@@ -50,8 +50,12 @@ public struct InputStatistics: Sendable {
   }
 
   /// Reads a file that ``encoded()`` made. Throws 66 when it is not there, 65 when it is none or a part is missing.
-  public init(path: String) throws {
-    let file = try SafetensorsFile(path: path)
+  public init(path: String) throws { try self.init(SafetensorsFile(path: path), path: path) }
+
+  /// The same from bytes in memory, which `path` names for messages.
+  init(_ bytes: Bytes, path: String) throws { try self.init(SafetensorsFile(bytes, path: path), path: path) }
+
+  private init(_ file: SafetensorsFile, path: String) throws {
     func metadata(_ name: String) -> String? { file.metadata.first { $0.name == name }?.value }
     guard metadata("format") == Self.format, metadata("version") == Self.version, let text = metadata("statistics")
     else {

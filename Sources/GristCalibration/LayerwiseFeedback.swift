@@ -16,38 +16,69 @@ public final class LayerwiseFeedback: FeedbackSource {
   private let before: InputStatistics
   private let parameters: any ParameterStore
   private let walk: DecoderWalk
-  /// Of the walk's matrices, what they became.
-  private var kept: [String: any LinearWeights] = [:]
+  private let progress: CalibrationProgress?
+  /// Of the layer that the walk is in, what its matrices became.
+  private var kept: [String: FinishedMatrix] = [:]
+  /// Of the last finished layer that was asked for.
+  private var earlier: (layer: Int, matrices: [String: FinishedMatrix])?
+  /// Layers of matrices that an earlier conversion finished.
+  private let finishedLayers: [String: Int]
   /// Names of matrices that the walk has not passed.
   private var ahead: Set<String>
   private var current: (names: [String], feedback: ErrorFeedback?)?
+  /// The last matrix: nothing comes behind it.
+  private let head: String?
 
   /// Most rows of prompts and answers that are held.
   public static let rowLimit = 16_384
 
   /// Prepares the samples: runs tower, projector and router, and lets the model answer where a sample brings no answer.
   ///
-  /// Throws what running the model throws, 64 when there is no sample.
-  public init(_ calibration: Calibration, _ source: ModelSource, pool: ThreadPool) throws {
+  /// - Parameter progress: where it is kept what was done, and found what an earlier one did; nil keeps nothing.
+  ///
+  /// Throws what running the model throws, 64 when there is no sample, 74 when progress cannot be kept.
+  public init(
+    _ calibration: Calibration, _ source: ModelSource, pool: ThreadPool, progress: CalibrationProgress? = nil
+  ) throws {
+    let compute = Compute(pool: pool, activations: .int8)
     let observer = InputObserver()
     let prompts = try CalibrationPrompts(calibration.samples, source, observer: observer, pool: pool)
-    let batch = try prompts.next(rows: Self.rowLimit)
-    guard !batch.isEmpty else { throw GristError(.usage, "there is nothing to calibrate with") }
-    let tokens = batch.reduce(0) { $0 + $1.sequenceLength }
-    notes =
-      prompts.left == 0
-      ? []
-      : [
-        "full calibration holds at most \(Self.rowLimit) rows: the last \(prompts.left) of \(calibration.samples.count) samples were left out"
-      ]
-    summary = "full: \(calibration.name), \(tokens) tokens"
     parameters = prompts.parameters
-    walk = try prompts.walk(batch, Compute(pool: pool, activations: .int8))
-    before = InputStatistics(
-      fingerprint: try source.fingerprint(), text: calibration.name, tokens: tokens, observer: observer)
-    let decoder = walk.allMatrices.filter { InputCovariance.fits(columns: $0.columns) }.map(\.name)
-    ahead = Set(walk.allMatrices.map(\.name))
-    matrices = before.matrices.union(decoder.map { ByteName($0) })
+    self.progress = progress
+    if let begun = try progress?.begun(), let rows = try progress?.rows(), let progress {
+      summary = begun.summary
+      notes = begun.notes + ["going on after layer \(progress.layers - 1), which \(progress.folder) holds"]
+      before = try InputStatistics(begun.statistics, path: progress.folder)
+      walk = try prompts.walk(rows, lengths: begun.lengths, layer: progress.layers, compute)
+    } else {
+      let batch = try prompts.next(rows: Self.rowLimit)
+      guard !batch.isEmpty else { throw GristError(.usage, "there is nothing to calibrate with") }
+      let lengths = batch.map(\.sequenceLength)
+      let tokens = lengths.reduce(0, +)
+      summary = "full: \(calibration.name), \(tokens) tokens"
+      notes =
+        prompts.left == 0
+        ? []
+        : [
+          "full calibration holds at most \(Self.rowLimit) rows: the last \(prompts.left) of "
+            + "\(calibration.samples.count) samples were left out"
+        ]
+      before = InputStatistics(
+        fingerprint: try source.fingerprint(), text: calibration.name, tokens: tokens, observer: observer)
+      walk = try prompts.walk(batch, compute)
+      try progress?.begin(
+        .init(summary: summary, notes: notes, lengths: lengths, tokens: tokens, statistics: before.encoded()))
+    }
+    let walk = walk
+    let finished = (0..<walk.layer).flatMap { layer in walk.matrices(ofLayer: layer).map { ($0.name, layer) } }
+    let all = walk.allMatrices
+    finishedLayers = Dictionary(finished, uniquingKeysWith: { first, _ in first })
+    ahead = Set(all.map(\.name)).subtracting(finished.map(\.0))
+    head = all.last.flatMap { last in
+      walk.matrices(ofLayer: walk.layers - 1).contains { $0.name == last.name } ? nil : last.name
+    }
+    matrices = before.matrices.union(
+      all.filter { InputCovariance.fits(columns: $0.columns) }.map { ByteName($0.name) })
   }
 
   public func feedback(for name: String) throws -> ErrorFeedback? {
@@ -64,18 +95,42 @@ public final class LayerwiseFeedback: FeedbackSource {
     return feedback
   }
 
-  public func wants(_ name: String) -> Bool { ahead.contains(name) }
+  public func wants(_ name: String) -> Bool { ahead.contains(name) && name != head }
 
-  public func keep(_ name: String, as weights: any LinearWeights) { kept[name] = weights }
+  public func keep(_ name: String, as matrix: FinishedMatrix) throws {
+    kept[name] = matrix
+    // A layer that is whole is left at once, so that it counts as done.
+    let layer = walk.matrices(ofLayer: walk.layer).map(\.name)
+    guard progress != nil, layer.last == name, layer.allSatisfy({ kept[$0] != nil }) else { return }
+    let number = walk.layer
+    while walk.layer == number { try advance() }
+  }
+
+  public func finished(_ name: String) throws -> FinishedMatrix? {
+    guard let layer = finishedLayers[name] else { return nil }
+    if let earlier, earlier.layer == layer { return earlier.matrices[name] }
+    let matrices = try progress?.matrices(ofLayer: layer) ?? [:]
+    earlier = (layer, matrices)
+    return matrices[name]
+  }
+
+  public func conclude() { progress?.remove() }
 
   private func advance() throws {
     current = nil
     let matrices = walk.matrices
-    try walk.advance(matrices.map { try kept[$0.name] ?? parameters.matrix($0) })
+    let layer = walk.layer
+    try walk.advance(matrices.map { try kept[$0.name]?.weights ?? parameters.matrix($0) })
     for matrix in matrices {
-      kept[matrix.name] = nil
       ahead.remove(matrix.name)
       parameters.release(matrix.name)
     }
+    guard walk.layer > layer else { return }
+    let done = walk.matrices(ofLayer: layer).map(\.name)
+    // Without all of them a layer could not be given back.
+    if let progress, progress.layers == layer, done.allSatisfy({ kept[$0] != nil }) {
+      try progress.finish(kept.filter { done.contains($0.key) }, rows: walk.rows)
+    }
+    for name in done { kept[name] = nil }
   }
 }

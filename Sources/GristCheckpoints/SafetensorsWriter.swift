@@ -7,6 +7,9 @@ public struct SafetensorsWriter {
 
   public init(metadata: [(name: String, value: String)] = []) { self.metadata = metadata }
 
+  /// Adds a text to the metadata.
+  public mutating func describe(_ name: String, _ value: String) { metadata.append((name, value)) }
+
   /// Adds a tensor. Throws 65 when its bytes do not fit type and shape.
   public mutating func add(_ name: String, _ elementType: ElementType, shape: [Int], bytes: Bytes) throws {
     guard elementCount(of: shape).flatMap({ elementType.byteCount(ofElements: $0) }) == bytes.count else {

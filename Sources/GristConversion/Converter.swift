@@ -96,18 +96,21 @@ public struct Converter: Sendable {
   private func write(
     _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
+    let name = entry.tensor.name
+    let finished = try feedback?.finished(name)
     var encoder = try TensorEncoder(
-      entry.tensor, scheme: entry.scheme,
-      feedback: entry.takesFeedback ? feedback?.feedback(for: entry.tensor.name) : nil)
+      entry.tensor, scheme: finished?.scheme ?? entry.scheme,
+      feedback: finished == nil && entry.takesFeedback ? feedback?.feedback(for: name) : nil)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
+    if let finished { try check(finished, encoder, cut) }
     let (digits, greatest) = try look(at: encoder, cut, work)
-    if encoder.needsScan { encoder = try encoder.scanned(greatest) }
+    if encoder.needsScan, finished == nil { encoder = try encoder.scanned(greatest) }
     let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
 
-    work.later { try writer.beginTensor(named: entry.tensor.name) }
-    var sums = ErrorSums()
-    let isWanted = feedback?.wants(entry.tensor.name) == true
+    work.later { try writer.beginTensor(named: name) }
+    var sums = finished?.error ?? ErrorSums()
+    let isWanted = feedback?.wants(name) == true
     var runs: [Bytes] = []
     let batch = pool.threadCount * Self.chunksPerThread
     for first in stride(from: 0, to: cut.chunks, by: batch) {
@@ -115,7 +118,9 @@ public struct Converter: Sendable {
       let chunks = first..<min(first + batch, cut.chunks)
       let ready = encoder
       let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / cut.chunks * chunks.count) {
-        let (payload, error) = try ready.encode(cut.units(ofChunk: first + $0))
+        index in
+        let (payload, error) =
+          try finished.map { ($0.runs[first + index], ErrorSums()) } ?? ready.encode(cut.units(ofChunk: first + index))
         return (
           chunk: try PackedChunk(payload, packing: packing, element: element), error: error,
           payload: isWanted ? payload : nil
@@ -134,10 +139,26 @@ public struct Converter: Sendable {
       sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
       relativeError: entry.compounded(sums.relativeError))
     work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
-    if let feedback, isWanted, let weights = record.scheme.weights(record.shape, runs, cut.unitsPerChunk) {
-      feedback.keep(entry.tensor.name, as: weights)
+    if isWanted {
+      try feedback?.keep(
+        name,
+        as: FinishedMatrix(
+          scheme: record.scheme, shape: record.shape, runs: runs, unitsPerRun: cut.unitsPerChunk, error: sums))
     }
     return (digits, sums.isLossless)
+  }
+
+  /// Throws 65 when what an earlier conversion left of a matrix is not what this one would write.
+  private func check(_ finished: FinishedMatrix, _ encoder: TensorEncoder, _ cut: Cut) throws {
+    let lengths = (0..<cut.chunks).map { cut.units(ofChunk: $0).count * encoder.units.bytesPerUnit }
+    guard finished.shape == encoder.source.shape, finished.unitsPerRun == cut.unitsPerChunk,
+      finished.runs.map(\.count) == lengths
+    else {
+      throw GristError(
+        .badData, "what an earlier calibration left of the tensor does not fit it",
+        found: "\(finished.runs.count) parts",
+        advice: "remove the .unfinished folder beside the output and begin again")
+    }
   }
 
   /// Copies a tensor that another `.grist` file stores just as it is wanted; only its packing may change.
@@ -184,18 +205,6 @@ public struct Converter: Sendable {
     func units(ofChunk chunk: Int) -> Range<Int> {
       chunk * unitsPerChunk..<min((chunk + 1) * unitsPerChunk, units)
     }
-  }
-}
-
-extension TensorScheme {
-  /// The matrix that payloads hold, one a run of `unitsPerRun`, to be multiplied with; nil for anything but codes in the
-  /// kernels' tiles.
-  fileprivate func weights(_ shape: [Int], _ runs: [Bytes], _ unitsPerRun: Int) -> (any LinearWeights)? {
-    guard case .grouped(let grouped) = self, grouped.layout == .tile16, let (rows, columns) = matrixExtents(shape),
-      let shape = grouped.shape(rows: rows, columns: columns)
-    else { return nil }
-    return TiledWeights(
-      shape: shape, coding: grouped.coding, multiplier: grouped.multiplier, runs: runs, tilesPerRun: unitsPerRun)
   }
 }
 

@@ -59,3 +59,13 @@ public func fileName(of path: String) -> String {
   guard let slash = path.lastIndex(of: "/") else { return path }
   return String(path[path.index(after: slash)...])
 }
+
+/// Creates a folder whose parent is there; one that exists already is as good. Throws 74 when the system refuses.
+public func createFolder(_ path: String) throws {
+  guard mkdir(path, 0o777) == 0 || errno == EEXIST && fileKind(at: path) == .folder else {
+    throw GristError(.inputOutput, "cannot create the folder: \(systemMessage())", file: path)
+  }
+}
+
+/// Removes a file, or a folder with nothing in it; what is not there or cannot go stays.
+public func removeIfPossible(_ path: String) { _ = remove(path) }

@@ -70,7 +70,7 @@ public enum TensorScheme: Sendable, Equatable {
     }
   }
 
-  var json: JSONValue {
+  public var json: JSONValue {
     switch self {
     case .plain(let type): ["kind": "plain", "element": JSONValue(type.rawValue)]
     case .grouped(let scheme): .object(Self.members(of: scheme))
@@ -92,7 +92,7 @@ public enum TensorScheme: Sendable, Equatable {
   }
 
   /// Throws 65 naming whatever this version does not know.
-  init(_ json: JSONReader) throws {
+  public init(_ json: JSONReader) throws {
     func require(_ name: String, _ known: [String]) throws -> String {
       let value = try json.string(name)
       guard known.contains(value) else {

@@ -73,6 +73,11 @@ public final class FloatMatrix: @unchecked Sendable {
     withMutableRow(row) { _ = $0.update(from: values) }
   }
 
+  /// The values as they lie in memory, row after row.
+  public var bytes: Bytes {
+    withExtendedLifetime(self) { Bytes(Array(UnsafeRawBufferPointer(start: base, count: count * 4))) }
+  }
+
   /// Copies whole rows from another matrix of the same width.
   public func copyRows(_ range: Range<Int>, of source: FloatMatrix, toRow destination: Int) {
     precondition(source.columns == columns && range.lowerBound >= 0 && range.upperBound <= source.rows)

@@ -24,7 +24,7 @@ public final class DecoderWalk {
   }
 
   /// Layers that are behind; all of them once only the head is left.
-  public private(set) var layer = 0
+  public private(set) var layer: Int
   public let layers: Int
   /// What meets ``matrices``: [rows of all prompts, columns].
   public private(set) var input: FloatMatrix
@@ -39,24 +39,28 @@ public final class DecoderWalk {
   private static let blockRows = 512
 
   /// - Parameters:
+  ///   - rows: of all prompts, [rows, hidden size], as they enter layer `layer`; becomes the walk's own.
+  ///   - lengths: rows of each prompt.
   ///   - store: where norms are read.
-  ///   - prompts: at least one.
   ///
-  /// Throws what reading the weights throws.
+  /// Throws what reading the weights throws, 65 when rows, lengths and the configuration do not go together.
   public init(
-    _ prompts: [VisionLanguageModel.PreparedPrompt], configuration: ModelConfiguration, store: any ParameterStore,
+    rows: FloatMatrix, lengths: [Int], layer: Int = 0, configuration: ModelConfiguration, store: any ParameterStore,
     compute: Compute
   ) throws {
+    guard rows.columns == configuration.hiddenSize, rows.rows == lengths.reduce(0, +), layer <= configuration.layers
+    else {
+      throw GristError(
+        .badData, "rows that do not go with the model", file: store.path, found: "\(rows.rows) × \(rows.columns)")
+    }
     var ranges: [Range<Int>] = []
-    for prompt in prompts {
+    for length in lengths {
       let start = ranges.last?.upperBound ?? 0
-      ranges.append(start..<start + prompt.sequenceLength)
+      ranges.append(start..<start + length)
     }
-    x = FloatMatrix(rows: ranges.last?.upperBound ?? 0, columns: configuration.hiddenSize)
-    for (prompt, range) in zip(prompts, ranges) {
-      x.copyRows(0..<range.count, of: prompt.rows, toRow: range.lowerBound)
-    }
-    self.prompts = ranges
+    x = rows
+    prompts = ranges
+    self.layer = layer
     self.store = store
     self.configuration = configuration
     self.compute = compute
@@ -66,6 +70,9 @@ public final class DecoderWalk {
     try enterLayer()
   }
 
+  /// The rows as they enter the layer; to be looked at where a layer begins.
+  public var rows: FloatMatrix { x }
+
   /// The matrices that ``input`` meets; at last the head alone.
   public var matrices: [DecoderMatrix] {
     layer == layers
@@ -74,9 +81,12 @@ public final class DecoderWalk {
 
   /// Every matrix that ``matrices`` will be, in order; a head that is the token embeddings too is not among them.
   public var allMatrices: [DecoderMatrix] {
-    (layer..<layers).flatMap { layer in
-      DecoderMatrix.Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) }
-    } + (configuration.tiesWordEmbeddings ? [] : [.head(of: configuration)])
+    (0..<layers).flatMap(matrices(ofLayer:)) + (configuration.tiesWordEmbeddings ? [] : [.head(of: configuration)])
+  }
+
+  /// Those of one layer; of none behind the last.
+  public func matrices(ofLayer layer: Int) -> [DecoderMatrix] {
+    layer < layers ? DecoderMatrix.Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) } : []
   }
 
   /// Whether only the head is left.

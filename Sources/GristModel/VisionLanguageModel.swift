@@ -116,7 +116,8 @@ public final class VisionLanguageModel: Sendable {
     public let granularity: Int?
     /// Tiles of the image, the whole one counted in; 0 without an image.
     public let tiles: Int
-    let rows: FloatMatrix
+    /// What is fed to the decoder: [rows, hidden size].
+    public let rows: FloatMatrix
     /// Rows fed to the decoder.
     public var sequenceLength: Int { rows.rows }
   }

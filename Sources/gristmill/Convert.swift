@@ -96,6 +96,7 @@ struct Convert: ParsableCommand {
       bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
     }
     bar.clear()
+    feedback?.conclude()
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
@@ -114,11 +115,24 @@ struct Convert: ParsableCommand {
     let calibration = try Calibration.from(probes: probes)
     if calibrate == .full {
       bar.show(0, "preparing prompts")
-      let feedback = try LayerwiseFeedback(calibration, model, pool: pool)
+      let progress = try output.map {
+        try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(calibration, model))
+      }
+      let feedback = try LayerwiseFeedback(calibration, model, pool: pool, progress: progress)
       for note in feedback.notes { try global.note("note: \(note)") }
       return feedback
     }
     return BlockFeedback(try calibration.gather(model, pool: pool) { bar.show($0, "watching the matrices") })
+  }
+
+  /// What two full calibrations with the same result have in common.
+  private func progressKey(_ calibration: Calibration, _ model: ModelSource) throws -> String {
+    let document: JSONValue = [
+      "version": JSONValue(gristmillVersion), "fingerprint": JSONValue(try model.fingerprint()),
+      "recipe": JSONValue(recipe.rawValue), "group_size": JSONValue(groupSize), "overrides": JSONValue(overrides),
+      "samples": JSONValue(calibration.digest),
+    ]
+    return document.text()
   }
 
   private func report(_ summary: Converter.Summary, _ plan: ConversionPlan, seconds: Double, threads: Int) throws {

@@ -143,12 +143,21 @@ import Testing
           image: sample.picture.map { try model.encode(RGBImage(jpeg: $0, name: "picture")) }))
     }
     let parameters = source.parameters(pool: pool)
-    let walk = try DecoderWalk(prompts, configuration: model.configuration, store: parameters, compute: compute)
+    let rows = FloatMatrix(
+      rows: prompts.reduce(0) { $0 + $1.sequenceLength }, columns: model.configuration.hiddenSize)
+    var row = 0
+    for prompt in prompts {
+      rows.copyRows(0..<prompt.sequenceLength, of: prompt.rows, toRow: row)
+      row += prompt.sequenceLength
+    }
+    let walk = try DecoderWalk(
+      rows: rows, lengths: prompts.map(\.sequenceLength), configuration: model.configuration, store: parameters,
+      compute: compute)
     var names: [String] = []
     while !walk.isAtHead {
       let matrices = walk.matrices
       names += matrices.map(\.name)
-      #expect(walk.input.rows == prompts.reduce(0) { $0 + $1.sequenceLength })
+      #expect(walk.input.rows == rows.rows)
       #expect(matrices.allSatisfy { $0.columns == walk.input.columns })
       try walk.advance(matrices.map(parameters.matrix))
     }
@@ -263,5 +272,60 @@ import Testing
       ).kl.mean
     }
     #expect(kl[1] < kl[0], "\(kl)")
+  }
+
+  /// Feeds on as another does, until a matrix is asked for that it does not come to.
+  private final class Stopped: FeedbackSource {
+    let base: LayerwiseFeedback
+    let last: String
+
+    init(_ base: LayerwiseFeedback, before last: String) {
+      self.base = base
+      self.last = last
+    }
+
+    var matrices: Set<ByteName> { base.matrices }
+    var summary: String { base.summary }
+    func feedback(for name: String) throws -> ErrorFeedback? {
+      if name == last { throw GristError(.interrupted, "interrupted") }
+      return try base.feedback(for: name)
+    }
+    func wants(_ name: String) -> Bool { base.wants(name) }
+    func keep(_ name: String, as matrix: FinishedMatrix) throws { try base.keep(name, as: matrix) }
+    func finished(_ name: String) throws -> FinishedMatrix? { try base.finished(name) }
+    func conclude() { base.conclude() }
+  }
+
+  @Test("a full calibration that was stopped goes on where it was, to the same file")
+  func resumed() throws {
+    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let unfinished = folder.file("unfinished")
+    func run(_ name: String, keeping: Bool, key: String = "a", stopBefore last: String? = nil) throws -> [String] {
+      let progress = keeping ? try CalibrationProgress(folder: unfinished, key: key) : nil
+      let feedback = try LayerwiseFeedback(calibration(), model, pool: pool, progress: progress)
+      let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
+      let used: any FeedbackSource = last.map { Stopped(feedback, before: $0) } ?? feedback
+      _ = try Converter(pool: pool, packing: .raw).convert(
+        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file(name), feedback: used)
+      used.conclude()
+      return feedback.notes
+    }
+    _ = try run("whole.grist", keeping: false)
+    #expect(throws: GristError.self) {
+      _ = try run("stopped.grist", keeping: true, stopBefore: "model.layers.1.self_attn.o_proj.weight")
+    }
+    #expect(fileKind(at: folder.file("stopped.grist")) == nil && fileKind(at: unfinished) == .folder)
+    let notes = try run("resumed.grist", keeping: true)
+    #expect(notes.count == 1 && notes[0].hasPrefix("going on after layer 0, "))
+    #expect(fileKind(at: unfinished) == nil)
+    #expect(try readFile(folder.file("resumed.grist")).elementsEqual(readFile(folder.file("whole.grist"))))
+
+    // What belongs to another calibration is not gone on with.
+    #expect(throws: GristError.self) {
+      _ = try run("stopped.grist", keeping: true, key: "b", stopBefore: "model.layers.1.self_attn.o_proj.weight")
+    }
+    #expect(try run("again.grist", keeping: true).isEmpty)
+    #expect(try readFile(folder.file("again.grist")).elementsEqual(readFile(folder.file("whole.grist"))))
   }
 }
