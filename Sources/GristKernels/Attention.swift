@@ -137,6 +137,7 @@ extension Compute {
         scratch: scratch.base + worker * scratch.columns)
       kernels.attend(&attention)
     }
+    round(out)
     return out
   }
 }

@@ -12,6 +12,7 @@ extension Compute {
         kernels.rms_norm(x.base + offset, weight, epsilon, out.base + offset, x.columns)
       }
     }
+    round(out)
     return out
   }
 
@@ -25,6 +26,7 @@ extension Compute {
         kernels.layer_norm(x.base + offset, weight, bias, epsilon, out.base + offset, x.columns)
       }
     }
+    round(out)
     return out
   }
 
@@ -35,6 +37,7 @@ extension Compute {
       let offset = range.lowerBound * x.columns
       kernels.add(x.base + offset, y.base + offset, range.count * x.columns)
     }
+    round(x)
   }
 
   /// Activation functions, in place.
@@ -56,6 +59,7 @@ extension Compute {
       case .relu: kernels.relu(start, count)
       }
     }
+    round(x)
   }
 
   /// gate = SiLU(gate) · up, in place.
@@ -65,6 +69,7 @@ extension Compute {
       let offset = range.lowerBound * gate.columns
       kernels.silu_multiply(gate.base + offset, up.base + offset, range.count * gate.columns)
     }
+    round(gate)
   }
 
   /// Rotary position embedding, rotate-half form, in place: every row holds heads of `headDimension`; `cos` and `sin`
@@ -82,6 +87,7 @@ extension Compute {
         }
       }
     }
+    round(x)
   }
 }
 

@@ -22,9 +22,12 @@ public struct Compute: Sendable {
 
   public let pool: ThreadPool
   public let activations: Activations
+  /// What the results of every operation are rounded to.
+  public let rounding: Rounding
 
-  public init(pool: ThreadPool, activations: Activations = .int8) {
+  public init(pool: ThreadPool, activations: Activations = .int8, rounding: Rounding = .none) {
     self.pool = pool
+    self.rounding = rounding
     self.activations = activations
   }
 

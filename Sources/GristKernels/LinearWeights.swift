@@ -65,6 +65,7 @@ extension Compute {
         task -= product.tasks
       }
     }
+    for result in results { round(result) }
     return results
   }
 }

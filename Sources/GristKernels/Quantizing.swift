@@ -130,7 +130,7 @@ public func convertFloats(
 }
 
 /// bfloat16 bits, to nearest even; NaN stays NaN.
-private func bfloatBits(_ value: Float) -> UInt16 {
+func bfloatBits(_ value: Float) -> UInt16 {
   let bits = value.bitPattern
   if value.isNaN { return UInt16(bits >> 16) | 0x40 }
   return UInt16(truncatingIfNeeded: (UInt64(bits) + 0x7fff + UInt64(bits >> 16 & 1)) >> 16)

@@ -92,6 +92,7 @@ struct Router: Sendable {
       }
     }
     let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
+    compute.round(mean)
     let logits = norm(mean, compute)
     try compute.inPart("the router") { try compute.requireFinite(logits, "logits") }
     return logits.row(0)

@@ -30,6 +30,7 @@ struct Scaler: Sendable {
         }
       }
     }
+    compute.round(out)
     return out
   }
 }

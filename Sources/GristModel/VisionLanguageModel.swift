@@ -11,7 +11,7 @@ public final class VisionLanguageModel: Sendable {
   public let tokenizer: Tokenizer
   /// Tokens that end an answer.
   public let endTokens: Set<Int>
-  let compute: Compute
+  public let compute: Compute
   private let embeddings: any EmbeddingTable
   private let vision: Vision?
   let language: LanguageModel

@@ -98,7 +98,9 @@ struct VisionTower: Sendable {
     let patches = configuration.patches
     let length = patches + 1
     let width = configuration.hiddenSize
-    let embedded = compute.linear(patchRows(tiles), patchEmbedding)
+    let pixels = patchRows(tiles)
+    compute.round(pixels)
+    let embedded = compute.linear(pixels, patchEmbedding)
     var x = FloatMatrix(rows: tiles.count * length, columns: width)
     for tile in tiles.indices {
       x.setRow(tile * length, classEmbedding)
@@ -109,6 +111,7 @@ struct VisionTower: Sendable {
         }
       }
     }
+    compute.round(x)
     x = preNorm(x, compute)
     try compute.inPart("the vision tower's embeddings") { try compute.requireFinite(x, "output") }
     let layout = SequenceLayout.consecutive(sequences: tiles.count, length: length)

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristKernels
 import GristModel
 
 // A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest is
@@ -72,13 +73,26 @@ extension ReferenceRecord {
       else {
         throw GristError(.badData, "the record lacks logits", file: path, tensor: "case.\(index).logits")
       }
-      return Case(
+      var result = Case(
         probe: Probe(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
         inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)), decision: try Self.decision(item),
         granularity: item.has("granularity") ? try item.integer("granularity", in: 1...Int(Int32.max)) : nil,
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
         logits: try Self.rows(tensor))
+      result.rounded = try Self.rounded(item)
+      return result
     }
+  }
+
+  /// Choices in other arithmetic; a record that was made without says nothing.
+  private static func rounded(_ item: JSONReader) throws -> [Compute.Rounding: Int] {
+    guard item.has("router"), case let router = try item.object("router"), router.has("rounded") else { return [:] }
+    let choices = try router.object("rounded")
+    var result: [Compute.Rounding: Int] = [:]
+    for rounding in Compute.Rounding.allCases where choices.has(rounding.rawValue) {
+      result[rounding] = try choices.integer(rounding.rawValue, in: 0...Int(Int32.max))
+    }
+    return result
   }
 
   private static func decision(_ item: JSONReader) throws -> RouterDecision? {
@@ -109,16 +123,24 @@ extension ReferenceRecord {
 }
 
 extension ReferenceRecord.Case {
+  private func json(_ decision: RouterDecision) -> JSONValue {
+    var object: JSONObject = [
+      "granularities": JSONValue(decision.granularities), "logits": JSONValue(decision.logits),
+      "filter": JSONValue(decision.filterOrder),
+    ]
+    if !rounded.isEmpty {
+      var choices = JSONObject()
+      for rounding in Compute.Rounding.allCases { choices[rounding.rawValue] = rounded[rounding].map { JSONValue($0) } }
+      object["rounded"] = .object(choices)
+    }
+    return .object(object)
+  }
+
   fileprivate var json: JSONValue {
     [
       "image": probe.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(probe.prompt),
       "input_ids": JSONValue(inputIDs),
-      "router": decision.map {
-        [
-          "granularities": JSONValue($0.granularities), "logits": JSONValue($0.logits),
-          "filter": JSONValue($0.filterOrder),
-        ]
-      } ?? .null,
+      "router": decision.map(json) ?? .null,
       "granularity": granularity.map { JSONValue($0) } ?? .null, "sequence_length": JSONValue(sequenceLength),
       "tokens": JSONValue(tokens),
     ]

@@ -1,4 +1,5 @@
 import GristCore
+import GristKernels
 import GristModel
 
 /// What a reference model answered to some probes, in all the detail that a verification compares.
@@ -8,6 +9,9 @@ public struct ReferenceRecord: Sendable {
     public let inputIDs: [Int]
     /// Nil without an image or without a router.
     public let decision: RouterDecision?
+    /// What the same weights choose when they are rounded to another type and every result with them, tokens a tile; empty where
+    /// that was not asked.
+    public var rounded: [Compute.Rounding: Int] = [:]
     /// Tokens a tile that the outputs were computed with; nil without an image.
     public let granularity: Int?
     public let sequenceLength: Int
@@ -27,6 +31,12 @@ public struct ReferenceRecord: Sendable {
       self.sequenceLength = sequenceLength
       self.tokens = tokens
       self.logits = logits
+    }
+
+    /// Whether the reference itself chooses the same in every arithmetic that was tried; nil where none was.
+    public var holdsChoice: Bool? {
+      guard let decision, !rounded.isEmpty else { return nil }
+      return rounded.values.allSatisfy { $0 == decision.choice }
     }
 
     /// Whether every logit and the margin of the router's choice are numbers.
@@ -76,5 +86,39 @@ extension VisionLanguageModel {
         probe: probe, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
         sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
     }
+  }
+}
+
+extension ReferenceRecord.Case {
+  /// The cases with what the model chooses in bfloat16 and in float16 beside what it chose: how firmly it holds its own choices. Cases
+  /// without a choice stay as they are. `progress` hears how many are done.
+  ///
+  /// Throws what running tower and router throws; a value beyond the type's range is a choice that is not held.
+  public static func trying(
+    _ cases: [ReferenceRecord.Case], of parameters: any ParameterStore, pool: ThreadPool,
+    progress: (Int) -> Void = { _ in }
+  ) throws -> [ReferenceRecord.Case] {
+    var result = cases
+    for (number, rounding) in [Compute.Rounding.bfloat16, .float16].enumerated() {
+      let model = try VisionLanguageModel(
+        RoundedParameters(parameters, rounding),
+        compute: Compute(pool: pool, activations: .f32, rounding: rounding))
+      var images = ImageCache(model)
+      for index in result.indices where result[index].decision != nil {
+        try Interruption.check()
+        progress((number * result.count + index) / 2)
+        let probe = result[index].probe
+        do {
+          guard let image = try images.features(of: probe),
+            let decision = try model.route(
+              image, text: result[index].inputIDs.filter { $0 != Conversation.imageID })
+          else { continue }
+          result[index].rounded[rounding] = decision.choice
+        } catch let error as GristError where error.tellsOfValueNotFinite {
+          result[index].rounded[rounding] = 0
+        }
+      }
+    }
+    return result
   }
 }

@@ -53,7 +53,9 @@ extension VerificationReport {
       let differing = count(.differs)
       let sets = cases.filter { $0.filterSetEqual == true }.count
       let orders = cases.filter { $0.filterOrderEqual == true }.count
-      let remarks = (ties > 0 ? ["\(ties) more are ties"] : []) + (differing > 0 ? ["\(differing) differ"] : [])
+      let remarks =
+        (ties > 0 ? ["\(ties) more are ties"] : []) + (differing > 0 ? ["\(differing) differ"] : [])
+        + floors.map { "the reference itself changes \($0.changed) in \($0.rounding.rawValue)" }
       tiles.append(
         tile(
           "Router choices", "\(count(.agrees)) of \(decided)",

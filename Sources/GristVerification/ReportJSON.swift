@@ -14,9 +14,18 @@ extension VerificationReport {
         "filter_sets_equal": JSONValue(cases.filter { $0.filterSetEqual == true }.count),
         "filter_orders_equal": JSONValue(cases.filter { $0.filterOrderEqual == true }.count),
         "exact_by_construction": hasExactChoices.map { JSONValue($0) } ?? .null,
+        "differing_where_not_held": JSONValue(differingWhereNotHeld),
+        "reference_in": .array(
+          floors.map {
+            [
+              "arithmetic": JSONValue($0.rounding.rawValue), "tried": JSONValue($0.tried),
+              "changed": JSONValue($0.changed), "beyond_ties": JSONValue($0.beyondTies),
+            ]
+          }),
       ],
       "outputs": [
-        "top1_agreement": JSONValue(top1Agreement), "kl_mean": JSONValue(kl.mean), "kl_p99": JSONValue(kl.p99),
+        "top1_agreement": JSONValue(top1Agreement), "kl_mean": JSONValue(kl.mean),
+        "kl_median": JSONValue(kl.median), "kl_p99": JSONValue(kl.p99),
         "kl_max": JSONValue(kl.maximum), "max_abs_logit_difference": JSONValue(largestLogitDifference),
         "greedy_match_mean": JSONValue(greedyMatchMean),
         "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
@@ -35,6 +44,7 @@ extension VerificationReport.Case {
       "verdict": JSONValue(choice(tieMargin: limits.tieMargin).rawValue),
       "reference_choice": optional(reference.decision) { JSONValue($0.choice) },
       "choice": optional(decision) { JSONValue($0.choice) },
+      "reference_holds_choice": optional(reference.holdsChoice) { JSONValue($0) },
       "reference_margin": optional(reference.decision) { JSONValue($0.margin) },
       "reference_logits": optional(reference.decision) { JSONValue($0.logits) },
       "logits": optional(decision) { JSONValue($0.logits) },

@@ -52,6 +52,11 @@ public struct VerificationReport: Sendable {
       return Double(expected.margin) < tieMargin ? .tie : .differs
     }
 
+    /// Whether the choice differs, by more than a tie, where the reference's own does not hold in coarser arithmetic.
+    public func differsWhereNotHeld(tieMargin: Double) -> Bool {
+      choice(tieMargin: tieMargin) == .differs && failure == nil && reference.holdsChoice == false
+    }
+
     public var filterSetEqual: Bool? {
       guard let expected = reference.decision, let decision else { return nil }
       return Set(expected.filterOrder) == Set(decision.filterOrder)
@@ -90,6 +95,34 @@ public struct VerificationReport: Sendable {
     cases.filter { $0.choice(tieMargin: limits.tieMargin) == choice }.count
   }
 
+  /// Choices that differ by more than a tie, though the reference itself does not hold them in coarser arithmetic: counted among
+  /// those that differ.
+  public var differingWhereNotHeld: Int {
+    cases.filter { $0.differsWhereNotHeld(tieMargin: limits.tieMargin) }.count
+  }
+
+  /// How the reference's own choices stand coarser arithmetic.
+  public struct Floor: Sendable, Equatable {
+    public let rounding: Compute.Rounding
+    /// Choices that were tried.
+    public let tried: Int
+    public let changed: Int
+    /// Of those changed, where the reference's margin is no tie.
+    public let beyondTies: Int
+  }
+
+  /// One for each arithmetic that the reference was tried in; empty where it was tried in none.
+  public var floors: [Floor] {
+    Compute.Rounding.allCases.compactMap { rounding in
+      let tried = cases.map(\.reference).filter { $0.decision != nil && $0.rounded[rounding] != nil }
+      let changed = tried.filter { $0.rounded[rounding] != $0.decision?.choice }
+      guard !tried.isEmpty else { return nil }
+      return Floor(
+        rounding: rounding, tried: tried.count, changed: changed.count,
+        beyondTies: changed.filter { Double($0.decision?.margin ?? .infinity) >= limits.tieMargin }.count)
+    }
+  }
+
   /// Cases in which there was a choice to make.
   public var decided: Int { cases.count - count(.none) }
   public var kl: DivergenceSummary { DivergenceSummary(cases.flatMap { $0.divergences.map(\.kl) }) }
@@ -123,7 +156,10 @@ public struct VerificationReport: Sendable {
     let differing = count(.differs)
     if differing > 0 {
       objections.append(
-        "the router chose differently in \(differing) of \(decided) cases, by more than a tie")
+        "the router chose differently in \(differing) of \(decided) cases, by more than a tie"
+          + (differingWhereNotHeld > 0
+            ? "; in \(differingWhereNotHeld) of them the reference does not hold its own choice in coarser arithmetic"
+            : ""))
     }
     // Written so that a divergence that is not a number fails too.
     if !(kl.mean <= limits.maximumMeanKL) {

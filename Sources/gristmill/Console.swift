@@ -53,6 +53,7 @@ enum Console {
 /// A bar on standard error while long work goes on; silent unless that is a terminal.
 struct ProgressBar {
   private let isShown: Bool
+  private let start = ContinuousClock.now
   private var lastFraction = -1.0
 
   init(quiet: Bool) { isShown = Console.isTerminal && !quiet }
@@ -65,9 +66,19 @@ struct ProgressBar {
     let width = 30
     let filled = Int(fraction * Double(width))
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-    let text = String(format: "\r\u{1B}[2K%@ %3.0f %%  %@", bar, fraction * 100, String(label.visible().suffix(60)))
+    let text = String(
+      format: "\r\u{1B}[2K%@ %3.0f %%  %@%@", bar, fraction * 100, timeLeft(fraction),
+      String(label.visible().suffix(60)))
     // A bar that cannot be drawn is no loss.
     try? Console.write(text, to: STDERR_FILENO, "standard error")
+  }
+
+  /// What is still to come if it goes on as it went; nothing before that can be told.
+  private func timeLeft(_ fraction: Double) -> String {
+    let seconds = (ContinuousClock.now - start).seconds
+    guard seconds > 10, fraction > 0.02, fraction < 1 else { return "" }
+    let left = Int(seconds * (1 - fraction) / fraction)
+    return left < 90 ? "\(left) s left  " : "\((left + 30) / 60) min left  "
   }
 
   func clear() {

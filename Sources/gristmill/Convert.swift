@@ -90,10 +90,16 @@ struct Convert: ParsableCommand {
     var bar = ProgressBar(quiet: global.quiet)
     let clock = ContinuousClock()
     let start = clock.now
-    let summary = try Converter(pool: pool, packing: pack).convert(
-      source, plan: plan, recipe: recipe, to: output, feedback: feedback
-    ) {
-      bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
+    let summary: Converter.Summary
+    do {
+      summary = try Converter(pool: pool, packing: pack).convert(
+        source, plan: plan, recipe: recipe, to: output, feedback: feedback
+      ) {
+        bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
+      }
+    } catch var error as GristError where error.code == .interrupted && calibrate == .full {
+      error.advice = "give the same command again to go on from what \(output).unfinished holds"
+      throw error
     }
     bar.clear()
     feedback?.conclude()

@@ -46,8 +46,14 @@ struct Record: ParsableCommand {
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var bar = ProgressBar(quiet: global.quiet)
     let model = try source.model(compute: options.compute(global))
-    let cases = try model.record(probes, maxNewTokens: maxNewTokens) {
+    var cases = try model.record(probes, maxNewTokens: maxNewTokens) {
       bar.show(Double($0) / Double(probes.count), "question \($0 + 1) of \(probes.count)")
+    }
+    if cases.contains(where: { $0.decision != nil }) {
+      let pool = model.compute.pool
+      cases = try ReferenceRecord.Case.trying(cases, of: source.parameters(pool: pool), pool: pool) {
+        bar.show(Double($0) / Double(probes.count), "choices in coarser arithmetic")
+      }
     }
     bar.clear()
     let record = ReferenceRecord(

@@ -15,6 +15,16 @@ enum VerifyText {
       lines.append(
         "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
           + "; text filter: same set in \(sets), same order in \(orders)")
+      if !report.floors.isEmpty {
+        let floors = report.floors.map {
+          "\($0.changed) in \($0.rounding.rawValue) (\($0.beyondTies) beyond ties)"
+        }
+        lines.append("         of its own choices the reference changes " + floors.joined(separator: ", "))
+        if report.differingWhereNotHeld > 0 {
+          lines.append(
+            "         \(report.differingWhereNotHeld) of the \(report.count(.differs)) that differ are among those")
+        }
+      }
       if report.hasExactChoices == true {
         lines.append("         and on any other question too: all that a choice depends on is stored as it came")
       }

@@ -134,7 +134,7 @@ import Testing
     #expect(router["agree"] == 1 && router["of"] == 1 && router["ties"] == 0)
     let outputs = try #require(document["outputs"])
     for name in [
-      "top1_agreement", "kl_mean", "kl_p99", "kl_max", "max_abs_logit_difference", "greedy_match_mean",
+      "top1_agreement", "kl_mean", "kl_median", "kl_p99", "kl_max", "max_abs_logit_difference", "greedy_match_mean",
     ] { #expect(outputs[name]?.double != nil, "\(name)") }
     #expect(outputs["max_abs_logit_difference"] == 0.0 && outputs["kl_max"]?.double == 0)
     let item = try #require(document["cases"]?.array?.first)

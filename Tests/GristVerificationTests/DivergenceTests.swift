@@ -30,6 +30,7 @@ import Testing
   @Test("mean, 99th percentile and maximum")
   func summary() {
     let summary = DivergenceSummary((1...200).map(Double.init))
+    #expect(summary.median == 100)
     #expect(summary.mean == 100.5)
     #expect(summary.p99 == 198)
     #expect(summary.maximum == 200)

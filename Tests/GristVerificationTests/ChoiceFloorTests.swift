@@ -1,0 +1,95 @@
+import GristCheckpoints
+import GristCore
+import GristImaging
+import GristKernels
+import GristModel
+import GristVerification
+import TestSupport
+import Testing
+
+@Suite("How firmly the reference holds its choices") struct ChoiceFloorTests {
+  let folder: TemporaryFolder
+  let pool: ThreadPool
+  let source: ModelSource
+  let cases: [ReferenceRecord.Case]
+
+  init() throws {
+    folder = try TemporaryFolder()
+    pool = try ThreadPool(threads: 2)
+    source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    cases = try source.model(compute: Compute(pool: pool, activations: .f32)).record(
+      VerificationTests.probes(), maxNewTokens: 1)
+  }
+
+  @Test("values are rounded to the nearest that the type holds, ties to even")
+  func rounding() {
+    let bfloat = Compute.Rounding.bfloat16
+    let half = Compute.Rounding.float16
+    #expect(bfloat(1 + 0x1p-8) == 1 && bfloat(1 + 0x1.8p-7) == 1 + 0x1p-6 && bfloat(-3.14159) == -3.140625)
+    #expect(half(1 + 0x1p-11) == 1 && half(1 + 0x1.8p-10) == 1 + 0x1p-9 && half(70_000) == .infinity)
+    #expect(Compute.Rounding.none(3.14159) == 3.14159 && bfloat(.nan).isNaN)
+  }
+
+  @Test("every result of a rounded model is a value of the type, from the tower to the router's logits")
+  func roundedModel() throws {
+    let probe = try #require(cases.first?.probe)
+    for rounding in [Compute.Rounding.bfloat16, .float16] {
+      let model = try VisionLanguageModel(
+        RoundedParameters(source.parameters(pool: pool), rounding),
+        compute: Compute(pool: pool, activations: .f32, rounding: rounding))
+      let prepared = try model.prepare(
+        Conversation(message: probe.prompt, hasImage: true),
+        image: model.encode(RGBImage(jpeg: try #require(probe.imageBytes), name: "picture")))
+      let decision = try #require(prepared.decision)
+      #expect(decision.logits.allSatisfy { rounding($0) == $0 })
+      for row in 0..<prepared.rows.rows { #expect(prepared.rows.row(row).allSatisfy { rounding($0) == $0 }) }
+      // Not the same as in f32, and not far from it.
+      let exact = try #require(cases.first?.decision).logits
+      let differences = zip(decision.logits, exact).map { abs($0 - $1) }
+      #expect(differences.contains { $0 > 0 } && differences.allSatisfy { $0 < 0.1 })
+    }
+  }
+
+  @Test("clear choices hold in bfloat16 and float16, and the record keeps what was tried")
+  func recorded() throws {
+    let tried = try ReferenceRecord.Case.trying(cases, of: source.parameters(pool: pool), pool: pool)
+    for item in tried {
+      #expect(item.holdsChoice == (item.decision == nil ? nil : true))
+      #expect(item.rounded.count == (item.decision == nil ? 0 : 2))
+    }
+    let record = ReferenceRecord(fingerprint: "ab", source: "somewhere", cases: tried)
+    try folder.write("record", record.encoded().array)
+    let read = try ReferenceRecord(path: folder.file("record"))
+    #expect(read.cases.map(\.rounded) == tried.map(\.rounded))
+    // A record that tried nothing says nothing.
+    try folder.write("without", ReferenceRecord(fingerprint: "ab", source: "somewhere", cases: cases).encoded().array)
+    #expect(try ReferenceRecord(path: folder.file("without")).cases.allSatisfy { $0.holdsChoice == nil })
+  }
+
+  @Test("a flip where the reference does not hold its choice is counted apart, and still counted")
+  func counted() throws {
+    let item = try #require(cases.first)
+    let decision = try #require(item.decision)
+    let other = try #require(decision.granularities.first { $0 != decision.choice })
+    var firm = item
+    var loose = item
+    firm.rounded = [.bfloat16: decision.choice, .float16: decision.choice]
+    loose.rounded = [.bfloat16: other, .float16: decision.choice]
+    let flipped = RouterDecision(
+      granularities: decision.granularities, logits: decision.granularities.map { $0 == other ? 9 : 0 }, filterOrder: []
+    )
+    let report = VerificationReport(
+      model: "m", reference: "r", limits: VerificationLimits(),
+      cases: [firm, loose, loose].enumerated().map { index, reference in
+        VerificationReport.Case(
+          reference: reference, decision: index < 2 ? flipped : decision, divergences: [], greedyMatch: 0)
+      })
+    #expect(report.count(.differs) == 2 && report.differingWhereNotHeld == 1 && !report.passed)
+    #expect(report.objections[0].contains("in 1 of them the reference does not hold its own choice"))
+    let floors = report.floors
+    #expect(floors.map(\.rounding) == [.bfloat16, .float16] && floors.map(\.tried) == [3, 3])
+    #expect(floors.map(\.changed) == [2, 0] && floors.map(\.beyondTies) == [2, 0])
+    let router = try #require(report.json["router"])
+    #expect(router["differing_where_not_held"] == 1 && router["reference_in"]?.array?.count == 2)
+  }
+}
