@@ -19,6 +19,12 @@ public struct ConversionPlan: Sendable {
     /// Of a `.grist` source: the tensor as it is stored there.
     let stored: TensorRecord?
 
+    /// Whether what is stored is upstream's, value for value.
+    var keepsValues: Bool {
+      guard case .plain(let type) = scheme, stored?.relativeError ?? 0 == 0 else { return false }
+      return type == tensor.elementType || type == .f32 && [.f16, .bf16].contains(tensor.elementType)
+    }
+
     /// Whether rounding errors can be fed on: codes stand for a table's values, of columns that were turned.
     var takesFeedback: Bool {
       guard case .grouped(let grouped) = scheme else { return false }
@@ -35,6 +41,9 @@ public struct ConversionPlan: Sendable {
   }
 
   public let segments: [Segment]
+  /// Whether the file's router choices will be upstream's on any question, because all that they depend on stays value for
+  /// value; nil where there is nothing to choose.
+  public let hasExactChoices: Bool?
   /// The model's family, or "unknown".
   public let architecture: String
   public let notes: [String]
@@ -77,6 +86,7 @@ public struct ConversionPlan: Sendable {
       }
       segments = [Segment(name: "tensors", entries: entries)]
       architecture = "unknown"
+      hasExactChoices = nil
       self.notes = notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
       return
     }
@@ -115,6 +125,9 @@ public struct ConversionPlan: Sendable {
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
+    hasExactChoices =
+      configuration.vision?.usesRouter == true
+      ? parts.filter(\.part.decidesChoices).flatMap(\.entries).allSatisfy(\.keepsValues) : nil
     architecture = configuration.family
     self.notes = notes
   }

@@ -163,6 +163,7 @@ struct Convert: ParsableCommand {
     if global.json {
       let document: JSONValue = [
         "recipe": JSONValue(recipe.name.rawValue), "architecture": JSONValue(plan.architecture),
+        "exact_choices": plan.hasExactChoices.map { JSONValue($0) } ?? .null,
         "payload_bytes": JSONValue(plan.payloadBytes), "source_bytes": JSONValue(plan.sourceBytes),
         "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(plan.notes),
         "tensors": .array(
@@ -188,6 +189,12 @@ struct Convert: ParsableCommand {
     }
     try Console.print(Format.table(rows, leftAligned: [0, 5]))
     for note in plan.notes { try Console.print("note: \(note.visible())") }
+    if let exact = plan.hasExactChoices {
+      try Console.print(
+        exact
+          ? "router choices: the reference's by construction, all that they depend on stays as it came"
+          : "router choices: may differ, verify tells how many; --recipe int4-exact-choices keeps them")
+    }
     try Console.print(
       "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
         + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))")

@@ -35,6 +35,10 @@ import Testing
       path, recipe, to: folder.file("\(recipe.rawValue).grist"), packing: .zstd, pool: compute.pool)
   }
 
+  func plan(_ recipe: Recipe.Name) throws -> ConversionPlan {
+    try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(recipe))
+  }
+
   func verify(_ path: String, limits: VerificationLimits = VerificationLimits()) throws -> VerificationReport {
     try ModelSource.open(path: path).model(compute: compute).verify(against: reference, limits: limits)
   }
@@ -72,8 +76,11 @@ import Testing
     #expect(try ModelSource.open(path: Fixtures.conformanceCheckpoint).hasExactChoices() == nil)
     for recipe in [Recipe.Name.int8, .int4, .int4All] {
       #expect(try ModelSource.open(path: converted(recipe)).hasExactChoices() == false)
+      #expect(try plan(recipe).hasExactChoices == false)
     }
     // A cast that loses something is no promise, and one that loses nothing is.
+    for recipe in [Recipe.Name.int4ExactChoices, .source, .f32] { #expect(try plan(recipe).hasExactChoices == true) }
+    #expect(try plan(.bf16).hasExactChoices == false)
     #expect(try ModelSource.open(path: converted(.bf16)).hasExactChoices() == false)
     #expect(try ModelSource.open(path: converted(.f32)).hasExactChoices() == true)
   }
