@@ -47,7 +47,9 @@ public final class CalibrationProgress {
     let statistics: Bytes
   }
 
-  func begun() throws -> Beginning? {
+  func begun() throws -> Beginning? { try advising(readBeginning) }
+
+  private func readBeginning() throws -> Beginning? {
     guard fileKind(at: beginningPath) == .file else { return nil }
     let file = try SafetensorsFile(path: beginningPath)
     guard let text = file.metadata.first(where: { $0.name == "beginning" })?.value else { return nil }
@@ -96,11 +98,15 @@ public final class CalibrationProgress {
 
   /// The matrices of a finished layer.
   func matrices(ofLayer layer: Int) throws -> [String: FinishedMatrix] {
+    try advising { try readMatrices(ofLayer: layer) }
+  }
+
+  private func readMatrices(ofLayer layer: Int) throws -> [String: FinishedMatrix] {
     let path = layerPath(layer)
     let file = try SafetensorsFile(path: path)
     guard let text = file.metadata.first(where: { $0.name == "matrices" })?.value,
       let described = try JSONValue.parse(text).array
-    else { throw GristError(.badData, "not a finished layer", file: path, advice: Self.advice(folder)) }
+    else { throw GristError(.badData, "not a finished layer", file: path) }
     let tensors = Dictionary(
       file.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     var result: [String: FinishedMatrix] = [:]
@@ -114,7 +120,7 @@ public final class CalibrationProgress {
       let runs = try (0..<json.integer("runs", in: 0...Int(Int32.max))).map { index in
         guard let run = tensors[ByteName("\(name)/\(index)")] else {
           throw GristError(
-            .badData, "a finished layer lacks a part", file: path, tensor: name, advice: Self.advice(folder))
+            .badData, "a finished layer lacks a part", file: path, tensor: name)
         }
         return try run.bytes()
       }
@@ -126,16 +132,26 @@ public final class CalibrationProgress {
   }
 
   /// The rows that the last finished layer left; nil when none is finished.
-  func rows() throws -> FloatMatrix? {
+  func rows() throws -> FloatMatrix? { try advising(readRows) }
+
+  private func readRows() throws -> FloatMatrix? {
     guard layers > 0 else { return nil }
     let file = try SafetensorsFile(path: rowsPath(layers))
     guard let rows = file.tensors.first, rows.elementType == .f32, rows.shape.count == 2 else {
-      throw GristError(.badData, "not the rows of a calibration", file: file.path, advice: Self.advice(folder))
+      throw GristError(.badData, "not the rows of a calibration", file: file.path)
     }
     return FloatMatrix(rows: rows.shape[0], columns: rows.shape[1], values: floats(try rows.bytes(), .f32))
   }
 
-  private static func advice(_ folder: String) -> String { "remove \(folder) and begin again" }
+  /// What `body` gives; errors in files of this folder say what helps.
+  private func advising<Result>(_ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch var error as GristError {
+      error.advice = "remove \(folder) and begin again"
+      throw error
+    }
+  }
 
   private func empty() throws {
     for name in try folderContents(folder)

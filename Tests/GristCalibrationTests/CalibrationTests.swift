@@ -316,6 +316,14 @@ import Testing
       _ = try run("stopped.grist", keeping: true, stopBefore: "model.layers.1.self_attn.o_proj.weight")
     }
     #expect(fileKind(at: folder.file("stopped.grist")) == nil && fileKind(at: unfinished) == .folder)
+    // Files that were cut short say so, and what to do.
+    for name in ["beginning", "layer-0", "rows-1"] {
+      let whole = try readFile(unfinished + "/" + name).array
+      try folder.write("unfinished/" + name, Array(whole.prefix(whole.count / 2)))
+      let error = #expect(throws: GristError.self) { _ = try run("resumed.grist", keeping: true) }
+      #expect(error?.code == .badData && error?.advice == "remove \(unfinished) and begin again")
+      try folder.write("unfinished/" + name, whole)
+    }
     let notes = try run("resumed.grist", keeping: true)
     #expect(notes.count == 1 && notes[0].hasPrefix("going on after layer 0, "))
     #expect(fileKind(at: unfinished) == nil)
