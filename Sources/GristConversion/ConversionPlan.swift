@@ -50,6 +50,13 @@ public struct ConversionPlan: Sendable {
   /// Configuration keys that are passed over on purpose.
   public let ignoredKeys: [String]
 
+  /// Whether any tensor becomes codes of a table, whose rounding errors can be fed on.
+  public var hasCodeTables: Bool {
+    entries.contains { entry in
+      if case .grouped(let grouped) = entry.scheme { grouped.coding.table != nil } else { false }
+    }
+  }
+
   public var entries: [Entry] { segments.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
   public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }

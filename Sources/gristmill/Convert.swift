@@ -76,9 +76,15 @@ struct Convert: ParsableCommand {
 
   func run() throws {
     let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
-    // What cannot be asked for is said before an hour of watching a model.
-    _ = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
     let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
+    // What cannot be is said before an hour of watching a model.
+    let uncalibrated = try ConversionPlan(
+      source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    guard calibrate == .none || uncalibrated.hasCodeTables else {
+      throw GristError(
+        .usage, "--calibrate has nothing to do: no tensor becomes int4",
+        advice: "leave it out, or choose a recipe or --set with int4")
+    }
     let pool = try global.pool()
     let feedback = try feedback(pool)
     let recipe = try Recipe(

@@ -129,6 +129,25 @@ import Testing
       try Command.run("calibrate", folder.file("m.grist"), "--probes", folder.file("p.json"), "-o", stats).code == 65)
   }
 
+  @Test(
+    "convert --calibrate full: the file says so, nothing is left beside it, and it is refused where it could do nothing"
+  )
+  func calibratedInFull() throws {
+    try folder.write("p.json", Array(#"[{"prompt": "Hi", "answer": "Hello to you."}]"#.utf8))
+    let arguments = [
+      "convert", Fixtures.conformanceCheckpoint, "-o", folder.file("m.grist"), "--calibrate", "full", "--probes",
+      folder.file("p.json"),
+    ]
+    #expect(try Command.run(arguments + ["--quiet"]).code == 0)
+    #expect(try folderContents(folder.path).sorted() == ["m.grist", "p.json"])
+    let step = try Command.run("inspect", folder.file("m.grist"), "--json").document()["lineage"]?.array?.last
+    #expect(
+      step?["calibration"]?.string?.hasPrefix("full: 1 questions of p.json, ") == true, "\(String(describing: step))")
+    let refused = try Command.run(arguments + ["--recipe", "int8"])
+    #expect(refused.code == 64 && refused.error.contains("no tensor becomes int4"), "\(refused.error)")
+    #expect(try Command.run(arguments + ["--stats", "stats"]).code == 64)
+  }
+
   @Test("an instruction set nobody knows is a usage error")
   func unknownInstructionSet() throws {
     let process = Process()
