@@ -79,8 +79,12 @@ def main() -> None:
     folder, record, *files = map(Path, sys.argv[1:])
     torch.set_num_threads(2)
     given, model = cases(record), empty_model()
-    load(model, load_file(folder / "model.safetensors"))
-    reference = log_probabilities(model, given)
+    # The reference's own, computed once for a record.
+    kept = record.with_name(record.name + ".log-probabilities")
+    if not kept.exists() or kept.stat().st_mtime < record.stat().st_mtime:
+        load(model, load_file(folder / "model.safetensors"))
+        torch.save(log_probabilities(model, given), kept)
+    reference = torch.load(kept)
     for path in files:
         load(model, gguf_tensors(path))
         each, all_kl, agreeing = [], [], []

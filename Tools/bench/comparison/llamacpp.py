@@ -20,17 +20,22 @@ CONVERTER_PACKAGES = ("torch", "numpy", "sentencepiece", "transformers", "protob
 
 
 class LlamaCpp:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, targets: tuple[str, ...] = TARGETS, build_folder: Path | None = None) -> None:
         self.settings = settings
         self.work = settings.work
+        self.targets = targets
         self.source = self.work / "llama/vendor/llama.cpp"
-        self.build_folder = self.work / "llama-build"
+        self.build_folder = build_folder or self.work / "llama-build"
 
     # Fetching and building
 
+    @property
+    def is_built(self) -> bool:
+        return all(self.program(name).is_file() for name in self.targets)
+
     def build(self, version: str | None) -> None:
         """Fetch and build what is not there yet. With default options, for this processor, as users have it."""
-        if all(self.program(name).is_file() for name in TARGETS):
+        if self.is_built:
             return
         self.fetch(version)
         python = self.environment(self.work / "python", BUILD_PACKAGES)
@@ -41,7 +46,7 @@ class LlamaCpp:
             [cmake, "-S", self.source, "-B", self.build_folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"],
             environment=tools,
         )
-        measure([cmake, "--build", self.build_folder, "--target", *TARGETS], environment=tools)
+        measure([cmake, "--build", self.build_folder, "--target", *self.targets], environment=tools)
 
     def fetch(self, version: str | None) -> None:
         if self.source.is_dir():
