@@ -12,7 +12,7 @@ TARGETS = (
     ("int4, not calibrated, 4.25 bits", "int4", "IQ4_NL", 1.5, 1.35),
     ("int4, block, 4.25 bits", "int4, block", "IQ4_NL, imatrix", 0.64, 0.50),
     ("int4, full, 4.25 bits", "int4, full", "IQ4_NL, imatrix", 0.55, 0.42),
-    ("int4, full, groups of 32, 4.5 bits", "int4, full, groups of 32", "IQ4_NL, imatrix", 0.45, 0.34),
+    ("int4, full, groups of 32, 4.5 bits", "int4, full, g32", "IQ4_NL, imatrix", 0.45, 0.34),
     ("down and v at int8, the rest full", "int4, full, down and v int8", "Q4_K_M, imatrix", 0.7, 0.5),
     ("int8 with its activations", "int8", "Q8_0", 1.5, 1.0),
 )
@@ -76,7 +76,7 @@ def plot(rows: dict[str, Row], path: Path) -> None:
         for name, row in points:
             # Ours to the left where they stand in a column, the others to the right; the lower of two near ones below its point.
             left = names is OURS and row.bits < 4.4
-            near = any(other is not row and abs(other.bits - row.bits) < 0.2 and 1 < other.kl_mean / row.kl_mean < 1.15 for other in rows.values())
+            near = any(other is not row and abs(other.bits - row.bits) < 0.3 and 1 < other.kl_mean / row.kl_mean < 1.25 for other in rows.values())
             axes.annotate(name, (row.bits, row.kl_mean), textcoords="offset points", xytext=(-7 if left else 7, -9 if near else 2),
                           ha="right" if left else "left", fontsize=8, color=colour)
     axes.set_yscale("log")

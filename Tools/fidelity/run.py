@@ -31,7 +31,7 @@ def prepare(work: Path, ours: Ours) -> None:
 
 def facts(work: Path) -> dict[str, str]:
     """What the figures depend on."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True).stdout.strip()
+    commit = subprocess.run(["git", "log", "-1", "--format=%h", "--", "Sources"], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True).stdout.strip()
     cpuinfo = Path("/proc/cpuinfo")
     name = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.M) if cpuinfo.exists() else None
     found = {"Gristmill": commit, "processor": name[1] if name else platform.processor()}
