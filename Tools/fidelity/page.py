@@ -76,7 +76,7 @@ def plot(rows: dict[str, Row], path: Path) -> None:
         for name, row in points:
             # Ours to the left where they stand in a column, the others to the right; the lower of two near ones below its point.
             left = names is OURS and row.bits < 4.4
-            near = any(other is not row and abs(other.bits - row.bits) < 0.3 and 1 < other.kl_mean / row.kl_mean < 1.25 for other in rows.values())
+            near = any(other is not row and abs(other.bits - row.bits) < 0.2 and 1 < other.kl_mean / row.kl_mean < 1.25 for other in rows.values())
             axes.annotate(name, (row.bits, row.kl_mean), textcoords="offset points", xytext=(-7 if left else 7, -9 if near else 2),
                           ha="right" if left else "left", fontsize=8, color=colour)
     axes.set_yscale("log")
