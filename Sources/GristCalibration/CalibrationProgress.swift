@@ -42,7 +42,6 @@ public final class CalibrationProgress {
     let notes: [String]
     /// Rows of every prompt.
     let lengths: [Int]
-    let tokens: Int
     /// Statistics of the matrices before the decoder.
     let statistics: Bytes
   }
@@ -57,15 +56,13 @@ public final class CalibrationProgress {
     guard try json.string("key") == key, let statistics = file.tensors.first else { return nil }
     return Beginning(
       summary: try json.string("summary"), notes: try json.strings("notes", default: []),
-      lengths: try json.integers("lengths", in: 0...Int(Int32.max)),
-      tokens: try json.integer("tokens", in: 0...Int.max),
-      statistics: try statistics.bytes())
+      lengths: try json.integers("lengths", in: 0...Int(Int32.max)), statistics: try statistics.bytes())
   }
 
   func begin(_ beginning: Beginning) throws {
     let json: JSONValue = [
       "key": JSONValue(key), "summary": JSONValue(beginning.summary), "notes": JSONValue(beginning.notes),
-      "lengths": JSONValue(beginning.lengths), "tokens": JSONValue(beginning.tokens),
+      "lengths": JSONValue(beginning.lengths),
     ]
     var writer = SafetensorsWriter(metadata: [("beginning", json.text())])
     try writer.add("statistics", .u8, shape: [beginning.statistics.count], bytes: beginning.statistics)

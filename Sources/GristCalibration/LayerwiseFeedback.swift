@@ -25,9 +25,9 @@ public final class LayerwiseFeedback: FeedbackSource {
   private let finishedLayers: [String: Int]
   /// Names of matrices that the walk has not passed.
   private var ahead: Set<String>
+  /// Those behind which others come: all but the head.
+  private let inLayers: Set<String>
   private var current: (names: [String], feedback: ErrorFeedback?)?
-  /// The last matrix: nothing comes behind it.
-  private let head: String?
 
   /// Most rows of prompts and answers that are held.
   public static let rowLimit = 16_384
@@ -64,19 +64,18 @@ public final class LayerwiseFeedback: FeedbackSource {
             + "\(calibration.samples.count) samples were left out"
         ]
       before = InputStatistics(
-        fingerprint: try source.fingerprint(), text: calibration.name, tokens: tokens, observer: observer)
+        // Whose they are the progress's key says: a fingerprint would read all weights once more.
+        fingerprint: "", text: calibration.name, tokens: tokens, observer: observer)
       walk = try prompts.walk(batch, compute)
       try progress?.begin(
-        .init(summary: summary, notes: notes, lengths: lengths, tokens: tokens, statistics: before.encoded()))
+        .init(summary: summary, notes: notes, lengths: lengths, statistics: before.encoded()))
     }
     let walk = walk
     let finished = (0..<walk.layer).flatMap { layer in walk.matrices(ofLayer: layer).map { ($0.name, layer) } }
     let all = walk.allMatrices
+    inLayers = Set((0..<walk.layers).flatMap { walk.matrices(ofLayer: $0).map(\.name) })
     finishedLayers = Dictionary(finished, uniquingKeysWith: { first, _ in first })
     ahead = Set(all.map(\.name)).subtracting(finished.map(\.0))
-    head = all.last.flatMap { last in
-      walk.matrices(ofLayer: walk.layers - 1).contains { $0.name == last.name } ? nil : last.name
-    }
     matrices = before.matrices.union(
       all.filter { InputCovariance.fits(columns: $0.columns) }.map { ByteName($0.name) })
   }
@@ -95,7 +94,7 @@ public final class LayerwiseFeedback: FeedbackSource {
     return feedback
   }
 
-  public func wants(_ name: String) -> Bool { ahead.contains(name) && name != head }
+  public func wants(_ name: String) -> Bool { ahead.contains(name) && inLayers.contains(name) }
 
   public func keep(_ name: String, as matrix: FinishedMatrix) throws {
     kept[name] = matrix

@@ -78,13 +78,7 @@ struct Convert: ParsableCommand {
     let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
     let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
     // What cannot be is said before an hour of watching a model.
-    let uncalibrated = try ConversionPlan(
-      source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
-    guard calibrate == .none || uncalibrated.hasCodeTables else {
-      throw GristError(
-        .usage, "--calibrate has nothing to do: no tensor becomes int4",
-        advice: "leave it out, or choose a recipe or --set with int4")
-    }
+    if calibrate != .none { try requireCodeTables(source, overrides) }
     let pool = try global.pool()
     let feedback = try feedback(pool)
     let recipe = try Recipe(
@@ -110,6 +104,16 @@ struct Convert: ParsableCommand {
     bar.clear()
     feedback?.conclude()
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
+  }
+
+  /// Throws 64 where calibration could do nothing, and whatever the plan throws.
+  private func requireCodeTables(_ source: ConversionSource, _ overrides: [StorageOverride]) throws {
+    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    guard plan.hasCodeTables else {
+      throw GristError(
+        .usage, "--calibrate has nothing to do: no tensor becomes int4",
+        advice: "leave it out, or choose a recipe or --set with int4")
+    }
   }
 
   /// How rounding errors are fed on: by statistics that are read or gathered now, or layer by layer.
