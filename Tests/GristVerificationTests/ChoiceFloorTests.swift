@@ -30,6 +30,38 @@ import Testing
     #expect(Compute.Rounding.none(3.14159) == 3.14159 && bfloat(.nan).isNaN)
   }
 
+  @Test("the result of every operation is rounded", arguments: [Compute.Rounding.bfloat16, .float16])
+  func roundedOperations(_ rounding: Compute.Rounding) throws {
+    let compute = Compute(pool: pool, activations: .f32, rounding: rounding)
+    func matrix(_ factor: Int) -> FloatMatrix {
+      FloatMatrix(
+        rows: 3, columns: 8,
+        values: (0..<24).map { (index: Int) -> Float in Float((index * factor) % 17) / 13 - 0.6 })
+    }
+    let weight = [Float](repeating: 1.1, count: 8)
+    let square = (0..<64).map { (index: Int) -> Float in Float((index * 7) % 11) / 9 - 0.5 }
+    let weights = try #require(
+      PlainWeights(
+        rows: 8, columns: 8, bytes: Bytes(square.withUnsafeBytes { Array($0) }), elementType: .f32))
+    var results: [String: FloatMatrix] = [
+      "linear": compute.linear(matrix(5), weights),
+      "rmsNorm": compute.rmsNorm(matrix(5), weight: weight, epsilon: 1e-5),
+      "layerNorm": compute.layerNorm(matrix(5), weight: weight, bias: weight, epsilon: 1e-5),
+    ]
+    for name in ["add", "gelu", "siluMultiply"] { results[name] = matrix(5) }
+    if let x = results["add"] { compute.add(matrix(3), to: x) }
+    if let x = results["gelu"] { compute.apply(.gelu, to: x) }
+    if let x = results["siluMultiply"] { compute.siluMultiply(gate: x, up: matrix(3)) }
+    let layout = SequenceLayout.consecutive(sequences: 1, length: 3)
+    let rows = [5, 3, 7].map { HeadRows(matrix($0), dimension: 8) }
+    results["attention"] = compute.attention(
+      queries: rows[0], keys: rows[1], values: rows[2],
+      heads: AttentionHeads(count: 1, keyValueCount: 1, dimension: 8), queryLayout: layout, keyLayout: layout)
+    for (name, result) in results {
+      for row in 0..<result.rows { #expect(result.row(row).allSatisfy { rounding($0) == $0 }, "\(name)") }
+    }
+  }
+
   @Test("every result of a rounded model is a value of the type, from the tower to the router's logits")
   func roundedModel() throws {
     let probe = try #require(cases.first?.probe)
