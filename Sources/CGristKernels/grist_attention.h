@@ -166,8 +166,11 @@ static void attend_many(const grist_attention *a) {
         pack_keys(a, first, keys, width, key_panels, false);
         pack_values(a, first, keys, width, value_panels, false);
       }
+      size_t blind = 0; /* rows that see no key of the block, whole tiles of them */
+      while (blind < count && seen_by(a, start + blind) <= first) blind++;
+      blind -= blind % GRIST_ATTENTION_ROWS;
       for (size_t panel = 0; panel < kKeyBlock; panel += kPanel)
-        for (size_t row = 0; row < rows; row += GRIST_ATTENTION_ROWS) {
+        for (size_t row = blind; row < rows; row += GRIST_ATTENTION_ROWS) {
           vec16 sums[GRIST_ATTENTION_ROWS][2] = {{{0}}};
           multiply_panel(queries + row * width, width, key_panels + panel * width, a->dimension, sums);
           for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
@@ -175,7 +178,7 @@ static void attend_many(const grist_attention *a) {
             store16(scores + (row + (size_t)r) * kKeyBlock + panel + 16, sums[r][1]);
           }
         }
-      for (size_t row = 0; row < count; row++) {
+      for (size_t row = blind; row < count; row++) {
         size_t seen = seen_by(a, start + row);
         seen = seen > first ? seen - first : 0;
         float factor = update_softmax(scores + row * kKeyBlock, seen < kKeyBlock ? seen : kKeyBlock, &softmax[row]);
@@ -183,7 +186,7 @@ static void attend_many(const grist_attention *a) {
           for (size_t i = 0; i < width; i++) output[row * width + i] *= factor;
       }
       for (size_t panel = 0; panel < width; panel += kPanel)
-        for (size_t row = 0; row < rows; row += GRIST_ATTENTION_ROWS) {
+        for (size_t row = blind; row < rows; row += GRIST_ATTENTION_ROWS) {
           vec16 sums[GRIST_ATTENTION_ROWS][2];
           for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
             sums[r][0] = load16(output + (row + (size_t)r) * width + panel);

@@ -61,35 +61,51 @@ GRIST_INLINE __m512 tile_scales(const uint16_t *scales) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales));
 }
 
-/* Eight tokens of one tile: each block of weights is loaded once and meets eight broadcast words of activations. */
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+/* `tokens` of one tile or two: each block of weights is loaded once and meets all their activations, each of these once both
+   tiles. With one tile alone a product would wait for its own broadcast; with two and eight tokens, sixteen sums and what
+   they meet fit the registers, and the totals, needed once a group, lie in the first-level cache. */
+GRIST_INLINE void tokens_of_tiles(
+    const grist_tile_product *p, size_t tile, int tiles, size_t token, int tokens, int kind) {
   struct tile_operands o = tile_operands(p, tile, token, kind);
   __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
+  size_t tile_bytes = padded * 2 * bits_of(kind), tile_scales_count = groups * GRIST_TILE_ROWS;
   const uint8_t *codes = o.codes;
   int bias = kind == kInt4 ? -8 : -128;
-  __m512 total[8];
-  for (int t = 0; t < 8; t++) total[t] = _mm512_setzero_ps();
+  __m512 total[2][8];
+  for (int i = 0; i < tiles; i++)
+    for (int t = 0; t < tokens; t++) total[i][t] = _mm512_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
-    __m512i sums[8];
-    for (int t = 0; t < 8; t++) sums[t] = _mm512_set1_epi32(bias * o.x_sums[(size_t)t * groups + group]);
+    __m512i sums[2][8];
+    for (int t = 0; t < tokens; t++)
+      for (int i = 0; i < tiles; i++) sums[i][t] = _mm512_set1_epi32(bias * o.x_sums[(size_t)t * groups + group]);
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
-      __m512i low, high;
-      load_block(codes, kind, table, &low, &high);
-      for (int t = 0; t < 8; t++) {
+      __m512i low[2], high[2];
+      for (int i = 0; i < tiles; i++) load_block(codes + (size_t)i * tile_bytes, kind, table, &low[i], &high[i]);
+      for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
-        sums[t] = _mm512_dpbusd_epi32(sums[t], low, four_activations(row));
-        sums[t] = _mm512_dpbusd_epi32(sums[t], high, four_activations(row + 4));
+        __m512i first = four_activations(row), second = four_activations(row + 4);
+        for (int i = 0; i < tiles; i++) sums[i][t] = _mm512_dpbusd_epi32(sums[i][t], low[i], first);
+        for (int i = 0; i < tiles; i++) sums[i][t] = _mm512_dpbusd_epi32(sums[i][t], high[i], second);
       }
     }
-    __m512 scale = tile_scales(o.scales + group * GRIST_TILE_ROWS);
-    for (int t = 0; t < 8; t++) {
-      __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(o.x_scales[(size_t)t * groups + group]));
-      total[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), both, total[t]);
+    for (int i = 0; i < tiles; i++) {
+      __m512 scale = tile_scales(o.scales + (size_t)i * tile_scales_count + group * GRIST_TILE_ROWS);
+      for (int t = 0; t < tokens; t++) {
+        __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(o.x_scales[(size_t)t * groups + group]));
+        total[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][t]), both, total[i][t]);
+      }
     }
   }
-  for (int t = 0; t < 8; t++) store_rows(p, tile, token + (size_t)t, total[t]);
+  for (int i = 0; i < tiles; i++)
+    for (int t = 0; t < tokens; t++) store_rows(p, tile + (size_t)i, token + (size_t)t, total[i][t]);
+}
+
+GRIST_INLINE void many_tokens(
+    const grist_tile_product *p, size_t tile, size_t end, size_t token, int tokens, int kind) {
+  for (; tile + 2 <= end; tile += 2) tokens_of_tiles(p, tile, 2, token, tokens, kind);
+  if (tile < end) tokens_of_tiles(p, tile, 1, token, tokens, kind);
 }
 
 /* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */

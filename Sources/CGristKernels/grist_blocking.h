@@ -38,32 +38,49 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
       .x_sums = p->activation_sums + token * groups};
 }
 
-/* Calls EIGHT(p, tile, token, kind) for the eight tokens from `token` on, and ONE for a single one, until all are done.
-   ONE, unlike EIGHT, is made for weights that come from memory. */
-#define GRIST_WALK(p, kind, EIGHT, ONE)                                                          \
+/* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the
+   second-level cache by then. */
+static inline void fetch_ahead(
+    const grist_tile_product *p, size_t next_tile, size_t bytes, size_t tile_bytes, size_t token) {
+  size_t from = next_tile * tile_bytes + bytes * token / p->tokens;
+  size_t to = next_tile * tile_bytes + bytes * (token + 8) / p->tokens, end = p->tiles * tile_bytes;
+  for (size_t at = from / 64 * 64; at < to && at < end; at += 64) __builtin_prefetch(p->codes + at, 0, 2);
+}
+
+/* Calls MANY(p, tile, end, token, tokens, kind) for some tiles and the eight or four tokens from `token` on, and
+   ONE(p, tile, token, kind) for a single tile and token, until all are done. ONE, unlike MANY, is made for weights that come
+   from memory. */
+#define GRIST_WALK(p, kind, MANY, ONE)                                                           \
   do {                                                                                           \
     size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
     if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
     size_t tile_bytes = padded_columns((p)->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;      \
-    size_t block_tiles = kWeightBlockBytes / tile_bytes > 0 ? kWeightBlockBytes / tile_bytes : 1; \
+    size_t block_tiles = kWeightBlockBytes / tile_bytes / 2 * 2;                                 \
+    if (block_tiles < 2) block_tiles = 2;                                                        \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
       size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \
       size_t token = 0;                                                                          \
-      for (; token + 8 <= (p)->tokens; token += 8)                                               \
-        for (size_t tile = first; tile < end; tile++) EIGHT((p), tile, token, kind);             \
+      for (; token + 8 <= (p)->tokens; token += 8) {                                             \
+        fetch_ahead((p), end, block_tiles * tile_bytes, tile_bytes, token);                      \
+        MANY((p), first, end, token, 8, kind);                                                   \
+      }                                                                                          \
+      if (token + 4 <= (p)->tokens) {                                                            \
+        MANY((p), first, end, token, 4, kind);                                                   \
+        token += 4;                                                                              \
+      }                                                                                          \
       for (; token < (p)->tokens; token++)                                                       \
         for (size_t tile = first; tile < end; tile++) ONE((p), tile, token, kind);               \
     }                                                                                            \
   } while (0)
 
-/* The two products, for an instruction set that has eight_tokens and one_token. */
+/* The two products, for an instruction set that has many_tokens and one_token. */
 #define GRIST_TILE_PRODUCTS                                                                             \
-  static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, kInt8, eight_tokens, one_token); } \
+  static void multiply_int8_tiles(const grist_tile_product *p) { GRIST_WALK(p, kInt8, many_tokens, one_token); } \
   static void multiply_int4_tiles(const grist_tile_product *p) {                                        \
     if (p->table != NULL)                                                                               \
-      GRIST_WALK(p, kTable4, eight_tokens, one_token);                                                  \
+      GRIST_WALK(p, kTable4, many_tokens, one_token);                                                  \
     else                                                                                                \
-      GRIST_WALK(p, kInt4, eight_tokens, one_token);                                                    \
+      GRIST_WALK(p, kInt4, many_tokens, one_token);                                                    \
   }
 
 #endif

@@ -89,9 +89,10 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, totals[t]);
 }
 
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
-  few_tokens(p, tile, token, kind, 4);
-  few_tokens(p, tile, token + 4, kind, 4);
+GRIST_INLINE void many_tokens(
+    const grist_tile_product *p, size_t tile, size_t end, size_t token, int tokens, int kind) {
+  for (; tile < end; tile++)
+    for (int some = 0; some < tokens; some += 4) few_tokens(p, tile, token + (size_t)some, kind, 4);
 }
 
 GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {

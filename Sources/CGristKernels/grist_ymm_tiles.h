@@ -112,9 +112,11 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
   for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, first_total[t], second_total[t]);
 }
 
-GRIST_INLINE void eight_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind) {
-  for (size_t some = 0; some < 8; some += kTokensAtOnce)
-    few_tokens(p, tile, token + some, kind, kTokensAtOnce);
+GRIST_INLINE void many_tokens(
+    const grist_tile_product *p, size_t tile, size_t end, size_t token, int tokens, int kind) {
+  for (; tile < end; tile++)
+    for (int some = 0; some < tokens; some += kTokensAtOnce)
+      few_tokens(p, tile, token + (size_t)some, kind, kTokensAtOnce);
 }
 
 GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {

@@ -21,9 +21,8 @@ public final class FloatMatrix: @unchecked Sendable {
     precondition(rows >= 0 && columns >= 0)
     self.rows = rows
     self.columns = columns
-    let count = max(rows * columns, 1)
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: AlignedBuffer.alignment)
-    base = raw.bindMemory(to: Float.self, capacity: count)
+    let count = rows * columns
+    base = RecycledMemory.take(byteCount: count * 4).bindMemory(to: Float.self, capacity: max(count, 1))
   }
 
   public convenience init(rows: Int, columns: Int, values: [Float]) {
@@ -34,7 +33,7 @@ public final class FloatMatrix: @unchecked Sendable {
     }
   }
 
-  deinit { UnsafeMutableRawPointer(base).deallocate() }
+  deinit { RecycledMemory.give(base, byteCount: count * 4) }
 
   public var count: Int { rows * columns }
 

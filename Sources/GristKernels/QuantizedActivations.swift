@@ -6,20 +6,19 @@ final class QuantizedActivations {
   let codes: UnsafeMutablePointer<Int8>
   let scales: UnsafeMutablePointer<Float>
   let sums: UnsafeMutablePointer<Int32>
+  private let codeCount: Int
+  private let scaleCount: Int
 
   /// - Parameter rotation: how each row is turned before it is rounded, as the columns of the weights were.
   init(_ x: FloatMatrix, groupSize: Int, rotation: Rotation = .none, compute: Compute) {
     precondition(rotation.fits(columns: x.columns))
     let padded = (x.columns + TileShape.blockColumns - 1) / TileShape.blockColumns * TileShape.blockColumns
     let groups = (x.columns + groupSize - 1) / groupSize
-    func allocate<Element>(_ count: Int, of type: Element.Type) -> UnsafeMutablePointer<Element> {
-      UnsafeMutableRawPointer.allocate(
-        byteCount: count * MemoryLayout<Element>.stride, alignment: AlignedBuffer.alignment
-      ).bindMemory(to: type, capacity: count)
-    }
-    let codes = allocate(x.rows * padded + 64, of: Int8.self)
-    let scales = allocate(x.rows * groups, of: Float.self)
-    let sums = allocate(x.rows * groups, of: Int32.self)
+    codeCount = x.rows * padded + 64
+    scaleCount = x.rows * groups
+    let codes = RecycledMemory.take(byteCount: codeCount).bindMemory(to: Int8.self, capacity: codeCount)
+    let scales = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(to: Float.self, capacity: max(scaleCount, 1))
+    let sums = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(to: Int32.self, capacity: max(scaleCount, 1))
     compute.overRows(x.rows, cost: x.columns) { range in
       withUnsafeTemporaryAllocation(of: Float.self, capacity: rotation == .none ? 0 : x.columns) { turned in
         for token in range {
@@ -39,8 +38,8 @@ final class QuantizedActivations {
   }
 
   deinit {
-    UnsafeMutableRawPointer(codes).deallocate()
-    UnsafeMutableRawPointer(scales).deallocate()
-    UnsafeMutableRawPointer(sums).deallocate()
+    RecycledMemory.give(codes, byteCount: codeCount)
+    RecycledMemory.give(scales, byteCount: scaleCount * 4)
+    RecycledMemory.give(sums, byteCount: scaleCount * 4)
   }
 }

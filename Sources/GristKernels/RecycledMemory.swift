@@ -1,0 +1,65 @@
+import Glibc
+import GristCore
+import Synchronization
+
+/// Memory of the matrices that come and go while a model computes.
+///
+/// A prompt's intermediate results are some megabytes each, and of the same sizes layer after layer. Memory that the system
+/// has just handed out costs as much to be cleared, page by page, as a tenth of the arithmetic that fills it; so what a
+/// matrix leaves behind is kept for the next of its size.
+enum RecycledMemory {
+  /// What is kept at most, beside what is in use.
+  private static let keptBytes = 256 << 20
+  /// Smaller pieces are the allocator's business.
+  private static let smallestKept = 64 << 10
+  private static let hugePage = 2 << 20
+
+  private struct Shelf {
+    var pieces: [Int: [UnsafeMutableRawPointer]] = [:]
+    var bytes = 0
+  }
+
+  // Unsafe in name only: a pointer on the shelf belongs to nobody else.
+  nonisolated(unsafe) private static let shelf = Mutex(Shelf())
+
+  /// At least `byteCount` bytes whose content is anything, aligned as ``AlignedBuffer`` is. To be handed back by
+  /// ``give(_:byteCount:)`` with the same number.
+  static func take(byteCount: Int) -> UnsafeMutableRawPointer {
+    let size = size(for: byteCount)
+    guard size >= smallestKept else { return .allocate(byteCount: size, alignment: AlignedBuffer.alignment) }
+    let kept = shelf.withLock { shelf -> UInt? in
+      guard let piece = shelf.pieces[size]?.popLast() else { return nil }
+      shelf.bytes -= size
+      return UInt(bitPattern: piece)
+    }
+    if let kept, let piece = UnsafeMutableRawPointer(bitPattern: kept) { return piece }
+    guard size >= 2 * hugePage else { return .allocate(byteCount: size, alignment: AlignedBuffer.alignment) }
+    let piece = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: hugePage)
+    // A wish: where there are no large pages, small ones it is.
+    madvise(piece, size, MADV_HUGEPAGE)
+    return piece
+  }
+
+  static func give(_ piece: UnsafeMutableRawPointer, byteCount: Int) {
+    let size = size(for: byteCount)
+    let address = UInt(bitPattern: piece)
+    let isKept =
+      size >= smallestKept
+      && shelf.withLock { shelf in
+        guard shelf.bytes + size <= keptBytes, let piece = UnsafeMutableRawPointer(bitPattern: address) else {
+          return false
+        }
+        shelf.pieces[size, default: []].append(piece)
+        shelf.bytes += size
+        return true
+      }
+    if !isKept { piece.deallocate() }
+  }
+
+  /// Large sizes are rounded up by at most an eighth, so that few different ones are kept.
+  private static func size(for byteCount: Int) -> Int {
+    guard byteCount > smallestKept else { return max(byteCount, 1) }
+    let step = 1 << (Int.bitWidth - 1 - byteCount.leadingZeroBitCount - 3)
+    return (byteCount + step - 1) & ~(step - 1)
+  }
+}

@@ -1,0 +1,163 @@
+/* How fast the kernels are on one thread of this machine, beside what the instruction set allows: the best of many short
+   runs, since whatever else the machine does only slows them down.
+
+       time_kernels [INSTRUCTION-SET] */
+
+#define _POSIX_C_SOURCE 199309L
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "grist_kernels.h"
+#include "grist_limits.h"
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *allocate(size_t bytes) {
+  void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+  if (memory == NULL) exit(70);
+  return memory;
+}
+
+static uint32_t seed = 1;
+static uint32_t next(void) { return seed = seed * 1664525u + 1013904223u, seed >> 8; }
+static float any(void) { return (float)(int32_t)(next() & 0xffff) / 32768.0f - 1.0f; }
+
+static float *random_floats(size_t count) {
+  float *x = allocate(count * sizeof *x);
+  for (size_t i = 0; i < count; i++) x[i] = any();
+  return x;
+}
+
+/* Runs JOB for half a second; leaves the shortest run's seconds in `best`. */
+#define BEST(best, JOB)                                                    \
+  double best = 1e9;                                                       \
+  for (double end = now() + 0.5; now() < end;) {                           \
+    double start = now();                                                  \
+    JOB;                                                                   \
+    double took = now() - start;                                           \
+    best = took < best ? took : best;                                      \
+  }
+
+static const grist_kernel_table *k;
+static double limit; /* int8 operations a second */
+
+static void report(const char *what, double amount, const char *unit, double seconds, double of) {
+  printf("  %-58s %8.2f %s", what, amount / seconds / 1e9, unit);
+  if (of > 0) printf("  %3.0f %%", 100 * amount / seconds / of);
+  printf("\n");
+}
+
+enum { kTable = 1, kInt8 = 2 };
+
+static void time_product(const char *what, int kind, size_t tokens, size_t columns, size_t tiles, size_t group_size) {
+  size_t bits = kind == kInt8 ? 8 : 4, groups = columns / group_size;
+  uint8_t *codes = allocate(tiles * 16 * columns * bits / 8);
+  uint16_t *scales = allocate(tiles * 16 * groups * 2);
+  int8_t *x = allocate(tokens * columns + 64);
+  float *x_scales = random_floats(tokens * groups);
+  int32_t *x_sums = allocate(tokens * groups * 4);
+  float *out = allocate(tokens * tiles * 16 * 4);
+  static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  for (size_t i = 0; i < tiles * 16 * columns * bits / 8; i++) codes[i] = (uint8_t)(next() % 255);
+  for (size_t i = 0; i < tiles * 16 * groups; i++) scales[i] = 0x2000;
+  for (size_t i = 0; i < tokens * columns; i++) x[i] = (int8_t)(next() % 255 - 127);
+  memset(x_sums, 0, tokens * groups * 4);
+  grist_tile_product p = {
+      .codes = codes, .scales = scales, .table = kind == kTable ? table : NULL, .tiles = tiles, .columns = columns,
+      .group_size = group_size, .rows = tiles * 16, .multiplier = 1, .activations = x, .activation_scales = x_scales,
+      .activation_sums = x_sums, .tokens = tokens, .out = out, .out_stride = tiles * 16};
+  BEST(seconds, (kind == kInt8 ? k->multiply_int8_tiles : k->multiply_int4_tiles)(&p));
+  if (tokens > 1)
+    report(what, 2.0 * (double)(tokens * columns * tiles * 16), "GOP/s", seconds, limit);
+  else
+    report(what, (double)(tiles * 16) * ((double)(columns * bits) / 8 + 2.0 * (double)groups), "GB/s ", seconds, 0);
+  free(codes), free(scales), free(x), free(x_scales), free(x_sums), free(out);
+}
+
+static void time_attention(const char *what, size_t count, size_t length, size_t dimension, bool half, bool causal) {
+  float *q = random_floats(count * dimension), *out = allocate(count * dimension * 4);
+  float *keys = random_floats(length * dimension), *values = random_floats(length * dimension);
+  uint16_t *half_keys = allocate(length * dimension * 2), *half_values = allocate(length * dimension * 2);
+  k->half_from_float(keys, half_keys, length * dimension);
+  k->half_from_float(values, half_values, length * dimension);
+  float *scratch = allocate(k->attention_scratch(dimension, count, length) * 4);
+  grist_attention a = {
+      .queries = q, .query_stride = dimension, .count = count, .keys = half ? (void *)half_keys : keys,
+      .values = half ? (void *)half_values : values, .key_stride = dimension, .half = half, .length = length,
+      .first_seen = causal ? length - count + 1 : length, .seen_step = causal, .dimension = dimension,
+      .scale = 1 / sqrtf((float)dimension), .out = out, .out_stride = dimension, .scratch = scratch};
+  BEST(seconds, k->attend(&a));
+  double pairs = (double)count * (double)length - (causal ? (double)count * (double)(count - 1) / 2 : 0);
+  if (count > 1)
+    report(what, 4 * pairs * (double)dimension, "GFLOP/s", seconds, 0);
+  else
+    report(what, 2.0 * (double)(length * dimension) * (half ? 2 : 4), "GB/s ", seconds, 0);
+  free(q), free(out), free(keys), free(values), free(half_keys), free(half_values), free(scratch);
+}
+
+static void time_rows(void) {
+  enum { kWidth = 4096, kRows = 4 };
+  float *x = random_floats(kWidth * kRows), *y = random_floats(kWidth * kRows), *out = allocate(kWidth * kRows * 4);
+  int8_t *codes = allocate(kWidth);
+  float scales[kWidth / 32];
+  int32_t sums[kWidth / 32];
+  double values = kWidth * kRows;
+#define ROW(what, JOB)                                                                    \
+  do {                                                                                    \
+    BEST(seconds, for (int r = 0; r < kRows; r++) { size_t at = (size_t)r * kWidth; JOB; }); \
+    report(what, values, "G values/s", seconds, 0);                                       \
+  } while (0)
+  ROW("turn a row", k->rotate_blocks(x + at, out + at, kWidth));
+  ROW("round a row to int8, groups of 64", k->quantize_activations(x + at, kWidth, 64, codes, scales, sums));
+  ROW("rms norm", k->rms_norm(x + at, y, 1e-5f, out + at, kWidth));
+  ROW("layer norm", k->layer_norm(x + at, y, y, 1e-5f, out + at, kWidth));
+  ROW("silu times up", (memcpy(out + at, x + at, kWidth * 4), k->silu_multiply(out + at, y + at, kWidth)));
+  ROW("quick gelu", (memcpy(out + at, x + at, kWidth * 4), k->quick_gelu(out + at, kWidth)));
+  ROW("gelu", (memcpy(out + at, x + at, kWidth * 4), k->gelu(out + at, kWidth)));
+  ROW("add", k->add(out + at, y + at, kWidth));
+  ROW("look for values that are not finite", (void)k->greatest_magnitude_bits(x + at, kWidth));
+  free(x), free(y), free(out), free(codes);
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  k = argc > 1 ? grist_kernel_table_named(argv[1]) : grist_kernels();
+  if (k == NULL) {
+    fprintf(stderr, "this CPU or build has no kernels called %s\n", argv[1]);
+    return 64;
+  }
+  const grist_limits *loops = grist_limits_named(k->name);
+  if (loops == NULL) loops = grist_limits_of_kernels();
+  enum { kRounds = 2000000 };
+  BEST(seconds, (void)loops->dot(kRounds));
+  limit = (double)kRounds * (double)loops->operations_per_round / seconds;
+  printf("%s, one thread\n", k->name);
+  report("int8 products between registers", limit, "GOP/s", 1, 0);
+  time_product("512 rows x [1024 x 4096], int4 by table, groups of 64", kTable, 512, 4096, 64, 64);
+  time_product("512 rows x [1024 x 4096], int4, groups of 64", 0, 512, 4096, 64, 64);
+  time_product("512 rows x [1024 x 4096], int4 by table, groups of 32", kTable, 512, 4096, 64, 32);
+  time_product("512 rows x [1024 x 4096], int8, groups of 64", kInt8, 512, 4096, 64, 64);
+  time_product("512 rows x [256 x 11008], int4 by table, groups of 64", kTable, 512, 11008, 16, 64);
+  time_product("512 rows x [256 x 11008], int8, groups of 64", kInt8, 512, 11008, 16, 64);
+  time_product("512 rows x [1024 x 1024], int8, groups of 64", kInt8, 512, 1024, 64, 64);
+  time_product("64 rows x [1024 x 4096], int4 by table", kTable, 64, 4096, 64, 64);
+  time_product("64 rows x [65536 x 4096], int4 by table", kTable, 64, 4096, 4096, 64);
+  time_product("one row x [256 x 4096], in the cache, int4 by table", kTable, 1, 4096, 16, 64);
+  time_product("one row x [256 x 4096], in the cache, int8", kInt8, 1, 4096, 16, 64);
+  time_product("one row x [65536 x 4096], int4 by table", kTable, 1, 4096, 4096, 64);
+  time_product("one row x [65536 x 4096], int8", kInt8, 1, 4096, 4096, 64);
+  time_attention("attention, 512 of 512 rows, causal, f16", 512, 512, 128, true, true);
+  time_attention("attention, 512 of 2900 rows, causal, f16", 512, 2900, 128, true, true);
+  time_attention("attention, 577 rows of 64, f32", 577, 577, 64, false, false);
+  time_attention("attention, one row behind 2900, f16", 1, 2900, 128, true, true);
+  time_rows();
+  return 0;
+}
