@@ -78,7 +78,7 @@ GRIST_INLINE void multiply_panel(
     vec16 low = load16(panel + k * kPanel), high = load16(panel + k * kPanel + 16);
 #pragma clang loop unroll(full)
     for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
-      vec16 x = (vec16){0} + a[(size_t)r * a_stride + k];
+      vec16 x = splat16(a[(size_t)r * a_stride + k]);
       sums[r][0] += x * low;
       sums[r][1] += x * high;
     }
@@ -117,21 +117,20 @@ struct softmax_row {
 /* Turns a row's scores of one block into weights relative to the greatest so far; returns what the row's earlier
    output has to be multiplied with. */
 GRIST_INLINE float update_softmax(float *scores, size_t seen, struct softmax_row *row) {
-  vec16 peak = (vec16){0} + row->greatest;
+  vec16 peak = splat16(row->greatest);
   for (size_t i = seen; i < kKeyBlock; i++) scores[i] = -1e30f;
   for (size_t i = 0; i < kKeyBlock; i += 16) {
     vec16 v = load16(scores + i);
     peak = choose(v > peak, v, peak);
   }
-  float greatest = peak[0];
-  for (int i = 1; i < 16; i++) greatest = peak[i] > greatest ? peak[i] : greatest;
+  float greatest = greatest16(peak);
   vec16 total = {0};
   for (size_t i = 0; i < kKeyBlock; i += 16) {
     vec16 weights = exp16(load16(scores + i) - greatest);
     store16(scores + i, weights);
     total += weights;
   }
-  float factor = exp16((vec16){0} + (row->greatest - greatest))[0];
+  float factor = greatest == row->greatest ? 1 : exp16(splat16((row->greatest - greatest)))[0];
   row->greatest = greatest;
   row->sum = row->sum * factor + fold(total);
   return factor;
@@ -152,8 +151,10 @@ static void attend_many(const grist_attention *a) {
     for (size_t row = 0; row < rows; row++) {
       softmax[row] = (struct softmax_row){-1e30f, 0};
       const float *from = a->queries + (start + row) * a->query_stride;
-      for (size_t i = 0; i < width; i++)
-        queries[row * width + i] = row < count && i < a->dimension ? from[i] * a->scale : 0;
+      for (size_t i = 0; i < width; i += 16) {
+        size_t there = row >= count || i >= a->dimension ? 0 : a->dimension - i;
+        store16(queries + row * width + i, there == 0 ? (vec16){0} : load_some(from + i, there, 0) * a->scale);
+      }
     }
     memset(output, 0, rows * width * sizeof *output);
     size_t visible = seen_by(a, start + count - 1);

@@ -91,6 +91,28 @@ extension Compute {
   }
 }
 
+extension FloatMatrix {
+  /// Row `row` becomes the mean of a window of `source`'s rows, summed in order: `rows` times `columns` of them, where those
+  /// of a window's row follow each other, and its rows begin `rowStride` apart, the first at `first`.
+  public func setRow(
+    _ row: Int, toMeanOf source: FloatMatrix, rows: Int, rowStride: Int, columns: Int, from first: Int
+  ) {
+    precondition(row >= 0 && row < self.rows && source.columns == self.columns && rows > 0 && columns > 0)
+    precondition(first >= 0 && rowStride >= 0 && first + (rows - 1) * rowStride + columns <= source.rows)
+    let width = self.columns
+    let target = base + row * width
+    for y in 0..<rows {
+      for x in 0..<columns {
+        let values = source.base + (first + y * rowStride + x) * width
+        if y == 0 && x == 0 { target.update(from: values, count: width) } else { kernels.add(target, values, width) }
+      }
+    }
+    guard rows * columns > 1 else { return }
+    let weight = 1 / Float(rows * columns)
+    for column in 0..<width { target[column] *= weight }
+  }
+}
+
 /// Dot product in f32.
 public func dot(_ a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Float {
   precondition(a.count == b.count)

@@ -14,23 +14,30 @@ enum RecycledMemory {
   private static let smallestKept = 64 << 10
   private static let hugePage = 2 << 20
 
+  private struct Piece {
+    let base: UnsafeMutableRawPointer
+    let size: Int
+  }
+
+  /// Pieces that nobody uses, the longest forgotten first.
   private struct Shelf {
-    var pieces: [Int: [UnsafeMutableRawPointer]] = [:]
+    var pieces: [Piece] = []
     var bytes = 0
   }
 
-  // Unsafe in name only: a pointer on the shelf belongs to nobody else.
+  // Unsafe in name only: a piece on the shelf belongs to nobody else.
   nonisolated(unsafe) private static let shelf = Mutex(Shelf())
 
   /// At least `byteCount` bytes whose content is anything, aligned as ``AlignedBuffer`` is. To be handed back by
   /// ``give(_:byteCount:)`` with the same number.
   static func take(byteCount: Int) -> UnsafeMutableRawPointer {
     let size = size(for: byteCount)
-    guard size >= smallestKept else { return .allocate(byteCount: size, alignment: AlignedBuffer.alignment) }
-    let kept = shelf.withLock { shelf -> UInt? in
-      guard let piece = shelf.pieces[size]?.popLast() else { return nil }
+    let kept = shelf.withLock { shelf in
+      guard size >= smallestKept, let index = shelf.pieces.lastIndex(where: { $0.size == size }) else {
+        return nil as UInt?
+      }
       shelf.bytes -= size
-      return UInt(bitPattern: piece)
+      return UInt(bitPattern: shelf.pieces.remove(at: index).base)
     }
     if let kept, let piece = UnsafeMutableRawPointer(bitPattern: kept) { return piece }
     guard size >= 2 * hugePage else { return .allocate(byteCount: size, alignment: AlignedBuffer.alignment) }
@@ -42,18 +49,22 @@ enum RecycledMemory {
 
   static func give(_ piece: UnsafeMutableRawPointer, byteCount: Int) {
     let size = size(for: byteCount)
+    guard size >= smallestKept, size <= keptBytes else { return piece.deallocate() }
     let address = UInt(bitPattern: piece)
-    let isKept =
-      size >= smallestKept
-      && shelf.withLock { shelf in
-        guard shelf.bytes + size <= keptBytes, let piece = UnsafeMutableRawPointer(bitPattern: address) else {
-          return false
-        }
-        shelf.pieces[size, default: []].append(piece)
+    let forgotten = shelf.withLock { shelf in
+      if let base = UnsafeMutableRawPointer(bitPattern: address) {
+        shelf.pieces.append(Piece(base: base, size: size))
         shelf.bytes += size
-        return true
       }
-    if !isKept { piece.deallocate() }
+      var count = 0
+      while shelf.bytes > keptBytes, count < shelf.pieces.count {
+        shelf.bytes -= shelf.pieces[count].size
+        count += 1
+      }
+      defer { shelf.pieces.removeFirst(count) }
+      return shelf.pieces.prefix(count).map { UInt(bitPattern: $0.base) }
+    }
+    for address in forgotten { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
   }
 
   /// Large sizes are rounded up by at most an eighth, so that few different ones are kept.

@@ -41,6 +41,8 @@ public func indexOfGreatest(_ values: [Float]) -> Int {
 struct Router: Sendable {
   private let configuration: RouterConfiguration
   private let granularities: [Int]
+  private let scaler: Scaler
+  private let grids: [PoolingGrid]
   private let attentionIn: BiasedLinear
   private let attentionOut: BiasedLinear
   private let norm1: LayerNorm
@@ -55,6 +57,9 @@ struct Router: Sendable {
   init(_ store: some ParameterStore, _ model: ModelConfiguration, _ configuration: RouterConfiguration) throws {
     self.configuration = configuration
     granularities = model.granularities
+    let side = model.vision?.tower.gridSize ?? 0
+    scaler = Scaler(side: side)
+    grids = granularities.compactMap { PoolingGrid(granularity: $0, side: side) }
     let prefix = ModelConfiguration.routerPrefix
     let merger = prefix + "merger."
     let hidden = model.hiddenSize
@@ -76,21 +81,22 @@ struct Router: Sendable {
     norm = try LayerNorm(store, prefix + "norm", width: model.granularities.count, epsilon: epsilon)
   }
 
-  /// Logits for pooled features (one matrix [tiles · tokens, width] a granularity, in the model's order) and the
-  /// filtered text's rows [kept, width], padded with zero rows up to the filter's size.
-  /// Throws 65 when a value is not finite, 130 when interrupted.
-  func logits(pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
-    // The attention runs across the tiles, so positions do not see each other: blocks of them stay in the cache.
-    let positions = voter.count
+  /// Logits for an image's features [tiles · side², width] and the filtered text's rows [kept, width], padded with zero rows
+  /// up to the filter's size. Throws 65 when a value is not finite, 130 when interrupted.
+  ///
+  /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high enough
+  /// that every grid's windows end where they end, go through one after the other, and text is a band of its own.
+  func logits(features: FloatMatrix, text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
     var votes = [Double](repeating: 0, count: granularities.count)
-    for first in stride(from: 0, to: positions, by: Self.blockPositions) {
-      let block = first..<min(first + Self.blockPositions, positions)
+    for patchRows in bands(tiles: tiles) {
       try Interruption.check()
-      let rows = sequence(pooled: pooled, text: text, tiles: tiles, block)
       try compute.inPart("the router") {
-        add(votesOf: try merge(rows, tiles: tiles, compute), block, to: &votes, compute)
+        let band = try band(patchRows, of: features, tiles: tiles, compute)
+        add(votesOf: try merge(band.sequence, band.projected, tiles: tiles, compute), band.voters, to: &votes, compute)
       }
     }
+    try Interruption.check()
+    try compute.inPart("the router") { try add(votesOfText: text, tiles: tiles, to: &votes, compute) }
     let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
     compute.round(mean)
     let logits = norm(mean, compute)
@@ -98,38 +104,87 @@ struct Router: Sendable {
     return logits.row(0)
   }
 
-  private static let blockPositions = 128
+  /// Rows that go through the merger together at most, where a band is no higher.
+  private static let blockRows = 1024
 
-  /// Rows of the positions `block` of every tile: [tiles · block, width].
-  private func sequence(
-    pooled: [FloatMatrix], text: FloatMatrix, tiles: Int, _ block: Range<Int>
-  ) -> FloatMatrix {
-    let sequence = FloatMatrix(rows: tiles * block.count, columns: text.columns)
+  /// The picture's rows of patches, cut into bands.
+  private func bands(tiles: Int) -> [Range<Int>] {
+    let height = grids.reduce(1) { min(leastCommonMultiple($0, $1.windowRows), scaler.side) }
+    let positions = grids.reduce(0) { $0 + height / $1.windowRows * $1.columns }
+    let rows = height * max(1, Self.blockRows / max(tiles * positions, 1))
+    return stride(from: 0, to: scaler.side, by: max(rows, 1)).map { $0..<min($0 + rows, scaler.side) }
+  }
+
+  /// Rows of one band at all grids, [tiles · positions, width], and what the merger's first layer makes of them.
+  private struct Band {
+    let sequence: FloatMatrix
+    /// Queries, keys and values beside each other.
+    let projected: FloatMatrix
+    /// Each position's place among the voters.
+    let voters: [Int]
+  }
+
+  private func band(
+    _ patchRows: Range<Int>, of features: FloatMatrix, tiles: Int, _ compute: Compute
+  ) throws -> Band {
+    let (side, height) = (scaler.side, patchRows.count)
+    let fine = FloatMatrix(rows: tiles * height * side, columns: features.columns)
     for tile in 0..<tiles {
-      /// Copies what of `count` rows of `source` from `row` on, which stand at `position`, belongs to the block.
-      func copy(_ source: FloatMatrix, row: Int, count: Int, position: Int) {
-        let part = (position..<position + count).clamped(to: block)
-        guard !part.isEmpty else { return }
-        let start = row + part.lowerBound - position
-        sequence.copyRows(
-          start..<start + part.count, of: source, toRow: tile * block.count + part.lowerBound - block.lowerBound)
-      }
-      var position = 0
-      for (features, tokens) in zip(pooled, granularities) {
-        copy(features, row: tile * tokens, count: tokens, position: position)
-        position += tokens
-      }
-      copy(text, row: 0, count: min(text.rows, configuration.filteredTextTokens), position: position)
+      let first = (tile * side + patchRows.lowerBound) * side
+      fine.copyRows(first..<first + height * side, of: features, toRow: tile * height * side)
     }
-    return sequence
+    var voters: [Int] = []
+    var begins: [Int] = []
+    var firstVoter = 0
+    for grid in grids {
+      begins.append(voters.count)
+      let first = firstVoter + patchRows.lowerBound / grid.windowRows * grid.columns
+      voters += first..<first + height / grid.windowRows * grid.columns
+      firstVoter += grid.tokens
+    }
+    func pooled(_ fine: FloatMatrix) -> FloatMatrix {
+      let out = FloatMatrix(rows: tiles * voters.count, columns: fine.columns)
+      for (grid, begin) in zip(grids, begins) {
+        scaler.pool(fine, tiles: tiles, patchRows: height, to: grid, into: out, firstRow: begin, compute)
+      }
+      return out
+    }
+    let sequence = pooled(fine)
+    // A projection is linear and pooling a mean, so the means of what the finest grid gives are what their means give, and
+    // half the products. Where results are rounded, they are rounded as the reference does it.
+    let commutes = compute.rounding == .none && fine.rows < sequence.rows
+    let projected = commutes ? pooled(try project(fine, compute)) : try project(sequence, compute)
+    return Band(sequence: sequence, projected: projected, voters: voters)
+  }
+
+  private func project(_ rows: FloatMatrix, _ compute: Compute) throws -> FloatMatrix {
+    let projected = attentionIn(rows, compute)
+    try compute.requireFinite(projected, "merger's queries, keys and values")
+    return projected
+  }
+
+  /// Text rows are the same in every tile, and so is what the merger makes of them: equal keys share attention equally.
+  private func add(
+    votesOfText text: FloatMatrix, tiles: Int, to votes: inout [Double], _ compute: Compute
+  ) throws {
+    let count = configuration.filteredTextTokens
+    // Where results are rounded, equal shares are rounded too.
+    let copies = compute.rounding == .none ? 1 : tiles
+    let sequence = FloatMatrix(rows: copies * count, columns: text.columns)
+    for copy in 0..<copies { sequence.copyRows(0..<min(text.rows, count), of: text, toRow: copy * count) }
+    let merged = try merge(sequence, project(sequence, compute), tiles: copies, compute)
+    var shares = [Double](repeating: 0, count: votes.count)
+    let firstVoter = grids.reduce(0) { $0 + $1.tokens }
+    add(votesOf: merged, Array(firstVoter..<firstVoter + count), to: &shares, compute)
+    for index in votes.indices { votes[index] += shares[index] * Double(tiles / copies) }
   }
 
   /// One post-norm transformer encoder layer. Its attention runs across the tiles, for each position by itself:
   /// upstream feeds [tiles, positions, width] to a layer that takes the sequence first.
-  private func merge(_ sequence: FloatMatrix, tiles: Int, _ compute: Compute) throws -> FloatMatrix {
+  private func merge(
+    _ sequence: FloatMatrix, _ projected: FloatMatrix, tiles: Int, _ compute: Compute
+  ) throws -> FloatMatrix {
     let width = sequence.columns
-    let projected = attentionIn(sequence, compute)
-    try compute.requireFinite(projected, "merger's queries, keys and values")
     let layout = SequenceLayout(
       sequences: sequence.rows / tiles, length: tiles, sequenceStride: 1, elementStride: sequence.rows / tiles)
     let heads = AttentionHeads(
@@ -147,16 +202,22 @@ struct Router: Sendable {
     return norm2(x, compute)
   }
 
-  /// Adds the opinions of the positions `block` of every tile, weighted by the voter, to `votes`, one a granularity.
-  private func add(votesOf merged: FloatMatrix, _ block: Range<Int>, to votes: inout [Double], _ compute: Compute) {
+  /// Adds the opinions of every tile's positions, weighted by their voters, to `votes`, one a granularity.
+  private func add(votesOf merged: FloatMatrix, _ voters: [Int], to votes: inout [Double], _ compute: Compute) {
     let hidden = hiddenLayer(merged, compute)
     compute.apply(.gelu, to: hidden)
     let opinions = outputLayer(hidden, compute)
     for row in 0..<opinions.rows {
-      let weight = Double(voter[block.lowerBound + row % block.count])
+      let weight = Double(voter[voters[row % voters.count]])
       opinions.withRow(row) { values in
         for index in votes.indices { votes[index] += weight * Double(values[index]) }
       }
     }
   }
+}
+
+private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
+  var (x, y) = (a, b)
+  while y != 0 { (x, y) = (y, x % y) }
+  return a / max(x, 1) * b
 }

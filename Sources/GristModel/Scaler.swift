@@ -12,25 +12,27 @@ struct Scaler: Sendable {
   func pool(_ features: FloatMatrix, tiles: Int, to grid: PoolingGrid, _ compute: Compute) -> FloatMatrix {
     guard grid.tokens != side * side else { return features }
     let out = FloatMatrix(rows: tiles * grid.tokens, columns: features.columns)
-    let weight = 1 / Float(grid.windowRows * grid.windowColumns)
-    compute.pool.run(tiles * grid.rows) { task, _ in
-      let (tile, gridRow) = (task / grid.rows, task % grid.rows)
+    pool(features, tiles: tiles, patchRows: side, to: grid, into: out, firstRow: 0, compute)
+    return out
+  }
+
+  /// Pools a band of each tile, `patchRows` rows of patches high: [tiles · patchRows · side, width]. A tile's means become
+  /// the rows from `firstRow` on of its share of `out`, [tiles · rows of a tile, width].
+  func pool(
+    _ band: FloatMatrix, tiles: Int, patchRows: Int, to grid: PoolingGrid, into out: FloatMatrix, firstRow: Int,
+    _ compute: Compute
+  ) {
+    let gridRows = patchRows / grid.windowRows
+    let outRows = out.rows / max(tiles, 1)
+    compute.pool.run(tiles * gridRows) { task, _ in
+      let (tile, gridRow) = (task / gridRows, task % gridRows)
       for gridColumn in 0..<grid.columns {
-        out.withMutableRow(tile * grid.tokens + gridRow * grid.columns + gridColumn) { sum in
-          for y in 0..<grid.windowRows {
-            for x in 0..<grid.windowColumns {
-              let row = gridRow * grid.windowRows + y
-              let column = gridColumn * grid.windowColumns + x
-              features.withRow(tile * side * side + row * side + column) { source in
-                for index in sum.indices { sum[index] += source[index] }
-              }
-            }
-          }
-          for index in sum.indices { sum[index] *= weight }
-        }
+        let first = (tile * patchRows + gridRow * grid.windowRows) * side + gridColumn * grid.windowColumns
+        out.setRow(
+          tile * outRows + firstRow + gridRow * grid.columns + gridColumn, toMeanOf: band, rows: grid.windowRows,
+          rowStride: side, columns: grid.windowColumns, from: first)
       }
     }
     compute.round(out)
-    return out
   }
 }

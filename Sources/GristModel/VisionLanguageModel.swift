@@ -177,12 +177,8 @@ public final class VisionLanguageModel: Sendable {
     let filtered = TextFilter(count: settings.filteredTextTokens)(text: text, image: global, compute)
     let kept = FloatMatrix(rows: filtered.order.count, columns: text.columns)
     for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: text, toRow: row) }
-    let scaler = Scaler(side: vision.side)
-    let pooled = configuration.granularities.compactMap { PoolingGrid(granularity: $0, side: vision.side) }.map {
-      scaler.pool(image.features, tiles: image.tileCount, to: $0, compute)
-    }
     let logits = try locating(file: path) {
-      try router.get().logits(pooled: pooled, text: kept, tiles: image.tileCount, compute)
+      try router.get().logits(features: image.features, text: kept, tiles: image.tileCount, compute)
     }
     return RouterDecision(
       granularities: configuration.granularities, logits: logits, filterOrder: filtered.order)
