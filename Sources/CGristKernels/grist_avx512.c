@@ -10,6 +10,7 @@
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
+#define GRIST_LOOKS_UP_NEAREST
 #include "grist_template.h"
 
 #include "grist_blocking.h"
@@ -123,6 +124,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_setzero_si512()};
     __m512i low, high;
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
+      fetch_codes(codes, kind);
       load_block(codes, kind, table, &low, &high);
       sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
       sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));

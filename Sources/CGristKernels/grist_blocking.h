@@ -38,6 +38,14 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
       .x_sums = p->activation_sums + token * groups};
 }
 
+/* Asks for 128 bytes of 4-bit codes 8 KB ahead of those that one token is about to meet: their arithmetic leaves memory
+   idle now and then, and the CPU's own look ahead ends with the page. A third is gained by it on Zen 5; int8 codes, which
+   are read twice as fast, gain nothing. */
+static inline void fetch_codes(const uint8_t *codes, int kind) {
+  if (kind == kInt8) return;
+  for (size_t line = 0; line < 128; line += 64) __builtin_prefetch((const void *)((uintptr_t)codes + 8192 + line), 0, 3);
+}
+
 /* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the
    second-level cache by then. */
 static inline void fetch_ahead(

@@ -83,6 +83,7 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
     }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       struct halves low, high;
+      if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(codes, kind);
       load_block(codes, kind, table, &low, &high);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;

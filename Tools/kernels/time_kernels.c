@@ -127,6 +127,22 @@ static void time_rows(void) {
   free(x), free(y), free(out), free(codes);
 }
 
+static void time_quantizing(void) {
+  enum { kColumns = 4096 };
+  float *weights = random_floats(16 * kColumns);
+  uint8_t *codes = allocate(16 * kColumns);
+  uint16_t *scales = allocate(16 * kColumns / 32 * 2);
+  static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  struct grist_table_rows job = {
+      .weights = weights, .rows = 16, .columns = kColumns, .end = kColumns, .group_size = 64, .window = 64, .table = table,
+      .prescale = 1, .tile_rows = 16, .codes = codes, .scales = scales};
+  BEST(seconds, (void)k->quantize_table_rows(&job));
+  report("quantize to int4 by table, groups of 64", 16.0 * kColumns, "G values/s", seconds, 0);
+  BEST(uniform, (void)k->quantize_rows(weights, 16, kColumns, 64, 8, 1, 16, codes, scales));
+  report("quantize to int8, groups of 64", 16.0 * kColumns, "G values/s", uniform, 0);
+  free(weights), free(codes), free(scales);
+}
+
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   k = argc > 1 ? grist_kernel_table_named(argv[1]) : grist_kernels();
@@ -159,5 +175,6 @@ int main(int argc, char **argv) {
   time_attention("attention, 577 rows of 64, f32", 577, 577, 64, false, false);
   time_attention("attention, one row behind 2900, f16", 1, 2900, 128, true, true);
   time_rows();
+  time_quantizing();
   return 0;
 }

@@ -12,8 +12,8 @@ from . import machine
 from .processes import Failed, say
 from .report import write_report
 from .results import Results
-from .sections import SECTIONS, Comparison
-from .settings import FULL, ROOT, TINY, Settings
+from .sections import QUICK_SECTIONS, SECTIONS, Comparison
+from .settings import FULL, QUICK, ROOT, TINY, Settings
 
 
 def parse() -> argparse.Namespace:
@@ -41,6 +41,14 @@ def parse() -> argparse.Namespace:
         "--threads", type=int, default=os.cpu_count(), help="compute threads of both sides (one a core)"
     )
     parser.add_argument("--tiny", action="store_true", help="one layer and short prompts: only to see that all works")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="what is asked for most, in under half an hour once the models stand; a page in the work folder",
+    )
+    parser.add_argument(
+        "--ik-build", type=Path, help="a folder where ik_llama.cpp was built: its best joins prompts and decoding"
+    )
     parser.add_argument("--llama-version", help="version of llama-cpp-python to fetch (the newest)")
     parser.add_argument(
         "--converter-python",
@@ -51,7 +59,7 @@ def parse() -> argparse.Namespace:
         "--gristmill", type=Path, default=ROOT / ".build/release/gristmill", help="the program to measure"
     )
     parser.add_argument(
-        "--output", type=Path, help="the page to write (Docs/benchmarks.md; with --tiny in the work folder)"
+        "--output", type=Path, help="the page to write (Docs/benchmarks.md; of --tiny and --quick in the work folder)"
     )
     return parser.parse_args()
 
@@ -64,10 +72,11 @@ def main() -> None:
         work=work,
         repetitions=arguments.repetitions,
         threads=arguments.threads,
-        sizes=TINY if arguments.tiny else FULL,
+        sizes=TINY if arguments.tiny else QUICK if arguments.quick else FULL,
         tiny=arguments.tiny,
         gristmill=arguments.gristmill.resolve(),
         converter_python=arguments.converter_python and arguments.converter_python.absolute(),
+        ik_build=arguments.ik_build and arguments.ik_build.resolve(),
     )
     results = Results(settings.path("results.json"))
     comparison = Comparison(settings, results)
@@ -75,13 +84,15 @@ def main() -> None:
     for section in arguments.again:
         results.forget(section)
     try:
-        for name in arguments.only or [*SECTIONS]:
+        for name in arguments.only or (QUICK_SECTIONS if arguments.quick else [*SECTIONS]):
             if name == "report":
                 continue
             start = time.monotonic()
             say(f"{name}: {SECTIONS[name].__doc__.splitlines()[0]}")
             SECTIONS[name](comparison)
             results.facts |= machine.facts() | comparison.mine.facts() | comparison.theirs.facts()
+            if comparison.fork:
+                results.facts |= comparison.fork.facts()
             results.facts |= {"threads": settings.threads, "date": time.strftime("%Y-%m-%d")}
             results.save()
             say(f"{name}: {time.monotonic() - start:.0f} s")
@@ -89,6 +100,7 @@ def main() -> None:
         sys.exit(f"run: {error}")
     except KeyboardInterrupt:
         sys.exit("run: interrupted; what was measured is kept")
-    page = arguments.output or (settings.path("benchmarks.md") if arguments.tiny else ROOT / "Docs/benchmarks.md")
+    own = work / "quick.md" if arguments.quick else settings.path("benchmarks.md") if arguments.tiny else None
+    page = arguments.output or own or ROOT / "Docs/benchmarks.md"
     write_report(results, settings, page)
     say(f"written: {page}")

@@ -12,9 +12,9 @@ COLOURS = ("#b8591f", "#3d6b99", "#999999")
 def draw(
     path: Path, title: str, x_label: str, y_label: str, curves: dict[str, Points], *, logarithmic: bool = False
 ) -> bool:
-    """Draw named curves. Returns whether there was anything to draw and something to draw it with."""
+    """Draw named curves. Returns whether there was more than a point to draw, and something to draw it with."""
     curves = {name: points for name, points in curves.items() if points}
-    if not curves:
+    if not any(len(points) > 1 for points in curves.values()):
         return False
     try:
         import matplotlib

@@ -8,8 +8,8 @@ from pathlib import Path
 from .fitting import convert_sentence, decode_sentence, prefill_sentence
 from .plots import draw
 from .results import Results
-from .sections import MINE, THEIRS
-from .settings import PAIRED, PAIRS, Settings
+from .sections import FORK, MINE, THEIRS
+from .settings import FORKED, PAIRED, PAIRS, Settings
 
 # Bits a weight of llama.cpp's types, scales counted in.
 BITS = {"Q4_0": 4.5, "Q8_0": 8.5}
@@ -73,10 +73,27 @@ class Report:
 
     # The table
 
-    def row(self, what: str, mine: str, theirs: str, ratio: float | None, shares: tuple = (None, None)) -> None:
+    @property
+    def has_fork(self) -> bool:
+        return any(f"/{FORK}/" in name for name in self.results.samples)
+
+    def row(
+        self,
+        what: str,
+        mine: str,
+        theirs: str,
+        ratio: float | None,
+        shares: tuple = (None, None),
+        fork: tuple[str, float | None] = (EMPTY, None),
+    ) -> None:
         if mine == theirs == EMPTY:
             return
-        self.rows.append([what, mine, theirs, f"{ratio:.2f}" if ratio else EMPTY, *map(percent, shares)])
+
+        def times(ratio: float | None) -> str:
+            return f"{ratio:.2f}" if ratio else EMPTY
+
+        forked = [fork[0], times(fork[1])] if self.has_fork else []
+        self.rows.append([what, mine, theirs, times(ratio), *forked, *map(percent, shares)])
 
     def rate_row(self, what: str, section: str, recipe: str, at: int) -> None:
         """Tokens a second of both; more is better."""
@@ -91,7 +108,11 @@ class Report:
                 self.decode_share(theirs, self.weight_bytes(THEIRS, kind), at),
             )
         ratio = mine / theirs if mine and theirs else None
-        self.row(f"{what}, {recipe} and {kind}", number(mine, "tok/s"), number(theirs, "tok/s"), ratio, shares)
+        rates = {kind: self.results.median(f"{section}/{FORK}/{kind}/{at}") for kind in FORKED[recipe]}
+        rates = {kind: rate for kind, rate in rates.items() if rate}
+        best = max(rates, key=rates.get, default=None)
+        fork = (f"{number(rates[best], 'tok/s')} ({best})", mine / rates[best]) if best and mine else (EMPTY, None)
+        self.row(f"{what}, {recipe} and {kind}", number(mine, "tok/s"), number(theirs, "tok/s"), ratio, shares, fork)
 
     def cost_row(
         self, what: str, mine: float | None, theirs: float | None, show=lambda value: number(value, "s")
@@ -155,8 +176,9 @@ class Report:
         self.cost_row("… file", median(f"convert/{MINE}/int4-zstd/file_bytes"), None, size)
 
     def table(self) -> list[str]:
-        header = ["", "Gristmill", "llama.cpp", "times better", "of limit: Gristmill", "llama.cpp"]
-        return [f"| {' | '.join(row)} |" for row in (header, ["---", *["---:"] * 5], *self.rows)]
+        forked = ["ik_llama.cpp, its best", "times better"] if self.has_fork else []
+        header = ["", "Gristmill", "llama.cpp", "times better", *forked, "of limit: Gristmill", "llama.cpp"]
+        return [f"| {' | '.join(row)} |" for row in (header, ["---", *["---:"] * (len(header) - 1)], *self.rows)]
 
     # The plots
 
@@ -234,6 +256,7 @@ class Report:
             ("commit", "commit"),
             ("llama-cpp-python", "llama.cpp: as in llama-cpp-python"),
             ("llama.cpp compiler", "llama.cpp's compiler"),
+            ("ik_llama.cpp", "ik_llama.cpp: commit"),
             ("date", "date"),
         ]
         rows = [f"| {label} | {facts[name]} |" for name, label in known if name in facts]
@@ -272,7 +295,8 @@ NOTES = """\
 *Times better*: how often Gristmill's rate contains llama.cpp's, or llama.cpp's cost Gristmill's. *Of limit*: for a
 prompt the matrices of its rows at the machine's int8 rate; for decoding the weights (each side's own bytes) and the
 cache in f16 at the memory's rate. Both limits are the best seen in the same runs as Gristmill's figures. Prompts and
-decoding are random tokens on both sides; llama.cpp's are `llama-bench`'s.
+decoding are random tokens on all sides; llama.cpp's and ik_llama.cpp's are their `llama-bench`'s, the latter's with
+weights repacked for the processor and the better of its types.
 
 Tower: Gristmill's median of five tiles at once, llama.cpp's own timing lines. Photograph: 672×672 pixels, from the
 file to the first token, loading not counted; llama.cpp's preprocessing cuts it into TILES tiles of 576 tokens, as

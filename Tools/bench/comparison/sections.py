@@ -1,6 +1,6 @@
 """The sections of the comparison. Each measures what the results lack, both sides in turn, and may be run alone.
 
-Names of samples: SECTION/SIDE/WEIGHTS/WHAT, with SIDE `gristmill` or `llama.cpp`."""
+Names of samples: SECTION/SIDE/WEIGHTS/WHAT, with SIDE `gristmill`, `llama.cpp` or `ik_llama.cpp`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .gristmill import Gristmill
+from .ikllama import IkLlama
 from .llamacpp import LlamaCpp
 from .processes import Measured, measure, say
 from .results import Results
-from .settings import PAIRS, PHOTOGRAPH, QUESTION, TOOLS, Settings
+from .settings import FORKED, PAIRS, PHOTOGRAPH, QUESTION, TOOLS, Settings
 
-MINE, THEIRS = "gristmill", "llama.cpp"
+MINE, THEIRS, FORK = "gristmill", "llama.cpp", "ik_llama.cpp"
 # Tokens of the first prompt; none of the lengths that are compared.
 WARM_UP = 33
 
@@ -30,6 +31,7 @@ class Comparison:
         self.sizes = settings.sizes
         self.mine = Gristmill(settings)
         self.theirs = LlamaCpp(settings)
+        self.fork = IkLlama(settings, settings.ik_build) if settings.ik_build else None
         settings.models.mkdir(parents=True, exist_ok=True)
 
     # What sections share
@@ -64,9 +66,16 @@ class Comparison:
         settings = self.settings
         models = [settings.mmproj, *(settings.grist(recipe) for recipe, _ in PAIRS)]
         models += [settings.gguf(kind) for _, kind in PAIRS]
+        models += [settings.gguf(kind) for kind in self.forked_kinds]
         if not all(model.is_file() for model in models):
             say("the models first")
             self.convert()
+
+    @property
+    def forked_kinds(self) -> list[str]:
+        """Types that only ik_llama.cpp makes."""
+        known = {kind for _, kind in PAIRS}
+        return [kind for kinds in FORKED.values() for kind in kinds if kind not in known] if self.fork else []
 
     def photograph(self) -> Path:
         """The bundled photograph at the side that LLaVA-NeXT cuts into four tiles and a whole."""
@@ -137,7 +146,8 @@ class Comparison:
         if missing("llama.cpp/mmproj", settings.mmproj):
             keep("llama.cpp/mmproj", self.theirs.convert_mmproj(checkpoint, settings.mmproj), settings.mmproj)
         wanted = [kind for _, kind in PAIRS if missing(f"llama.cpp/{kind}", settings.gguf(kind))]
-        if not wanted:
+        forked = [kind for kind in self.forked_kinds if missing(f"ik_llama.cpp/{kind}", settings.gguf(kind))]
+        if not wanted and not forked:
             return
         unquantized = settings.gguf("bf16")
         if not unquantized.is_file():
@@ -147,6 +157,9 @@ class Comparison:
             keep("llama.cpp/bf16", converted, unquantized)
         for kind in wanted:
             keep(f"llama.cpp/{kind}", self.theirs.quantize(unquantized, settings.gguf(kind), kind), settings.gguf(kind))
+        for kind in forked:
+            output = settings.gguf(kind)
+            keep(f"ik_llama.cpp/{kind}", self.fork.quantize(unquantized, output, kind), output)
         unquantized.unlink()
 
     def prefill(self) -> None:
@@ -173,10 +186,20 @@ class Comparison:
                 if test["n_prompt"] in lengths
             }
 
-        return [
+        def forked(kind: str) -> Callable[[], dict[str, float]]:
+            def job() -> dict[str, float]:
+                rates = self.fork.prompts(self.settings.gguf(kind), [WARM_UP, *lengths])
+                return {f"{section}/{FORK}/{kind}/{length}": rates[length] for length in lengths}
+
+            return job
+
+        jobs = [
             ([f"{section}/{MINE}/{recipe}/{length}" for length in lengths], mine),
             ([f"{section}/{THEIRS}/{kind}/{length}" for length in lengths], theirs),
         ]
+        for kind in FORKED[recipe] if self.fork else ():
+            jobs.append(([f"{section}/{FORK}/{kind}/{length}" for length in lengths], forked(kind)))
+        return jobs
 
     def decode(self) -> None:
         """Decoding at the depths, in tokens a second, with the cache in f16 on both sides."""
@@ -197,10 +220,20 @@ class Comparison:
             self.results.facts[f"{kind} model bytes"] = tests[0]["model_size"]
             return {f"{section}/{THEIRS}/{kind}/{test['n_depth']}": test["avg_ts"] for test in tests}
 
-        return [
+        def forked(kind: str) -> Callable[[], dict[str, float]]:
+            def job() -> dict[str, float]:
+                rates = self.fork.decoding(self.settings.gguf(kind), depths, tokens)
+                return {f"{section}/{FORK}/{kind}/{depth}": rates[depth] for depth in depths}
+
+            return job
+
+        jobs = [
             ([f"{section}/{MINE}/{recipe}/{depth}" for depth in depths], mine),
             ([f"{section}/{THEIRS}/{kind}/{depth}" for depth in depths], theirs),
         ]
+        for kind in FORKED[recipe] if self.fork else ():
+            jobs.append(([f"{section}/{FORK}/{kind}/{depth}" for depth in depths], forked(kind)))
+        return jobs
 
     def tower(self) -> None:
         """One tile through tower and projector, in seconds, and the router's time.
@@ -380,3 +413,6 @@ SECTIONS: dict[str, Callable[[Comparison], None]] = {
     "decode-curve": Comparison.decode_curve,
     "convert-curve": Comparison.convert_curve,
 }
+
+# What `--quick` runs.
+QUICK_SECTIONS = ("build", "checkpoint", "convert", "prefill", "decode", "tower", "photo")

@@ -12,6 +12,8 @@ QUESTION = "What is in the picture?"
 # Gristmill's recipe, and llama.cpp's type of the same width.
 PAIRS = (("int4", "Q4_0"), ("int8", "Q8_0"))
 PAIRED = dict(PAIRS)
+# ik_llama.cpp's types of about the same width; the better one counts.
+FORKED = {"int4": ("Q4_0", "IQ4_KS"), "int8": ("Q8_0",)}
 
 
 @dataclass
@@ -37,6 +39,17 @@ FULL = Sizes(
     convert_curve=[1, 8, 16],
     layers=32,
 )
+# What is asked for most, in under half an hour once the models stand.
+QUICK = Sizes(
+    prefill=[512],
+    depths=[0, 512],
+    decode_tokens=16,
+    photograph_side=672,
+    prefill_curve=[],
+    decode_curve=[],
+    convert_curve=[],
+    layers=32,
+)
 # Only to see that everything works.
 TINY = Sizes(
     prefill=[16, 32],
@@ -59,6 +72,8 @@ class Settings:
     tiny: bool
     converter_python: Path | None
     gristmill: Path
+    # Where ik_llama.cpp was built; it is left out without.
+    ik_build: Path | None = None
 
     def path(self, name: str) -> Path:
         """A file or folder of the comparison; models of the tiny run lie apart from the real ones."""

@@ -1,0 +1,54 @@
+"""ik_llama.cpp, from a folder where its user has built `llama-bench` and `llama-quantize`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from .processes import Measured, measure
+from .settings import Settings
+
+
+class IkLlama:
+    def __init__(self, settings: Settings, build_folder: Path) -> None:
+        self.settings = settings
+        self.build_folder = build_folder
+        self.commit: str | None = None
+
+    def program(self, name: str) -> Path:
+        return self.build_folder / "bin" / name
+
+    def facts(self) -> dict[str, str]:
+        return {"ik_llama.cpp": self.commit} if self.commit else {}
+
+    def quantize(self, source: Path, output: Path, kind: str) -> Measured:
+        return measure(
+            [self.program("llama-quantize"), source, output, kind, self.settings.threads], disk=output.parent
+        )
+
+    def bench(self, model: Path, *options) -> dict[str, float]:
+        """llama-bench's tests by their names (pp512, tg16, tg16@pp512), in tokens a second. Weights are repacked for this
+        processor first, which is when it is at its best; the cache is f16."""
+        measured = measure(
+            [
+                self.program("llama-bench"),
+                *("-m", model, "-t", self.settings.threads, "-r", 1, "-o", "json"),
+                *("-rtr", 1, "-fa", 1, "-ctk", "f16", "-ctv", "f16", "-w", 0),
+                *options,
+            ]
+        )
+        # What it says about loading may stand before the document.
+        tests = json.loads(measured.output[re.search(r"^\[", measured.output, re.M).start() :])
+        self.commit = tests[0]["build_commit"]
+        return {test["test"]: test["avg_ts"] for test in tests}
+
+    def prompts(self, model: Path, lengths: list[int]) -> dict[int, float]:
+        tests = self.bench(model, "-n", 0, "-p", ",".join(map(str, lengths)))
+        return {length: tests[f"pp{length}"] for length in lengths}
+
+    def decoding(self, model: Path, depths: list[int], tokens: int) -> dict[int, float]:
+        """Tokens behind each of `depths` rows; the first test reads the weights and does not count."""
+        behind = [option for depth in depths if depth for option in ("-gp", f"{depth},{tokens}")]
+        tests = self.bench(model, "-p", 33, "-n", tokens, *behind)
+        return {depth: tests[f"tg{tokens}@pp{depth}" if depth else f"tg{tokens}"] for depth in depths}
