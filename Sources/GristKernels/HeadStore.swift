@@ -34,7 +34,7 @@ public final class HeadStore: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
 
     init(byteCount: Int) {
-      base = .allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)
+      base = RecycledMemory.fresh(byteCount: byteCount)
     }
 
     deinit { base.deallocate() }

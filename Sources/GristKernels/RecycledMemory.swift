@@ -40,10 +40,18 @@ enum RecycledMemory {
       return UInt(bitPattern: shelf.pieces.remove(at: index).base)
     }
     if let kept, let piece = UnsafeMutableRawPointer(bitPattern: kept) { return piece }
-    guard size >= 2 * hugePage else { return .allocate(byteCount: size, alignment: AlignedBuffer.alignment) }
-    let piece = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: hugePage)
+    return fresh(byteCount: size)
+  }
+
+  /// Memory that nobody had before, for as long as its owner likes: to be deallocated. In large pages from 4 MB on, whose
+  /// addresses are found faster.
+  static func fresh(byteCount: Int) -> UnsafeMutableRawPointer {
+    guard byteCount >= 2 * hugePage else {
+      return .allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)
+    }
+    let piece = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: hugePage)
     // A wish: where there are no large pages, small ones it is.
-    madvise(piece, size, MADV_HUGEPAGE)
+    madvise(piece, byteCount, MADV_HUGEPAGE)
     return piece
   }
 
