@@ -80,6 +80,29 @@ static uint32_t dot_avx2(size_t rounds) {
 
 static const grist_limits limits_avx2 = {"avx2", read_avx2, dot_avx2, 10 * 2 * 32};
 
+#pragma clang attribute push(__attribute__((target("avx2,avxvnni"))), apply_to = function)
+
+/* Twelve chains of vpdpbusd in 256 bits: 32 products each. */
+static uint32_t dot_avxvnni(size_t rounds) {
+  __m256i weights = _mm256_set1_epi8(kWeight), x = _mm256_set1_epi8(kActivation);
+  __m256i sums[12];
+  for (int i = 0; i < 12; i++) sums[i] = _mm256_setzero_si256();
+  for (size_t round = 0; round < rounds; round++)
+    for (int i = 0; i < 12; i++) {
+      sums[i] = _mm256_dpbusd_avx_epi32(sums[i], weights, x);
+      OPAQUE_VECTOR(sums[i]);
+    }
+  for (int i = 1; i < 12; i++) sums[0] = _mm256_add_epi32(sums[0], sums[i]);
+  uint32_t lanes[8], sum = 0;
+  _mm256_storeu_si256((__m256i *)lanes, sums[0]);
+  for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
+  return sum;
+}
+
+#pragma clang attribute pop
+
+static const grist_limits limits_avxvnni = {"avxvnni", read_avx2, dot_avxvnni, 12 * 2 * 32};
+
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vnni"))), apply_to = function)
 
 static uint64_t read_avx512(const void *buffer, size_t bytes) {
@@ -114,12 +137,42 @@ static uint32_t dot_avx512(size_t rounds) {
 
 static const grist_limits limits_avx512 = {"avx512", read_avx512, dot_avx512, 12 * 2 * 64};
 
+#elif defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#define OPAQUE_VECTOR(value) __asm__ volatile("" : "+w"(value))
+
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+
+/* Sixteen chains of sdot, more than latency times units: 16 products each. */
+static uint32_t dot_neon(size_t rounds) {
+  int8x16_t weights = vdupq_n_s8(kWeight), x = vdupq_n_s8(kActivation);
+  int32x4_t sums[16];
+  for (int i = 0; i < 16; i++) sums[i] = vdupq_n_s32(0);
+  for (size_t round = 0; round < rounds; round++)
+    for (int i = 0; i < 16; i++) {
+      sums[i] = vdotq_s32(sums[i], weights, x);
+      OPAQUE_VECTOR(sums[i]);
+    }
+  uint32_t sum = 0;
+  for (int i = 0; i < 16; i++) sum += vaddvq_u32(vreinterpretq_u32_s32(sums[i]));
+  return sum;
+}
+
+#pragma clang attribute pop
+
+static const grist_limits limits_neon = {"neon", read_portable, dot_neon, 16 * 2 * 16};
+
 #endif
 
 static const grist_limits *const all[] = {
 #if defined(__x86_64__)
     &limits_avx512,
+    &limits_avxvnni,
     &limits_avx2,
+#elif defined(__aarch64__)
+    &limits_neon,
 #endif
     &limits_portable,
 };

@@ -18,6 +18,8 @@ public struct Converter: Sendable {
     public let byteCount: Int
     public let tensors: Int
     public let sourceBytes: Int
+    /// What should be known about how it went.
+    public let notes: [String]
   }
 
   /// Chunks that are worked on at a time, for every thread.
@@ -52,6 +54,7 @@ public struct Converter: Sendable {
     let total = plan.sourceBytes
     var done = 0
     var fingerprint = SourceFingerprint()
+    var findings = FeedbackFindings()
     let work = ParallelWork(
       pool: pool, hashing: try FileHasher(source.inherited == nil ? source.weightFiles.map(\.path) : []))
     for segment in plan.segments {
@@ -62,7 +65,7 @@ public struct Converter: Sendable {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (digits, isLossless) = try write(entry, feedback, to: writer, work)
+            let (digits, isLossless) = try write(entry, feedback, &findings, to: writer, work)
             fingerprint.add(entry.tensor, digits: digits)
             if !isLossless { isLossy = true }
           }
@@ -88,19 +91,25 @@ public struct Converter: Sendable {
           tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy, calibration: feedback?.summary))
     }
     try writer.finish()
-    return Summary(path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total)
+    return Summary(
+      path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total,
+      notes: findings.notes)
   }
 
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
   /// fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, to writer: GristWriter, _ work: ParallelWork
+    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, _ findings: inout FeedbackFindings,
+    to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
     let name = entry.tensor.name
     let finished = try feedback?.finished(name)
-    var encoder = try TensorEncoder(
-      entry.tensor, scheme: finished?.scheme ?? entry.scheme,
-      feedback: finished == nil && entry.takesFeedback ? feedback?.feedback(for: name) : nil)
+    var fed: ErrorFeedback?
+    if let feedback, finished == nil, entry.takesFeedback {
+      fed = try feedback.feedback(for: name)
+      if feedback.matrices.contains(ByteName(name)) { findings.add(name, fed) }
+    }
+    var encoder = try TensorEncoder(entry.tensor, scheme: finished?.scheme ?? entry.scheme, feedback: fed)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
     if let finished { try check(finished, encoder, cut) }

@@ -101,28 +101,34 @@ struct VisionTower: Sendable {
     let pixels = patchRows(tiles)
     compute.round(pixels)
     let embedded = compute.linear(pixels, patchEmbedding)
-    var x = FloatMatrix(rows: tiles.count * length, columns: width)
-    for tile in tiles.indices {
-      x.setRow(tile * length, classEmbedding)
-      x.copyRows(tile * patches..<(tile + 1) * patches, of: embedded, toRow: tile * length + 1)
+    // Tiles do not see each other. One after the other they go through a layer, so that what it computes of a tile stays in
+    // the last cache, beside the layer's weights.
+    let rows = try tiles.indices.map { tile in
+      let x = FloatMatrix(rows: length, columns: width)
+      x.setRow(0, classEmbedding)
+      x.copyRows(tile * patches..<(tile + 1) * patches, of: embedded, toRow: 1)
       for row in 0..<length {
-        x.withMutableRow(tile * length + row) { values in
+        x.withMutableRow(row) { values in
           for column in values.indices { values[column] += positionEmbedding[row * width + column] }
         }
       }
+      compute.round(x)
+      let normed = preNorm(x, compute)
+      try compute.inPart("the vision tower's embeddings") { try compute.requireFinite(normed, "output") }
+      return normed
     }
-    compute.round(x)
-    x = preNorm(x, compute)
-    try compute.inPart("the vision tower's embeddings") { try compute.requireFinite(x, "output") }
-    let layout = SequenceLayout.consecutive(sequences: tiles.count, length: length)
+    let layout = SequenceLayout.consecutive(sequences: 1, length: length)
     for (index, layer) in layers.enumerated() {
-      try Interruption.check()
-      try compute.inPart("vision layer \(index)") { try run(layer.get(), x, layout, compute) }
+      try compute.inPart("vision layer \(index)") {
+        let layer = try layer.get()
+        for x in rows {
+          try Interruption.check()
+          try run(layer, x, layout, compute)
+        }
+      }
     }
     let features = FloatMatrix(rows: tiles.count * patches, columns: width)
-    for tile in tiles.indices {
-      features.copyRows(tile * length + 1..<(tile + 1) * length, of: x, toRow: tile * patches)
-    }
+    for (tile, x) in rows.enumerated() { features.copyRows(1..<length, of: x, toRow: tile * patches) }
     return features
   }
 

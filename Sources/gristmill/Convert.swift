@@ -103,6 +103,7 @@ struct Convert: ParsableCommand {
     }
     bar.clear()
     feedback?.conclude()
+    for note in summary.notes { try global.note("note: \(note.visible())") }
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
@@ -157,7 +158,8 @@ struct Convert: ParsableCommand {
         "output": JSONValue(summary.path), "recipe": JSONValue(recipe.rawValue), "bytes": JSONValue(summary.byteCount),
         "source_bytes": JSONValue(summary.sourceBytes), "tensors": JSONValue(summary.tensors),
         "seconds": JSONValue(seconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
-        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(plan.notes),
+        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)),
+        "notes": JSONValue(plan.notes + summary.notes),
       ]
       return try Console.print(document)
     }

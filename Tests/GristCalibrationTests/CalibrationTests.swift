@@ -274,6 +274,57 @@ import Testing
     #expect(kl[1] < kl[0], "\(kl)")
   }
 
+  /// Three matrices' moments, each wanting in its own way.
+  private final class Odd: FeedbackSource {
+    static let layer = "model.layers.0.self_attn."
+    let columns: Int
+
+    init(columns: Int) { self.columns = columns }
+
+    var matrices: Set<ByteName> { Set(["q_proj", "k_proj", "o_proj"].map { ByteName(Self.layer + $0 + ".weight") }) }
+    var summary: String { "odd" }
+    func wants(_ name: String) -> Bool { false }
+    func keep(_ name: String, as matrix: FinishedMatrix) {}
+    func finished(_ name: String) -> FinishedMatrix? { nil }
+    func conclude() {}
+
+    func feedback(for name: String) -> ErrorFeedback? {
+      switch name {
+      case Self.layer + "q_proj.weight": nil
+      case Self.layer + "k_proj.weight": ErrorFeedback(moments: moments(lastBlock: 0))
+      // Products greater than the squares: no inputs have them.
+      case Self.layer + "o_proj.weight": ErrorFeedback(moments: moments(lastBlock: 1, beside: 5))
+      default: nil
+      }
+    }
+
+    private func moments(lastBlock value: Float, beside: Float = 0) -> [Float] {
+      (0..<columns * 64).map { index in
+        let (block, row, column) = (index / 4096, index / 64 % 64, index % 64)
+        if row == column { return block == columns / 64 - 1 ? value : 1 }
+        return block == columns / 64 - 1 && row + column == 1 ? beside : 0
+      }
+    }
+  }
+
+  @Test("moments that say nothing, or what cannot be, are reported")
+  func findings() throws {
+    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
+    let feedback = Odd(columns: 128)
+    let recipe = try Recipe(.int4, calibrated: feedback.matrices)
+    let summary = try Converter(pool: pool, packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("odd.grist"),
+      feedback: feedback)
+    #expect(
+      summary.notes == [
+        "the inputs of model.layers.0.self_attn.q_proj.weight were always zero or not finite while calibrating: "
+          + "rounded to nearest",
+        "while calibrating, 1 block of 64 inputs in 1 matrix stayed zero: weights there are rounded each for itself",
+        "the moments of 1 direction in 1 matrix contradict the others': such directions count as little as those that no "
+          + "input had",
+      ])
+  }
+
   /// Feeds on as another does, until a matrix is asked for that it does not come to.
   private final class Stopped: FeedbackSource {
     let base: LayerwiseFeedback

@@ -280,6 +280,8 @@ class Report:
             "Written by `Tools/bench/run`, which says how everything is measured; weights are random, in the shape of "
             f"AVG-LLaVA 7B. Both sides take turns; {often}.",
         ]
+        if self.settings.quick:
+            lines += ["", "A quick run (`--quick`): no prompts beyond 512 tokens, no depths beyond 512, no curves."]
         if self.settings.tiny:
             lines += ["", "**A run with tiny sizes, only to see that everything works. The figures mean nothing.**"]
         lines += ["", *self.conditions(), "", *self.table(), "", NOTES.replace("TILES", str(tiles or "all"))]

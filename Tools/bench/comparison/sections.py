@@ -197,8 +197,8 @@ class Comparison:
             ([f"{section}/{MINE}/{recipe}/{length}" for length in lengths], mine),
             ([f"{section}/{THEIRS}/{kind}/{length}" for length in lengths], theirs),
         ]
-        for kind in FORKED[recipe] if self.fork else ():
-            jobs.append(([f"{section}/{FORK}/{kind}/{length}" for length in lengths], forked(kind)))
+        for other in FORKED[recipe] if self.fork else ():
+            jobs.append(([f"{section}/{FORK}/{other}/{length}" for length in lengths], forked(other)))
         return jobs
 
     def decode(self) -> None:
@@ -231,8 +231,8 @@ class Comparison:
             ([f"{section}/{MINE}/{recipe}/{depth}" for depth in depths], mine),
             ([f"{section}/{THEIRS}/{kind}/{depth}" for depth in depths], theirs),
         ]
-        for kind in FORKED[recipe] if self.fork else ():
-            jobs.append(([f"{section}/{FORK}/{kind}/{depth}" for depth in depths], forked(kind)))
+        for other in FORKED[recipe] if self.fork else ():
+            jobs.append(([f"{section}/{FORK}/{other}/{depth}" for depth in depths], forked(other)))
         return jobs
 
     def tower(self) -> None:

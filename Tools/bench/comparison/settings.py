@@ -75,6 +75,10 @@ class Settings:
     # Where ik_llama.cpp was built; it is left out without.
     ik_build: Path | None = None
 
+    @property
+    def quick(self) -> bool:
+        return self.sizes is QUICK
+
     def path(self, name: str) -> Path:
         """A file or folder of the comparison; models of the tiny run lie apart from the real ones."""
         return self.work / (("tiny-" if self.tiny else "") + name)
