@@ -85,10 +85,10 @@ GRIST_INLINE void multiply_panel(
   }
 }
 
-/* Keys of one block as panels of 32 keys: panel[column][key]. Keys beyond the block are zero. */
+/* Keys of one block as panels of 32 keys: panel[column][key]. Keys that fill the last panel are zero. */
 GRIST_INLINE void pack_keys(
     const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
-  for (size_t key = 0; key < kKeyBlock; key += 16) {
+  for (size_t key = 0; key < rounded_up(count, kPanel); key += 16) {
     float *panel = panels + key / kPanel * kPanel * width + key % kPanel;
     for (size_t column = 0; column < width; column += 16) {
       vec16 v[16];
@@ -103,9 +103,9 @@ GRIST_INLINE void pack_keys(
 /* Values of one block as panels of 32 columns: panel[key][column]. */
 GRIST_INLINE void pack_values(
     const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
-  for (size_t key = 0; key < kKeyBlock; key++)
+  for (size_t key = 0; key < count; key++)
     for (size_t column = 0; column < width; column += 16) {
-      vec16 v = key < count ? load_row16(a, a->values, first + key, column, half) : (vec16){0};
+      vec16 v = load_row16(a, a->values, first + key, column, half);
       store16(panels + column / kPanel * kPanel * kKeyBlock + key * kPanel + column % kPanel, v);
     }
 }
@@ -114,18 +114,18 @@ struct softmax_row {
   float greatest, sum;
 };
 
-/* Turns a row's scores of one block into weights relative to the greatest so far; returns what the row's earlier
-   output has to be multiplied with. */
-GRIST_INLINE float update_softmax(float *scores, size_t seen, struct softmax_row *row) {
+/* Turns a row's `count` scores of one block, whole panels of them, into weights relative to the greatest so far; returns what
+   the row's earlier output has to be multiplied with. */
+GRIST_INLINE float update_softmax(float *scores, size_t seen, size_t count, struct softmax_row *row) {
   vec16 peak = splat16(row->greatest);
-  for (size_t i = seen; i < kKeyBlock; i++) scores[i] = -1e30f;
-  for (size_t i = 0; i < kKeyBlock; i += 16) {
+  for (size_t i = seen; i < count; i++) scores[i] = -1e30f;
+  for (size_t i = 0; i < count; i += 16) {
     vec16 v = load16(scores + i);
     peak = choose(v > peak, v, peak);
   }
   float greatest = greatest16(peak);
   vec16 total = {0};
-  for (size_t i = 0; i < kKeyBlock; i += 16) {
+  for (size_t i = 0; i < count; i += 16) {
     vec16 weights = exp16(load16(scores + i) - greatest);
     store16(scores + i, weights);
     total += weights;
@@ -170,7 +170,8 @@ static void attend_many(const grist_attention *a) {
       size_t blind = 0; /* rows that see no key of the block, whole tiles of them */
       while (blind < count && seen_by(a, start + blind) <= first) blind++;
       blind -= blind % GRIST_ATTENTION_ROWS;
-      for (size_t panel = 0; panel < kKeyBlock; panel += kPanel)
+      size_t scored = rounded_up(keys, kPanel);
+      for (size_t panel = 0; panel < scored; panel += kPanel)
         for (size_t row = blind; row < rows; row += GRIST_ATTENTION_ROWS) {
           vec16 sums[GRIST_ATTENTION_ROWS][2] = {{{0}}};
           multiply_panel(queries + row * width, width, key_panels + panel * width, a->dimension, sums);
@@ -182,7 +183,7 @@ static void attend_many(const grist_attention *a) {
       for (size_t row = blind; row < count; row++) {
         size_t seen = seen_by(a, start + row);
         seen = seen > first ? seen - first : 0;
-        float factor = update_softmax(scores + row * kKeyBlock, seen < kKeyBlock ? seen : kKeyBlock, &softmax[row]);
+        float factor = update_softmax(scores + row * kKeyBlock, seen < scored ? seen : scored, scored, &softmax[row]);
         if (factor != 1)
           for (size_t i = 0; i < width; i++) output[row * width + i] *= factor;
       }
@@ -193,7 +194,7 @@ static void attend_many(const grist_attention *a) {
             sums[r][0] = load16(output + (row + (size_t)r) * width + panel);
             sums[r][1] = load16(output + (row + (size_t)r) * width + panel + 16);
           }
-          multiply_panel(scores + row * kKeyBlock, kKeyBlock, value_panels + panel * kKeyBlock, kKeyBlock, sums);
+          multiply_panel(scores + row * kKeyBlock, kKeyBlock, value_panels + panel * kKeyBlock, keys, sums);
           for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
             store16(output + (row + (size_t)r) * width + panel, sums[r][0]);
             store16(output + (row + (size_t)r) * width + panel + 16, sums[r][1]);

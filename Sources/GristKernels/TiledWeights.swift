@@ -90,6 +90,10 @@ public struct TiledWeights: LinearWeights {
     }
   }
 
+  /// Codes that the kernels keep in the second-level cache while all tokens meet them.
+  private static let cachedBytes = 192 << 10
+  private static let tilesOfOneRow = 32
+
   public func product(
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
@@ -97,7 +101,11 @@ public struct TiledWeights: LinearWeights {
       return expandedProduct(input.x, bias: bias, into: out, compute: compute)
     }
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
-    let tilesPerTask = max(1, min(16, shape.tiles / (compute.pool.threadCount * 4)))
+    // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
+    // together: with more, the last task would keep one thread busy and the others idle.
+    let cached = max(1, Self.cachedBytes / max(shape.codeBytesPerTile, 1) / 2) * 2
+    let wanted = input.x.rows == 1 ? Self.tilesOfOneRow : min(cached, 16)
+    let tilesPerTask = max(1, min(wanted, shape.tiles / (compute.pool.threadCount * 4)))
     let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
     return LinearProduct(tasks: (shape.tiles + tilesPerTask - 1) / tilesPerTask) { task, _ in
       let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
