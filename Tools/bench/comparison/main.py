@@ -46,6 +46,7 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="what is asked for most, in under half an hour once the models stand; a page in the work folder",
     )
+    parser.add_argument("--remark", help="a line of your own among the page's conditions")
     parser.add_argument(
         "--ik-build", type=Path, help="a folder where ik_llama.cpp was built: its best joins prompts and decoding"
     )
@@ -100,6 +101,9 @@ def main() -> None:
         sys.exit(f"run: {error}")
     except KeyboardInterrupt:
         sys.exit("run: interrupted; what was measured is kept")
+    if arguments.remark:
+        results.facts["remark"] = arguments.remark
+        results.save()
     own = work / "quick.md" if arguments.quick else settings.path("benchmarks.md") if arguments.tiny else None
     page = arguments.output or own or ROOT / "Docs/benchmarks.md"
     write_report(results, settings, page)

@@ -258,6 +258,7 @@ class Report:
             ("llama.cpp compiler", "llama.cpp's compiler"),
             ("ik_llama.cpp", "ik_llama.cpp: commit"),
             ("date", "date"),
+            ("remark", "remark"),
         ]
         rows = [f"| {label} | {facts[name]} |" for name, label in known if name in facts]
         if self.memory_rate:
