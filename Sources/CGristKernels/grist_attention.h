@@ -130,7 +130,7 @@ GRIST_INLINE float update_softmax(float *scores, size_t seen, size_t count, stru
     store16(scores + i, weights);
     total += weights;
   }
-  float factor = greatest == row->greatest ? 1 : exp16(splat16((row->greatest - greatest)))[0];
+  float factor = greatest == row->greatest ? 1 : exp16(splat16(row->greatest - greatest))[0];
   row->greatest = greatest;
   row->sum = row->sum * factor + fold(total);
   return factor;

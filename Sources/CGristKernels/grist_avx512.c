@@ -70,7 +70,7 @@ GRIST_INLINE void tokens_of_tiles(
   struct tile_operands o = tile_operands(p, tile, token, kind);
   __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
-  size_t tile_bytes = padded * 2 * bits_of(kind), tile_scales_count = groups * GRIST_TILE_ROWS;
+  size_t tile_bytes = code_bytes_of_tile(p, kind), tile_scales_count = groups * GRIST_TILE_ROWS;
   const uint8_t *codes = o.codes;
   int bias = kind == kInt4 ? -8 : -128;
   __m512 total[2][8];

@@ -16,6 +16,11 @@ enum { kInt4 = 4, kInt8 = 8, kTable4 = 20 };
 
 static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
 
+/* Bytes of one tile's codes. */
+static inline size_t code_bytes_of_tile(const grist_tile_product *p, int kind) {
+  return padded_columns(p->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;
+}
+
 /* Where one tile and the tokens from `token` on begin. */
 struct tile_operands {
   size_t padded, groups;
@@ -31,7 +36,7 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
   return (struct tile_operands){
       .padded = padded,
       .groups = groups,
-      .codes = p->codes + tile * padded * GRIST_TILE_ROWS * bits_of(kind) / 8,
+      .codes = p->codes + tile * code_bytes_of_tile(p, kind),
       .scales = p->scales + tile * groups * GRIST_TILE_ROWS,
       .x = p->activations + token * padded,
       .x_scales = p->activation_scales + token * groups,
@@ -62,7 +67,7 @@ static inline void fetch_ahead(
   do {                                                                                           \
     size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
     if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
-    size_t tile_bytes = padded_columns((p)->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;      \
+    size_t tile_bytes = code_bytes_of_tile((p), kind);                                           \
     size_t block_tiles = kWeightBlockBytes / tile_bytes / 2 * 2;                                 \
     if (block_tiles < 2) block_tiles = 2;                                                        \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \

@@ -29,14 +29,12 @@ struct code_range {
   int trial_count;
 };
 
-GRIST_INLINE vec16 broadcast(float value) { return (vec16){0} + value; }
-
 /* weight * factor rounded to the nearest whole number. Adding 1.5*2^23 rounds, ties to even; until it is taken away
    again the number is ordered as an integer too, and integers are clamped on units that the sums do not need. */
 GRIST_INLINE vec16 code16(vec16 weight, vec16 factor, struct code_range range, bool clamps) {
   vec16 shifted = weight * factor + 12582912.0f;
   if (clamps) {
-    vec16i low = (vec16i)broadcast(12582912.0f + range.low), high = (vec16i)broadcast(12582912.0f + range.high);
+    vec16i low = (vec16i)splat16(12582912.0f + range.low), high = (vec16i)splat16(12582912.0f + range.high);
     shifted = (vec16)__builtin_elementwise_min(__builtin_elementwise_max((vec16i)shifted, low), high);
   }
   return shifted - 12582912.0f;
@@ -65,7 +63,7 @@ GRIST_INLINE struct fit better(struct fit best, struct fit other) {
 
 /* The best fit of all trials; two at a time, so that their sums do not wait for each other. */
 GRIST_INLINE struct fit best_fit(const vec16 *weights, size_t count, vec16 per_code, struct code_range range) {
-  struct fit best = {broadcast(0), broadcast(1)};
+  struct fit best = {splat16(0), splat16(1)};
   for (int t = 0; t < range.trial_count; t += 2) {
     vec16 first = range.trials[t] * per_code, second = range.trials[t + 1] * per_code;
     struct fit a = {{0}, {0}}, b = {{0}, {0}};
@@ -97,7 +95,7 @@ GRIST_INLINE void quantize_group(
     vec16 *weights, size_t count, float prescale, struct code_range range, uint16_t scales[16], double errors[16]) {
   vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
-  struct fit best = best_fit(weights, count, choose(zero, broadcast(0), 1.0f / extreme), range);
+  struct fit best = best_fit(weights, count, choose(zero, splat16(0), 1.0f / extreme), range);
   /* Rounding to f16 moves the scale by up to 2^-11; its neighbours may fit the codes better. And where all but nothing
      is lost, f32 sums cannot tell the trials apart: the first of them, the plain one, is tried for itself. */
   float centres[2][16];
@@ -106,14 +104,14 @@ GRIST_INLINE void quantize_group(
   store16(centres[1], extreme / range.trials[0]);
   half_from_float(centres[0], centre_bits[0], 32);
   vec16u chosen_bits = {0};
-  vec16 chosen = broadcast(1), least = broadcast(FLT_MAX);
+  vec16 chosen = splat16(1), least = splat16(FLT_MAX);
   for (int step = -1; step <= 2; step++) {
     vec16u bits;
     memcpy(&bits, centre_bits[step == 2], sizeof bits);
     if (step != 2) bits += (uint16_t)step;
     vec16i wide = __builtin_convertvector(bits, vec16i);
     vec16i usable = ((wide & 0x7fff) != 0) & ((wide & 0x7c00) != 0x7c00) & ~zero;
-    vec16 scale = choose(usable, load_half16((const uint16_t *)&bits), broadcast(1));
+    vec16 scale = choose(usable, load_half16((const uint16_t *)&bits), splat16(1));
     vec16 error = squared_errors(weights, count, scale, range);
     vec16i wins = usable & (error < least);
     least = choose(wins, error, least);
@@ -124,7 +122,7 @@ GRIST_INLINE void quantize_group(
   memcpy(scales, &chosen_bits, sizeof chosen_bits);
   /* No usable scale (all zero, or too small for f16): codes of zero, and all is lost. */
   vec16i none = least == FLT_MAX;
-  vec16 lost = {0}, inverse = choose(none, broadcast(0), 1.0f / chosen);
+  vec16 lost = {0}, inverse = choose(none, splat16(0), 1.0f / chosen);
   for (size_t k = 0; k < count; k++) {
     lost += weights[k] * weights[k];
     weights[k] = code16(weights[k], inverse, range, true);

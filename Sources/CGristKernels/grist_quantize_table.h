@@ -63,11 +63,11 @@ GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table, 
 #else
   (void)in_buckets;
 #endif
-  vec16 value = broadcast(table->values[0]), index = {0};
+  vec16 value = splat16(table->values[0]), index = {0};
   for (int i = 0; i < 15; i++) {
     vec16i above = x > table->middles[i];
-    value = choose(above, broadcast(table->values[i + 1]), value);
-    index += choose(above, broadcast(1), broadcast(0));
+    value = choose(above, splat16(table->values[i + 1]), value);
+    index += choose(above, splat16(1), splat16(0));
   }
   return (struct nearest){value, index};
 }
@@ -111,15 +111,15 @@ GRIST_INLINE vec16u half_scales(vec16 exact) {
 
 GRIST_INLINE vec16 scales_from_half(vec16u bits) { return load_half16((const uint16_t *)&bits); }
 
-GRIST_INLINE vec16 inverse_scales(vec16 scale) { return choose(scale == 0.0f, broadcast(0), 1.0f / scale); }
+GRIST_INLINE vec16 inverse_scales(vec16 scale) { return choose(scale == 0.0f, splat16(0), 1.0f / scale); }
 
 /* The scale of one group for sixteen rows, each column for itself. `importance`, if any, weighs the columns' squares. */
 GRIST_INLINE vec16 table_scales(
     const vec16 *weights, const float *importance, size_t count, const struct code_values *table, bool in_buckets) {
   vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
-  vec16 per_extreme = choose(zero, broadcast(0), 1.0f / extreme);
-  struct fit bests[2] = {{broadcast(0), broadcast(1)}, {broadcast(0), broadcast(1)}};
+  vec16 per_extreme = choose(zero, splat16(0), 1.0f / extreme);
+  struct fit bests[2] = {{splat16(0), splat16(1)}, {splat16(0), splat16(1)}};
   for (int trial = 0; trial < kTableTrials; trial++) {
     /* Scales from 0.72 to 1.12 of what puts the extreme on either end of the table; two at a time, as in best_fit. */
     float part = 0.72f + 0.05f * (float)trial;
@@ -145,7 +145,7 @@ GRIST_INLINE vec16 table_scales(
   }
   /* Of equals the first tried: those at the low end. */
   struct fit best = better(bests[0], bests[1]);
-  return choose(zero, broadcast(0), best.cross / best.square);
+  return choose(zero, splat16(0), best.cross / best.square);
 }
 
 /* The scale near `scale` that leaves least when losses are fed on. Columns `first` to `first + count` of `left` and `given`, which
@@ -154,7 +154,7 @@ GRIST_INLINE vec16 scales_with_feedback(
     const struct grist_table_rows *job, const vec16 *given, const vec16 *left, const float *importance, size_t start, size_t first,
     size_t count, const struct code_values *table, bool in_buckets, vec16 scale) {
   static const float factors[] = {1, 0.86f, 0.9f, 0.94f, 0.97f, 1.03f, 1.06f, 1.1f};
-  vec16 least = broadcast(FLT_MAX), best = scale;
+  vec16 least = splat16(FLT_MAX), best = scale;
   for (size_t trial = 0; trial < sizeof factors / sizeof *factors; trial++) {
     vec16 tried = scales_from_half(half_scales(scale * factors[trial])), inverse = inverse_scales(tried), loss = {0};
     vec16 trial_left[GRIST_MAX_GROUP];
@@ -230,7 +230,7 @@ GRIST_INLINE double quantize_by_table(
       }
     }
     for (size_t row = 0; row < rows; row++) total += (double)error[row] / ((double)job->prescale * job->prescale);
-    for (size_t k = count; k < padded_columns(count); k++) indices[k] = broadcast(8);
+    for (size_t k = count; k < padded_columns(count); k++) indices[k] = splat16(8);
     for (size_t k = 0; k < count; k += GRIST_BLOCK_COLUMNS) {
       vec16i block = four_columns(indices + k, 0, 15) | four_columns(indices + k + 4, 0, 15) << 4;
       /* Missing rows are codes of 8, like the columns that fill the last block. */

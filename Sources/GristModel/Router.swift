@@ -147,6 +147,7 @@ struct Router: Sendable {
       for (grid, begin) in zip(grids, begins) {
         scaler.pool(fine, tiles: tiles, patchRows: height, to: grid, into: out, firstRow: begin, compute)
       }
+      compute.round(out)
       return out
     }
     let sequence = pooled(fine)

@@ -13,11 +13,12 @@ struct Scaler: Sendable {
     guard grid.tokens != side * side else { return features }
     let out = FloatMatrix(rows: tiles * grid.tokens, columns: features.columns)
     pool(features, tiles: tiles, patchRows: side, to: grid, into: out, firstRow: 0, compute)
+    compute.round(out)
     return out
   }
 
   /// Pools a band of each tile, `patchRows` rows of patches high: [tiles · patchRows · side, width]. A tile's means become
-  /// the rows from `firstRow` on of its share of `out`, [tiles · rows of a tile, width].
+  /// the rows from `firstRow` on of its share of `out`, [tiles · rows of a tile, width], as they are summed: not rounded yet.
   func pool(
     _ band: FloatMatrix, tiles: Int, patchRows: Int, to grid: PoolingGrid, into out: FloatMatrix, firstRow: Int,
     _ compute: Compute
@@ -33,6 +34,5 @@ struct Scaler: Sendable {
           rowStride: side, columns: grid.windowColumns, from: first)
       }
     }
-    compute.round(out)
   }
 }
