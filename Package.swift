@@ -18,6 +18,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "3.10.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
   ],
   targets: [
     // System libraries and the thin C that lets Swift reach them.
@@ -54,12 +55,12 @@ let package = Package(
       name: "GristModel",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
-        "CGristSentencePiece",
+        "CGristSentencePiece", .product(name: "HeapModule", package: "swift-collections"),
       ]),
     .target(
       name: "GristCalibration",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
       ],
       resources: [.embedInCode("conversations.json")]),
     .target(
@@ -126,7 +127,7 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristConversion",
-        "GristImaging", "GristModel", "TestSupport",
+        "GristImaging", "GristModel", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .testTarget(
       name: "GristCalibrationTests",

@@ -73,7 +73,7 @@ public struct Benchmark {
     }
     let (tower, router) = try picture { try begin(pictureRows, $0) }
     let peak = peakResidentBytes()
-    let provenance = if case .grist(let file) = source { file.manifest.provenance } else { nil as Provenance? }
+    let provenance = if case .grist(let file, _) = source { file.manifest.provenance } else { nil as Provenance? }
     onProgress(1, "the machine's limits")
     return BenchmarkReport(
       model: source.path, recipe: provenance?.recipe, packing: provenance?.packing.rawValue,

@@ -52,7 +52,7 @@ extension ModelSource {
   /// Bytes of a tensor as the kernels read it, unpacked; 0 for one that is not there.
   fileprivate func computedBytes(of name: String) -> Int {
     switch self {
-    case .grist(let file): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
+    case .grist(let file, _): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
     case .checkpoint(let checkpoint, _): checkpoint.tensor(named: name)?.byteCount ?? 0
     }
   }

@@ -1,4 +1,5 @@
 import GristCore
+import GristFamilies
 import GristKernels
 import GristModel
 
@@ -8,7 +9,7 @@ struct ObservingParameters: ParameterStore {
   let observer: InputObserver
 
   var path: String { base.path }
-  var ignoredKeys: Set<String> { base.ignoredKeys }
+  var choices: ConfigurationChoices { base.choices }
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     ObservedWeights(base: try base.matrix(name, rows: rows, columns: columns), name: name, observer: observer)

@@ -48,7 +48,7 @@ public struct ConversionPlan: Sendable {
   public let architecture: String
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
-  public let ignoredKeys: [String]
+  public let choices: ConfigurationChoices
 
   /// Whether any tensor becomes codes of a table, whose rounding errors can be fed on.
   public var hasCodeTables: Bool {
@@ -82,7 +82,7 @@ public struct ConversionPlan: Sendable {
     }
     var remaining = Dictionary(
       source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
-    ignoredKeys = source.ignoredKeys
+    choices = source.choices
     let known = try source.configuration()
     let expected = Dictionary(
       known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })

@@ -17,36 +17,35 @@ public struct ConversionSource: Sendable {
   /// already as it is wanted is copied, not encoded anew.
   let stored: GristFile?
 
-  /// Configuration keys that are passed over on purpose, those of an earlier conversion among them.
-  let ignoredKeys: [String]
+  /// What is said about its configuration, or was at an earlier conversion.
+  let choices: ConfigurationChoices
 
   var inherited: Provenance? { stored?.manifest.provenance }
 
   /// A checkpoint folder, or a `.grist` file. Throws 66 and 65 as their readers do.
   ///
-  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only more keys can be passed over.
+  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
   public static func open(
     path: String, reading: CheckpointReading = CheckpointReading()
   ) throws -> ConversionSource {
-    let ignoredKeys = reading.ignoredKeys.sorted()
     switch fileKind(at: path) {
     case .folder:
-      return ConversionSource(try reading.checkpoint(at: path), ignoredKeys: ignoredKeys)
+      return ConversionSource(try reading.checkpoint(at: path), choices: reading.choices)
     case nil: throw GristError(.missingInput, "no such checkpoint folder or .grist file", file: path)
     default:
       guard reading.visionTower == nil, reading.map == nil else {
         throw GristError(
           .usage, "\(reading.map == nil ? "--vision-tower" : "--map") goes with a checkpoint folder", file: path)
       }
-      return try ConversionSource(GristFile(path: path), ignoredKeys: ignoredKeys)
+      return try ConversionSource(GristFile(path: path), choices: reading.choices)
     }
   }
 
   /// Where the header of a source's weight file is kept inside a `.grist`.
   static let headerFolder = "source/"
 
-  init(_ checkpoint: Checkpoint, ignoredKeys: [String]) {
-    self.ignoredKeys = ignoredKeys
+  init(_ checkpoint: Checkpoint, choices: ConfigurationChoices) {
+    self.choices = choices
     path = checkpoint.path
     tensors = checkpoint.tensors
     notes = checkpoint.notes
@@ -60,8 +59,8 @@ public struct ConversionSource: Sendable {
   }
 
   /// Quantized tensors of a `.grist` are expanded to f32 when they go into another scheme.
-  init(_ file: GristFile, ignoredKeys: [String]) throws {
-    self.ignoredKeys = Array(Set(file.manifest.provenance.ignoredKeys + ignoredKeys)).sorted()
+  init(_ file: GristFile, choices: ConfigurationChoices) throws {
+    self.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
     path = file.path
     tensors = try file.sourceTensors()
     // A record of reference answers belongs to the weights it was made from, and so stays with them.
@@ -84,7 +83,7 @@ public struct ConversionSource: Sendable {
     let place = joinPath(path, "config.json")
     let json = try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
     guard ModelFamilies.recognise(json) != nil else { return nil }
-    return try ModelConfiguration(path: path, ignoring: Set(ignoredKeys)) { name in
+    return try ModelConfiguration(path: path, choices: choices) { name in
       files.first { $0.name == name }?.bytes
     }
   }

@@ -47,7 +47,8 @@ public struct Converter: Sendable {
         tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
         overrides: recipe.overrides.map(\.text), packing: packing,
         fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? [],
-        lineage: source.inherited?.lineage ?? [], ignoredKeys: plan.ignoredKeys))
+        lineage: source.inherited?.lineage ?? [], ignoredKeys: plan.choices.ignoredKeys.sorted(),
+        promptTemplate: plan.choices.template))
     // A file that did not tell what its weights went through does not become one that does.
     let isTraced = source.inherited.map { !$0.lineage.isEmpty } ?? true
     var isLossy = false

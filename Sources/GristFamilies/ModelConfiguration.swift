@@ -14,14 +14,18 @@ public struct ModelConfiguration: Sendable {
   public let vision: VisionInput?
   /// How a conversation is written down.
   public let template: PromptTemplate
+  /// Which of its tokenizer's files is read, the preferred first.
+  public let tokenizers: [TokenizerKind]
 
   public init(
-    family: String, language: LanguageConfiguration, vision: VisionInput?, template: PromptTemplate
+    family: String, language: LanguageConfiguration, vision: VisionInput?, template: PromptTemplate,
+    tokenizers: [TokenizerKind] = [.sentencePiece, .tokenizers]
   ) {
     self.family = family
     self.language = language
     self.vision = vision
     self.template = template
+    self.tokenizers = tokenizers
   }
 
   public subscript<Value>(dynamicMember path: KeyPath<LanguageConfiguration, Value>) -> Value {
@@ -33,16 +37,17 @@ public struct ModelConfiguration: Sendable {
   /// - Parameters:
   ///   - file: finds a side file by name; the tower's are under `vision_tower/`. What it throws is thrown on.
   ///   - path: the model, for messages.
-  ///   - ignored: keys that would be refused, which the user knows to change nothing.
+  ///   - choices: what whoever reads the model says about it.
   ///   - families: those to ask; the first that recognises the configuration reads it.
   ///
   /// Throws 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense or
   /// asks for something this version does not compute, or when no family knows the model.
   public init(
-    path: String, ignoring ignored: Set<String> = [], families: [any ModelFamily] = ModelFamilies.builtIn,
+    path: String, choices: ConfigurationChoices = ConfigurationChoices(),
+    families: [any ModelFamily] = ModelFamilies.builtIn,
     file: @escaping (String) throws -> Bytes?
   ) throws {
-    let files = SideFiles(path: path, ignoredKeys: ignored, find: file)
+    let files = SideFiles(path: path, choices: choices, find: file)
     guard let json = try files.json("config.json") else {
       throw GristError(.missingInput, "the model has no config.json", file: path)
     }

@@ -26,15 +26,18 @@ public protocol ModelFamily: Sendable {
 public struct SideFiles {
   /// The model, for messages.
   public let path: String
-  /// Configuration keys that are passed over on purpose.
-  public let ignoredKeys: Set<String>
+  /// What was said about them.
+  public let choices: ConfigurationChoices
   private let find: (String) throws -> Bytes?
 
-  init(path: String, ignoredKeys: Set<String>, find: @escaping (String) throws -> Bytes?) {
+  init(path: String, choices: ConfigurationChoices, find: @escaping (String) throws -> Bytes?) {
     self.path = path
-    self.ignoredKeys = ignoredKeys
+    self.choices = choices
     self.find = find
   }
+
+  /// Configuration keys that are passed over on purpose.
+  public var ignoredKeys: Set<String> { choices.ignoredKeys }
 
   /// A side file's bytes; nil when the model has none of that name.
   public func bytes(_ name: String) throws -> Bytes? { try find(name) }

@@ -1,14 +1,15 @@
-import GristCheckpoints
-import GristCore
-
 /// How a conversation becomes one text, `<image>` standing for the picture.
 public enum PromptTemplate: String, Sendable, CaseIterable {
   /// Upstream's `vicuna_v1`: a system message, then `USER: … ASSISTANT:`; answers end in `</s>`.
   case vicuna
-  /// `USER: … ASSISTANT:` without a system message: llava-hf's LLaVA-1.5.
+  /// `USER: … ASSISTANT:` without a system message: LLaVA-1.5 and LLaVA-NeXT on Vicuna, as llava-hf ships them.
   case llava
-  /// `[INST] … [/INST]`: Mistral's LLaVA-NeXT.
+  /// `[INST] … [/INST]`: LLaVA-NeXT on Mistral, as llava-hf ships it. Answers end in `<\s> `, which is what its template says.
   case mistral
+  /// `<|im_start|>user … <|im_end|>`: LLaVA-NeXT on Yi 34B, as llava-hf ships it.
+  case chatml
+  /// `<|start_header_id|>user<|end_header_id|> … <|eot_id|>`: LLaMA 3's.
+  case llama3
 
   private static let vicunaSystem =
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -20,77 +21,31 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
     let placeholder = image.map { $0 + "\n" } ?? ""
     let users = history.map(\.user) + [message]
     let asked = users.enumerated().map { $0.offset == 0 ? placeholder + $0.element : $0.element }
-    let answers = history.map(\.assistant)
+    let turns = zip(asked, history.map(\.assistant)).map { turn($0, $1) }.joined()
+    let last = asked[history.count]
     switch self {
-    case .vicuna:
-      let turns = zip(asked, answers).map { "USER: \($0) ASSISTANT: \($1)</s>" }.joined()
-      return Self.vicunaSystem + " " + turns + "USER: \(asked[answers.count]) ASSISTANT:"
-    case .llava:
-      let turns = zip(asked, answers).map { "USER: \($0) ASSISTANT: \($1) " }.joined()
-      return turns + "USER: \(asked[answers.count]) ASSISTANT:"
-    case .mistral:
-      let turns = zip(asked, answers).map { "[INST] \($0) [/INST] \($1)</s>" }.joined()
-      return turns + "[INST] \(asked[answers.count]) [/INST]"
+    case .vicuna: return Self.vicunaSystem + " " + turns + "USER: \(last) ASSISTANT:"
+    case .llava: return turns + "USER: \(last) ASSISTANT:"
+    case .mistral: return turns + "[INST] \(last) [/INST]"
+    case .chatml: return turns + Self.chatML("user", last) + "<|im_start|>assistant\n"
+    case .llama3: return turns + Self.llama3("user", last) + Self.llama3Header("assistant")
     }
   }
-}
 
-extension PromptTemplate {
-  /// The template that a checkpoint's own `chat_template` is, which is a program in Jinja. Only those that LLaVA
-  /// checkpoints ship are known, by their digests; nothing of a stranger's is run. Nil when the checkpoint has none.
-  ///
-  /// Throws 65 for another one, unless `chat_template` is among the keys that are passed over on purpose.
-  static func ofChatTemplate(_ files: SideFiles) throws -> PromptTemplate? {
-    guard let (text, place) = try chatTemplate(files) else { return nil }
-    if let known = byDigest[Checkpoint.sha256(Bytes(Array(stripped(text).utf8)))] { return known }
-    if files.ignoredKeys.contains("chat_template") { return nil }
-    throw GristError(
-      .badData, "a chat template that this version cannot render", file: place,
-      advice: "pass --ignore-key chat_template to ask as llava-hf's LLaVA-1.5 is asked: USER: … ASSISTANT:")
+  /// A finished exchange.
+  private func turn(_ user: String, _ assistant: String) -> String {
+    switch self {
+    case .vicuna: "USER: \(user) ASSISTANT: \(assistant)</s>"
+    case .llava: "USER: \(user) ASSISTANT: \(assistant) "
+    case .mistral: "[INST] \(user) [/INST] \(assistant)<\\s> "
+    case .chatml: Self.chatML("user", user) + Self.chatML("assistant", assistant)
+    case .llama3: Self.llama3("user", user) + Self.llama3("assistant", assistant)
+    }
   }
 
-  /// SHA-256 of templates without blanks, comments and the marks for training masks.
-  private static let byDigest: [String: PromptTemplate] = [:]
+  private static func chatML(_ role: String, _ text: String) -> String { "<|im_start|>\(role)\n\(text)<|im_end|>\n" }
 
-  private static func chatTemplate(_ files: SideFiles) throws -> (text: String, place: String)? {
-    if let bytes = try files.bytes("chat_template.jinja") {
-      let place = joinPath(files.path, "chat_template.jinja")
-      guard let text = bytes.utf8 else { throw GristError(.badData, "the chat template must be UTF-8", file: place) }
-      return (text, place)
-    }
-    for name in ["chat_template.json", "processor_config.json", "tokenizer_config.json"] {
-      if let json = try files.json(name), json.has("chat_template") {
-        return (try json.string("chat_template"), json.file)
-      }
-    }
-    return nil
-  }
+  private static func llama3Header(_ role: String) -> String { "<|start_header_id|>\(role)<|end_header_id|>\n\n" }
 
-  /// A template without what does not show: blanks outside of quotes, comments, `generation` tags.
-  static func stripped(_ text: String) -> String {
-    var rest = text[...]
-    var kept = ""
-    while let open = rest.firstRange(of: "{#") {
-      kept += rest[..<open.lowerBound]
-      guard let close = rest[open.upperBound...].firstRange(of: "#}") else { break }
-      rest = rest[close.upperBound...]
-    }
-    kept += rest
-    var result = ""
-    var quote: Character?
-    for character in kept {
-      if let open = quote {
-        if character == open { quote = nil }
-      } else if character == "'" || character == "\"" {
-        quote = character
-      } else if character.isWhitespace {
-        continue
-      }
-      result.append(character)
-    }
-    for tag in ["{%generation%}", "{%endgeneration%}"] {
-      result = result.split(separator: tag, omittingEmptySubsequences: false).joined()
-    }
-    return result
-  }
+  private static func llama3(_ role: String, _ text: String) -> String { llama3Header(role) + text + "<|eot_id|>" }
 }

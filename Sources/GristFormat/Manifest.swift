@@ -104,16 +104,20 @@ public struct Provenance: Sendable, Equatable {
   public var lineage: [Step]
   /// Configuration keys that would be refused, which whoever converted knows to change nothing.
   public let ignoredKeys: [String]
+  /// How conversations are written down, where whoever converted said so.
+  public let promptTemplate: String?
 
   /// Whether the weights are no longer upstream's, value for value; a file that does not tell counts as such.
   public var isLossy: Bool { lineage.isEmpty || lineage.contains(where: \.isLossy) }
 
   public init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,
-    sources: [Source], lineage: [Step], ignoredKeys: [String] = []
+    sources: [Source], lineage: [Step], ignoredKeys: [String] = [],
+    promptTemplate: String? = nil
   ) {
     self.lineage = lineage
     self.ignoredKeys = ignoredKeys
+    self.promptTemplate = promptTemplate
     self.tool = tool
     self.architecture = architecture
     self.recipe = recipe

@@ -4,17 +4,7 @@ extension Manifest {
   var json: JSONValue {
     [
       "revision": JSONValue(Self.revision),
-      "provenance": [
-        "tool": JSONValue(provenance.tool), "architecture": JSONValue(provenance.architecture),
-        "recipe": JSONValue(provenance.recipe), "overrides": JSONValue(provenance.overrides),
-        "packing": JSONValue(provenance.packing.rawValue), "fingerprint": JSONValue(provenance.fingerprint),
-        "sources": .array(
-          provenance.sources.map {
-            ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)]
-          }),
-        "lineage": .array(provenance.lineage.map(\.json)),
-        "ignored_keys": JSONValue(provenance.ignoredKeys),
-      ],
+      "provenance": provenance.json,
       "segments": .array(
         segments.map {
           ["name": JSONValue($0.name), "first": JSONValue($0.first), "count": JSONValue($0.count)]
@@ -89,9 +79,22 @@ extension Provenance.Step {
 }
 
 extension Provenance {
+  fileprivate var json: JSONValue {
+    var json: JSONObject = [
+      "tool": JSONValue(tool), "architecture": JSONValue(architecture), "recipe": JSONValue(recipe),
+      "overrides": JSONValue(overrides), "packing": JSONValue(packing.rawValue), "fingerprint": JSONValue(fingerprint),
+      "sources": .array(
+        sources.map { ["name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256)] }),
+      "lineage": .array(lineage.map(\.json)), "ignored_keys": JSONValue(ignoredKeys),
+    ]
+    if let promptTemplate { json["prompt_template"] = JSONValue(promptTemplate) }
+    return .object(json)
+  }
+
   fileprivate init(_ json: JSONReader) throws {
     try json.allow(only: [
       "tool", "architecture", "recipe", "overrides", "packing", "fingerprint", "sources", "lineage", "ignored_keys",
+      "prompt_template",
     ])
     guard let packing = Packing(rawValue: try json.string("packing")) else {
       throw json.failure("packing", "zstd or raw")
@@ -111,7 +114,8 @@ extension Provenance {
         return Step(
           tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"),
           calibration: step.has("calibration") ? try step.string("calibration") : nil)
-      }, ignoredKeys: try json.strings("ignored_keys", default: []))
+      }, ignoredKeys: try json.strings("ignored_keys", default: []),
+      promptTemplate: json.has("prompt_template") ? try json.string("prompt_template") : nil)
   }
 }
 

@@ -1,15 +1,16 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristKernels
 
 /// Weights straight from an upstream checkpoint, at full precision: the reference.
 public struct CheckpointParameters: ParameterStore {
   public let checkpoint: Checkpoint
-  public let ignoredKeys: Set<String>
+  public let choices: ConfigurationChoices
 
-  public init(_ checkpoint: Checkpoint, ignoredKeys: Set<String> = []) {
+  public init(_ checkpoint: Checkpoint, choices: ConfigurationChoices = ConfigurationChoices()) {
     self.checkpoint = checkpoint
-    self.ignoredKeys = ignoredKeys
+    self.choices = choices
   }
 
   public var path: String { checkpoint.path }

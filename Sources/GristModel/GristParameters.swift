@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristFormat
 import GristKernels
 
@@ -9,13 +10,16 @@ public struct GristParameters: ParameterStore {
   public let file: GristFile
   private let pool: ThreadPool
 
-  public init(_ file: GristFile, pool: ThreadPool) {
+  /// What the file keeps of what was said about its configuration, and what is said now.
+  public let choices: ConfigurationChoices
+
+  public init(_ file: GristFile, pool: ThreadPool, choices: ConfigurationChoices = ConfigurationChoices()) {
     self.file = file
     self.pool = pool
+    self.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
   }
 
   public var path: String { file.path }
-  public var ignoredKeys: Set<String> { Set(file.manifest.provenance.ignoredKeys) }
 
   private func record(_ name: String, _ expected: [Int]) throws -> TensorRecord {
     guard let record = file.tensor(named: name) else { throw missing(name) }

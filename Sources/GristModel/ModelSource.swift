@@ -4,20 +4,28 @@ import GristFamilies
 import GristFormat
 import GristKernels
 
+extension ConfigurationChoices {
+  /// Those that a converted file keeps.
+  public init(_ provenance: Provenance) {
+    self.init(ignoredKeys: Set(provenance.ignoredKeys), template: provenance.promptTemplate)
+  }
+}
+
 /// A model as a user names it: a `.grist` file, or a checkpoint folder that is run at full precision.
 public enum ModelSource: Sendable {
-  case grist(GristFile)
-  /// With the configuration keys that are passed over on purpose.
-  case checkpoint(Checkpoint, ignoredKeys: Set<String> = [])
+  /// With what is said about its configuration, beside what the file keeps of that.
+  case grist(GristFile, choices: ConfigurationChoices = ConfigurationChoices())
+  /// With what is said about its configuration.
+  case checkpoint(Checkpoint, choices: ConfigurationChoices = ConfigurationChoices())
 
-  /// - Parameter reading: how a checkpoint folder is read; a `.grist` file needs no advice.
+  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
   ///
   /// Throws 66 when nothing is there, and whatever the reader of what is there throws.
   public static func open(path: String, reading: CheckpointReading = CheckpointReading()) throws -> ModelSource {
     switch fileKind(at: path) {
     case .folder:
-      return .checkpoint(try reading.checkpoint(at: path), ignoredKeys: reading.ignoredKeys)
-    case .file, .other: return .grist(try GristFile(path: path))
+      return .checkpoint(try reading.checkpoint(at: path), choices: reading.choices)
+    case .file, .other: return .grist(try GristFile(path: path), choices: reading.choices)
     case nil:
       throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)
     }
@@ -25,15 +33,15 @@ public enum ModelSource: Sendable {
 
   public var path: String {
     switch self {
-    case .grist(let file): file.path
+    case .grist(let file, _): file.path
     case .checkpoint(let checkpoint, _): checkpoint.path
     }
   }
 
   public func parameters(pool: ThreadPool) -> any ParameterStore {
     switch self {
-    case .grist(let file): GristParameters(file, pool: pool)
-    case .checkpoint(let checkpoint, let ignored): CheckpointParameters(checkpoint, ignoredKeys: ignored)
+    case .grist(let file, let choices): GristParameters(file, pool: pool, choices: choices)
+    case .checkpoint(let checkpoint, let choices): CheckpointParameters(checkpoint, choices: choices)
     }
   }
 
@@ -44,7 +52,7 @@ public enum ModelSource: Sendable {
   /// What the weights have lost since upstream, as a reader of a report would want it said; nil when they are upstream's,
   /// value for value.
   public var loss: String? {
-    guard case .grist(let file) = self, file.manifest.provenance.isLossy else { return nil }
+    guard case .grist(let file, _) = self, file.manifest.provenance.isLossy else { return nil }
     let recipes = file.manifest.provenance.lineage.filter(\.isLossy).map(\.recipe)
     return recipes.isEmpty
       ? "its file does not tell what its weights went through"
@@ -56,9 +64,9 @@ public enum ModelSource: Sendable {
   ///
   /// Throws what reading the configuration throws.
   public func hasExactChoices() throws -> Bool? {
-    guard case .grist(let file) = self else { return nil }
+    guard case .grist(let file, _) = self else { return nil }
     let configuration = try ModelConfiguration(
-      path: file.path, ignoring: Set(file.manifest.provenance.ignoredKeys)
+      path: file.path, choices: ConfigurationChoices(file.manifest.provenance)
     ) { try file.sideFile(named: $0) }
     guard configuration.vision?.usesRouter == true else { return nil }
     return configuration.expectedTensors.allSatisfy { expected in
@@ -71,7 +79,7 @@ public enum ModelSource: Sendable {
   /// The fingerprint of the weights this model was made from; of a folder it is computed, which reads all of it.
   public func fingerprint() throws -> String {
     switch self {
-    case .grist(let file): file.manifest.provenance.fingerprint
+    case .grist(let file, _): file.manifest.provenance.fingerprint
     case .checkpoint(let checkpoint, _): try checkpoint.fingerprint()
     }
   }

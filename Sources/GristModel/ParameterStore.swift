@@ -8,8 +8,8 @@ public protocol ParameterStore: Sendable {
   /// The model's path, for messages.
   var path: String { get }
 
-  /// Configuration keys that would be refused, and are passed over on purpose.
-  var ignoredKeys: Set<String> { get }
+  /// What was said about its configuration.
+  var choices: ConfigurationChoices { get }
 
   /// A weight matrix [rows, columns]; extents beyond the second are flattened into the columns.
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights

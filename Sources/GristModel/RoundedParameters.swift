@@ -1,4 +1,5 @@
 import GristCore
+import GristFamilies
 import GristKernels
 
 /// A model's weights rounded to another type.
@@ -12,7 +13,7 @@ public struct RoundedParameters: ParameterStore {
   }
 
   public var path: String { base.path }
-  public var ignoredKeys: Set<String> { base.ignoredKeys }
+  public var choices: ConfigurationChoices { base.choices }
 
   public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     RoundedWeights(try base.matrix(name, rows: rows, columns: columns), rounding)

@@ -8,7 +8,7 @@ import GristKernels
 public final class VisionLanguageModel: Sendable {
   public let path: String
   public let configuration: ModelConfiguration
-  public let tokenizer: Tokenizer
+  public let tokenizer: any Tokenizer
   /// Tokens that end an answer.
   public let endTokens: Set<Int>
   public let compute: Compute
@@ -31,20 +31,22 @@ public final class VisionLanguageModel: Sendable {
   public init(_ store: some ParameterStore, compute: Compute) throws {
     path = store.path
     self.compute = compute
-    let configuration = try ModelConfiguration(path: store.path, ignoring: store.ignoredKeys) {
+    let configuration = try ModelConfiguration(path: store.path, choices: store.choices) {
       try store.sideFile(named: $0)
     }
     self.configuration = configuration
-    guard let model = try store.sideFile(named: "tokenizer.model") else {
-      throw GristError(.missingInput, "the model has no tokenizer.model", file: store.path)
-    }
-    tokenizer = try Tokenizer(model: model, file: joinPath(store.path, "tokenizer.model"))
+    tokenizer = try store.tokenizer(configuration.tokenizers)
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {
       throw GristError(
         .badData, "the tokenizer has more pieces than the model has embeddings", file: store.path,
         found: "\(tokenizer.vocabularySize) against \(configuration.vocabularySize)")
     }
-    endTokens = configuration.endTokens ?? [tokenizer.eos]
+    guard let endTokens = configuration.endTokens ?? tokenizer.end.map({ [$0] }) else {
+      throw GristError(
+        .badData, "nothing says which token ends an answer", file: store.path,
+        advice: "add \"eos_token_id\" to config.json, or \"eos_token\" to tokenizer_config.json")
+    }
+    self.endTokens = endTokens
     embeddings = try store.embedding(
       ModelConfiguration.tokenEmbeddingsName, rows: configuration.vocabularySize, columns: configuration.hiddenSize)
     language = try LanguageModel(store, configuration)

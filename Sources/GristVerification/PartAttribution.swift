@@ -25,7 +25,7 @@ struct MixedParameters: ParameterStore {
   let part: RouterInput
 
   var path: String { model.path }
-  var ignoredKeys: Set<String> { reference.ignoredKeys }
+  var choices: ConfigurationChoices { reference.choices }
 
   private func store(_ name: String) -> any ParameterStore { part.contains(name) ? model : reference }
 

@@ -64,7 +64,7 @@ public enum Reference: Sendable {
   }
 
   private static func embedded(in model: ModelSource, asksProbes: Bool) throws -> Reference {
-    guard case .grist(let file) = model, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
+    guard case .grist(let file, _) = model, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
       throw GristError(
         .usage, "there is nothing to verify against: the model has no record inside", file: model.path,
         advice: "give --reference, or put a record inside with `gristmill record --into`")

@@ -96,13 +96,13 @@ extension SourceTensor {
 extension ModelSource {
   fileprivate func tensors() throws -> [SourceTensor] {
     switch self {
-    case .grist(let file): try file.sourceTensors()
+    case .grist(let file, _): try file.sourceTensors()
     case .checkpoint(let checkpoint, _): checkpoint.tensors
     }
   }
 
   fileprivate func recordedError(of name: String) -> Double {
-    guard case .grist(let file) = self else { return 0 }
+    guard case .grist(let file, _) = self else { return 0 }
     return file.tensor(named: name)?.relativeError ?? 0
   }
 }

@@ -56,6 +56,7 @@ struct Inspect: ParsableCommand {
       "overrides": JSONValue(provenance.overrides), "fingerprint": JSONValue(provenance.fingerprint),
       "lineage": .array(provenance.lineage.map(\.json)), "lossy": JSONValue(provenance.isLossy),
       "ignored_keys": JSONValue(provenance.ignoredKeys),
+      "prompt_template": provenance.promptTemplate.map { JSONValue($0) } ?? .null,
       "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
       "sources": .array(
         provenance.sources.map {
@@ -88,6 +89,9 @@ struct Inspect: ParsableCommand {
             + (step.calibration.map { ", calibrated \($0.visible())" } ?? "")
         }
         .joined(separator: ", then "))
+    if let template = provenance.promptTemplate {
+      try Console.print("asked by the template \(template.visible())")
+    }
     if !provenance.ignoredKeys.isEmpty {
       try Console.print("passing over " + provenance.ignoredKeys.map { $0.visible() }.joined(separator: ", "))
     }

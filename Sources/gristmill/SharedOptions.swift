@@ -52,9 +52,17 @@ struct CheckpointOptions: ParsableArguments {
       valueName: "name"))
   var ignoreKey: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "How a conversation is written down.",
+      discussion: "Default: as the checkpoint says. A converted file keeps it.", valueName: "name"))
+  var template: PromptTemplate?
+
   func reading() throws -> CheckpointReading {
     CheckpointReading(
-      visionTower: visionTower, ignoredKeys: Set(ignoreKey), map: try map.map { try NameMap(path: $0) })
+      visionTower: visionTower,
+      choices: ConfigurationChoices(ignoredKeys: Set(ignoreKey), template: template?.rawValue),
+      map: try map.map { try NameMap(path: $0) })
   }
 }
 
@@ -73,6 +81,7 @@ struct ComputeOptions: ParsableArguments {
 }
 
 extension Compute.Activations: ExpressibleByArgument {}
+extension PromptTemplate: ExpressibleByArgument {}
 
 /// How long an answer may be asked to be.
 enum AnswerLength {

@@ -26,7 +26,7 @@ private func configuration(
     for (name, value) in change { object[name] = value }
     return Bytes(Array(JSONValue.object(object).text().utf8))
   }
-  return try ModelConfiguration(path: "model", ignoring: ignored) { name in
+  return try ModelConfiguration(path: "model", choices: ConfigurationChoices(ignoredKeys: ignored)) { name in
     switch name {
     case "config.json": changed(sound, change)
     case "vision_tower/config.json": tower.map { changed(soundTower, $0) }

@@ -50,6 +50,28 @@ import Testing
     try answers(source, name)
   }
 
+  @Test("tokenizer.json is read, alone or beside tokenizer.model, and travels with a file", arguments: [false, true])
+  func tokenizerFile(beside: Bool) throws {
+    let folder = try TemporaryFolder()
+    for name in ["config.json", "preprocessor_config.json", "model.safetensors"] + (beside ? ["tokenizer.model"] : []) {
+      _ = try folder.copy(Self.path("next-5/\(name)"), to: name)
+    }
+    _ = try folder.copy(Fixtures.path("tokenizers/sentencepiece-old.json"), to: "tokenizer.json")
+    let source = try ModelSource.open(path: folder.path)
+    #expect(try source.model(compute: Compute(pool: ThreadPool(threads: 1))).tokenizer is BytePairTokenizer)
+    try answers(source, "next-5")
+    let recipe = try Recipe(.source)
+    let conversion = try ConversionSource.open(
+      path: folder.path, reading: CheckpointReading(choices: ConfigurationChoices(template: "mistral")))
+    _ = try Converter(pool: ThreadPool(threads: 2), packing: .zstd).convert(
+      conversion, plan: try ConversionPlan(conversion, recipe: recipe), recipe: recipe, to: folder.file("a.grist"))
+    let model = try ModelSource.open(path: folder.file("a.grist")).model(compute: Compute(pool: ThreadPool(threads: 1)))
+    #expect(model.tokenizer is BytePairTokenizer && model.configuration.template == .mistral)
+    let other = try ModelSource.open(
+      path: folder.file("a.grist"), reading: CheckpointReading(choices: ConfigurationChoices(template: "chatml")))
+    #expect(try other.model(compute: Compute(pool: ThreadPool(threads: 1))).configuration.template == .chatml)
+  }
+
   @Test("so does the file that it converts to, which keeps upstream's names too", arguments: checkpoints)
   func file(name: String) throws {
     let folder = try TemporaryFolder()
@@ -61,7 +83,7 @@ import Testing
     _ = try Converter(pool: pool, packing: .zstd).convert(
       source, plan: plan, recipe: recipe, to: folder.file("a.grist"))
     let model = try ModelSource.open(path: folder.file("a.grist"))
-    guard case .grist(let file) = model else { return }
+    guard case .grist(let file, _) = model else { return }
     let head = try #require(file.manifest.tensors.first { $0.name == "lm_head.weight" })
     #expect(head.sourceName == "language_model.lm_head.weight")
     try answers(model, name)

@@ -4,11 +4,11 @@ import TestSupport
 import Testing
 
 @Suite("Text, against SentencePiece itself") struct TokenizerTests {
-  let tokenizer: Tokenizer
+  let tokenizer: SentencePieceTokenizer
   let expected: JSONValue
 
   init() throws {
-    tokenizer = try Tokenizer(
+    tokenizer = try SentencePieceTokenizer(
       model: readFile(Fixtures.conformanceCheckpoint + "/tokenizer.model"), file: "tokenizer.model")
     expected = try Fixtures.json("text/tokenizer.json")
   }
@@ -39,7 +39,7 @@ import Testing
     for item in cases {
       let ids = item["ids"]?.integers ?? []
       // Ours drops BOS and EOS before decoding, as upstream does; in SentencePiece they part the bytes around them.
-      if ids.contains(tokenizer.bos) || ids.contains(tokenizer.eos) { continue }
+      if ids.contains(1) || ids.contains(2) { continue }
       let text = try tokenizer.decode(ids)
       #expect(text == item["text"]?.string, "\(ids)")
     }
@@ -86,7 +86,9 @@ import Testing
   @Test("bytes that are no model are refused with 65")
   func damagedModel() {
     for bytes in [[], [1, 2, 3], [UInt8](repeating: 0xff, count: 1000)] {
-      let error = #expect(throws: GristError.self) { _ = try Tokenizer(model: Bytes(bytes), file: "t.model") }
+      let error = #expect(throws: GristError.self) {
+        _ = try SentencePieceTokenizer(model: Bytes(bytes), file: "t.model")
+      }
       #expect(error?.code == .badData)
       #expect(error?.file == "t.model")
     }

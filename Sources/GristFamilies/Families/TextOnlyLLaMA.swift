@@ -12,6 +12,8 @@ public struct TextOnlyLLaMA: ModelFamily {
   public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     try ConfigurationKeys.model.check(json, ignoring: files.ignoredKeys)
     return ModelConfiguration(
-      family: name, language: try LanguageConfiguration(json, absences: .areErrors), vision: nil, template: .vicuna)
+      family: name, language: try LanguageConfiguration(json, absences: .areErrors), vision: nil,
+      template: try files.template(default: .vicuna),
+      tokenizers: [.tokenizers, .sentencePiece])
   }
 }

@@ -23,7 +23,8 @@ public struct UpstreamLLaVA: ModelFamily {
     let towerName = try json.string("mm_vision_tower", default: "")
     let projectorDepth = try Self.projectorDepth(json)
     guard !towerName.isEmpty else {
-      return ModelConfiguration(family: name, language: language, vision: nil, template: .vicuna)
+      return ModelConfiguration(
+        family: name, language: language, vision: nil, template: try files.chosenTemplate ?? .vicuna)
     }
     let tower = try Self.tower(files, named: towerName, json)
     let preprocessor =
@@ -35,7 +36,8 @@ public struct UpstreamLLaVA: ModelFamily {
       aspectRatio: try Self.aspectRatio(json), projectorDepth: projectorDepth, patchMerge: try Self.patchMerge(json),
       unpadding: .truncates, granularities: granularities, router: router)
     return ModelConfiguration(
-      family: router == nil ? name : "avg_llava", language: language, vision: vision, template: .vicuna)
+      family: router == nil ? name : "avg_llava", language: language, vision: vision,
+      template: try files.chosenTemplate ?? .vicuna)
   }
 
   private static func projectorDepth(_ json: JSONReader) throws -> Int {

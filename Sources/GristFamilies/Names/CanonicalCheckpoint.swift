@@ -7,16 +7,17 @@ extension Checkpoint {
   /// names are canonical already, stays as it is.
   ///
   /// - Parameters:
-  ///   - ignored: configuration keys that are passed over on purpose.
+  ///   - choices: what whoever reads the checkpoint says about its configuration.
   ///   - map: a map to use, whatever fits.
   ///
   /// Throws what the family throws for the configuration, and 65 when tensors do not come out as the map says.
   public func canonical(
-    ignoring ignored: Set<String> = [], map: NameMap? = nil, families: [any ModelFamily] = ModelFamilies.builtIn
+    choices: ConfigurationChoices = ConfigurationChoices(), map: NameMap? = nil,
+    families: [any ModelFamily] = ModelFamilies.builtIn
   ) throws -> Checkpoint {
     if let map { return try applying(map, why: "as asked") }
     guard let family = try family(among: families) else { return self }
-    let configuration = try ModelConfiguration(path: path, ignoring: ignored, families: families) {
+    let configuration = try ModelConfiguration(path: path, choices: choices, families: families) {
       sideFile(named: $0)
     }
     let required = configuration.expectedTensors.filter(\.isRequired).map { ByteName($0.name) }
@@ -36,7 +37,7 @@ extension Checkpoint {
   }
 
   private func family(among families: [any ModelFamily]) throws -> (any ModelFamily)? {
-    let files = SideFiles(path: path, ignoredKeys: []) { sideFile(named: $0) }
+    let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
     guard let json = try files.json("config.json") else { return nil }
     return ModelFamilies.recognise(json, among: families)
   }

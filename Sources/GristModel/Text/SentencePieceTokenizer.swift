@@ -4,14 +4,14 @@ import GristCore
 /// A SentencePiece tokenizer as upstream's (transformers' slow, "legacy") LLaMA tokenizer uses it: the special tokens
 /// `<unk>`, `<s>` and `</s>` spelled out in the text become their ids, and what stands between them is encoded piece by
 /// piece, each with its own dummy prefix.
-public final class Tokenizer: @unchecked Sendable {
+public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
   // Unchecked: SentencePiece's processor is immutable after loading and its encode and decode are thread-safe.
   private let processor: OpaquePointer
   public let vocabularySize: Int
-  /// Id of the beginning of a sequence.
-  public let bos: Int
-  /// Id of its end.
-  public let eos: Int
+  public var prefix: [Int] { [bos] }
+  public var end: Int? { eos }
+  private let bos: Int
+  private let eos: Int
   private let specialTokens: [(text: String, id: Int)]
 
   /// Loads a `tokenizer.model`. Throws 65 when the bytes are no SentencePiece model or it has no BOS and EOS.
@@ -37,8 +37,7 @@ public final class Tokenizer: @unchecked Sendable {
 
   deinit { grist_sentencepiece_destroy(processor) }
 
-  /// Ids of a text, without BOS.
-  public func encode(_ text: String) throws -> [Int] {
+  public func encode(_ text: String, isStart: Bool) throws -> [Int] {
     var ids: [Int] = []
     var rest = text[...]
     while !rest.isEmpty {
@@ -70,8 +69,7 @@ public final class Tokenizer: @unchecked Sendable {
     return UnsafeBufferPointer(start: pointer, count: Int(count)).map { Int($0) }
   }
 
-  /// The text of some ids; BOS and EOS give nothing. Bytes that form no UTF-8 become U+FFFD. Ids outside the
-  /// vocabulary (a model's table may be padded) give nothing.
+  /// BOS and EOS give nothing.
   public func decode(_ ids: [Int]) throws -> String {
     let known = ids.filter { $0 >= 0 && $0 < vocabularySize && $0 != bos && $0 != eos }.map { Int32($0) }
     var pointer: UnsafeMutablePointer<CChar>?
@@ -81,32 +79,5 @@ public final class Tokenizer: @unchecked Sendable {
     return pointer.withMemoryRebound(to: UInt8.self, capacity: Int(count)) {
       String(decoding: UnsafeBufferPointer(start: $0, count: Int(count)), as: UTF8.self)
     }
-  }
-}
-
-/// Turns a growing list of ids into text piece by piece, never showing half a character.
-public struct StreamingDecoder: Sendable {
-  private let tokenizer: Tokenizer
-  private var ids: [Int] = []
-  private var shown = ""
-
-  public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
-
-  /// The text that `id` adds for certain; bytes of an unfinished character wait for the next call.
-  public mutating func append(_ id: Int) throws -> String {
-    ids.append(id)
-    var text = try tokenizer.decode(ids)
-    while text.hasSuffix("\u{FFFD}") { text.removeLast() }
-    return show(text)
-  }
-
-  /// What is still held back when no more ids come.
-  public mutating func finish() throws -> String { show(try tokenizer.decode(ids)) }
-
-  private mutating func show(_ text: String) -> String {
-    guard text.unicodeScalars.count > shown.unicodeScalars.count else { return "" }
-    let new = String(text.unicodeScalars.dropFirst(shown.unicodeScalars.count))
-    shown = text
-    return new
   }
 }

@@ -43,13 +43,13 @@ public struct Conversation: Sendable, Equatable {
       history: history.map { ($0.user, $0.assistant) }, message: message, image: hasImage ? Self.imagePlaceholder : nil)
   }
 
-  /// The prompt's ids: BOS once, then each part between image placeholders encoded on its own, ``imageID`` between.
-  public func inputIDs(_ tokenizer: Tokenizer, _ template: PromptTemplate) throws -> [Int] {
-    var ids = [tokenizer.bos]
+  /// The prompt's ids: what every sequence begins with, then each part between image placeholders, ``imageID`` between.
+  public func inputIDs(_ tokenizer: some Tokenizer, _ template: PromptTemplate) throws -> [Int] {
+    var ids = tokenizer.prefix
     let parts = text(template).split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)
     for (index, part) in parts.enumerated() {
       if index > 0 { ids.append(Self.imageID) }
-      ids += try tokenizer.encode(String(part))
+      ids += try tokenizer.encode(String(part), isStart: index == 0)
     }
     return ids
   }

@@ -1,0 +1,26 @@
+import GristCore
+
+/// Turns text into a language model's ids and back.
+public protocol Tokenizer: Sendable {
+  /// One more than the greatest id that it gives.
+  var vocabularySize: Int { get }
+
+  /// The ids that every sequence begins with: BOS, or nothing.
+  var prefix: [Int] { get }
+
+  /// The id that ends an answer; nil where the tokenizer's files do not say.
+  var end: Int? { get }
+
+  /// Ids of a text, without ``prefix``. Special tokens spelled out in it become their ids.
+  ///
+  /// - Parameter isStart: whether the text stands at the beginning of the sequence; some tokenizers put a blank there.
+  func encode(_ text: String, isStart: Bool) throws -> [Int]
+
+  /// The text of some ids. Special tokens give nothing, nor do ids outside the vocabulary (a model's table may be padded);
+  /// bytes that form no UTF-8 become U+FFFD.
+  func decode(_ ids: [Int]) throws -> String
+}
+
+extension Tokenizer {
+  public func encode(_ text: String) throws -> [Int] { try encode(text, isStart: true) }
+}

@@ -1,0 +1,30 @@
+import GristCore
+import GristFamilies
+
+extension ParameterStore {
+  /// The tokenizer of a model: of the kinds that its family uses, the first whose file is there.
+  ///
+  /// Throws 66 when there is none, 65 when the file is damaged or asks for what this version does not do.
+  func tokenizer(_ kinds: [TokenizerKind]) throws -> any Tokenizer {
+    for kind in kinds {
+      guard let bytes = try sideFile(named: kind.fileName) else { continue }
+      let place = joinPath(path, kind.fileName)
+      switch kind {
+      case .sentencePiece: return try SentencePieceTokenizer(model: bytes, file: place)
+      case .tokenizers:
+        let settings = try ["tokenizer_config.json", "special_tokens_map.json"].compactMap { try json($0) }
+        return try BytePairTokenizer(tokenizerFile: bytes, file: place, settings: settings)
+      }
+    }
+    throw GristError(
+      .missingInput, "the model has no tokenizer", file: path,
+      advice: "put its \(kinds.map(\.fileName).joined(separator: " or ")) into the checkpoint's folder")
+  }
+
+  private func json(_ name: String) throws -> JSONReader? {
+    let place = joinPath(path, name)
+    return try sideFile(named: name).map { bytes in
+      try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
+    }
+  }
+}
