@@ -23,6 +23,7 @@ let package = Package(
   targets: [
     // System libraries and the thin C that lets Swift reach them.
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
@@ -41,7 +42,7 @@ let package = Package(
     .target(
       name: "GristCheckpoints",
       dependencies: [
-        "GristCore", "GristFormat", "CGristSystem", .product(name: "Crypto", package: "swift-crypto"),
+        "GristCore", "GristFormat", "CGristSystem", "CZlib", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .target(
       name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"],

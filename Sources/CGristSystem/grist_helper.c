@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -17,13 +18,12 @@ static int raised_copy(int descriptor) {
   return fcntl(descriptor, F_DUPFD_CLOEXEC, kOutOfTheWay);
 }
 
-static int spawn(const char *path, int socket_end, int file, int file_target, int *process) {
+static int spawn(const char *path, char *const arguments[], int socket_end, int file, int file_target, int *process) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   sigset_t all, none;
   sigfillset(&all);
   sigemptyset(&none);
-  char *arguments[] = {(char *)path, NULL};
   char *environment[] = {NULL};
   pid_t started = -1;
   int error = posix_spawn_file_actions_init(&actions);
@@ -45,14 +45,20 @@ static int spawn(const char *path, int socket_end, int file, int file_target, in
   return error;
 }
 
-int grist_system_start_helper(const char *path, int file, int file_target, int *process, int *connection) {
+int grist_system_start_helper(const char *path, uint64_t start, uint64_t length, int file, int file_target,
+                              int *process, int *connection) {
+  char start_text[24], length_text[24];
+  snprintf(start_text, sizeof start_text, "%llu", (unsigned long long)start);
+  snprintf(length_text, sizeof length_text, "%llu", (unsigned long long)length);
+  char *const arguments[] = {(char *)path, start_text, length_text, NULL};
+
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
   int ours = raised_copy(ends[0]), theirs = raised_copy(ends[1]), input = raised_copy(file);
   int error = ours < 0 || theirs < 0 || input < 0 ? errno : 0;
   close(ends[0]);
   close(ends[1]);
-  if (!error) error = spawn(path, theirs, input, file_target, process);
+  if (!error) error = spawn(path, arguments, theirs, input, file_target, process);
   if (theirs >= 0) close(theirs);
   if (input >= 0) close(input);
   if (error && ours >= 0) close(ours);

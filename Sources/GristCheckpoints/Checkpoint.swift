@@ -52,7 +52,17 @@ public struct Checkpoint: Sendable {
   ]
   private static let sideFileLimit = 64 << 20
 
-  /// Opens a checkpoint folder: its weights in safetensors or HDF5, whole or in shards.
+  /// Whether there is a checkpoint at `path`: a folder, or Keras's archive.
+  public static func isThere(at path: String) -> Bool {
+    switch fileKind(at: path) {
+    case .folder: true
+    case .file: path.hasSuffix(KerasArchive.ending)
+    default: false
+    }
+  }
+
+  /// Opens a checkpoint: a folder, its weights in safetensors or HDF5, whole or in shards; or an archive of Keras's, alone or
+  /// in a folder.
   ///
   /// - Parameter visionTower: a CLIP checkpoint folder whose configuration replaces the one beside the checkpoint, and
   ///   whose weights are used where the checkpoint has none.
@@ -60,19 +70,26 @@ public struct Checkpoint: Sendable {
   ///
   /// Throws 66 for a missing folder, weight file or shard; 65 for a damaged one.
   public init(path: String, visionTower: String? = nil, hdf5Helper: String? = nil) throws {
-    guard fileKind(at: path) == .folder else {
+    guard Self.isThere(at: path) else {
       throw GristError(
         .missingInput, fileKind(at: path) == nil ? "no such folder" : "not a checkpoint folder", file: path,
         advice: "name the folder that holds config.json and the weights")
     }
     self.path = path
-    let folder = try WeightFiles(folder: path, hdf5Helper: hdf5Helper)
+    let isFolder = fileKind(at: path) == .folder
+    let folder =
+      isFolder
+      ? try WeightFiles(folder: path, hdf5Helper: hdf5Helper)
+      : try WeightFiles(archive: path, hdf5Helper: hdf5Helper)
     var tensors = folder.tensors
     var files = folder.files
     var notes = folder.notes
     var sideFiles: [SideFile] = []
     for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
       sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(path, name), limit: Self.sideFileLimit)))
+    }
+    if let configuration = folder.configuration, !sideFiles.contains(where: { $0.name == "config.json" }) {
+      sideFiles.append(SideFile(name: "config.json", bytes: configuration))
     }
     let towerFolder = try visionTower ?? Self.namedTowerFolder(sideFiles, checkpoint: path)
     if let towerFolder {
@@ -91,6 +108,11 @@ public struct Checkpoint: Sendable {
       if !known.contains(where: { $0.hasPrefix(Self.visionPrefix) }) {
         let tower = try WeightFiles(folder: visionTower, hdf5Helper: hdf5Helper)
         let visual = tower.tensors.filter { $0.name.hasPrefix("vision_model.") }
+        guard !visual.isEmpty else {
+          throw GristError(
+            .badData, "the vision tower's folder holds no tensors that begin with vision_model.", file: visionTower,
+            found: tower.tensors.first?.name, advice: "pass the folder of a CLIP checkpoint as transformers saves it")
+        }
         tensors += visual.map { $0.renamed(Self.visionPrefix + $0.name) }
         // The two folders may name their files alike.
         files += tower.files.map { $0.inFolder(Self.visionFolder) }
@@ -101,7 +123,8 @@ public struct Checkpoint: Sendable {
       }
     }
     let used = Set(sideFiles.map(\.name) + folder.names)
-    for name in try folderContents(path) where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
+    for name in try isFolder ? folderContents(path) : []
+    where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
       notes.append("\(name) is no part of the model and is left out")
     }
     self.sideFiles = sideFiles

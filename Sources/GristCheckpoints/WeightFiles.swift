@@ -8,7 +8,10 @@ struct WeightFiles {
   /// Names in the folder that are accounted for.
   let names: [String]
 
-  /// Looks for safetensors first, then for HDF5.
+  /// A `config.json` that came with the weights, for a checkpoint that has none of its own.
+  private(set) var configuration: Bytes?
+
+  /// Looks for safetensors first, then for HDF5, then for Keras's archive.
   ///
   /// - Parameter hdf5Helper: the program that reads HDF5; nil for the one beside the running program.
   ///
@@ -18,9 +21,23 @@ struct WeightFiles {
     let hasSafetensors = contents.contains { $0.hasSuffix(".safetensors") || $0 == SafetensorsFolder.indexName }
     if !hasSafetensors, HDF5Folder.holdsWeights(contents) {
       self.init(try HDF5Folder(path: path, helper: hdf5Helper))
+    } else if !hasSafetensors, let archive = try KerasArchive.name(among: contents, folder: path) {
+      try self.init(archive: joinPath(path, archive), hdf5Helper: hdf5Helper)
     } else {
       self.init(try SafetensorsFolder(path: path))
     }
+  }
+
+  /// The weights in Keras's archive. Throws what its reader throws.
+  init(archive path: String, hdf5Helper: String?) throws {
+    let archive = try KerasArchive(path: path, helper: hdf5Helper)
+    files = [
+      Checkpoint.WeightFile(name: fileName(of: path), path: path, byteCount: archive.byteCount, header: nil)
+    ]
+    tensors = archive.weights.tensors
+    notes = archive.notes
+    names = files.map(\.name)
+    configuration = archive.configuration
   }
 
   private init(_ folder: SafetensorsFolder) {

@@ -83,11 +83,11 @@ public struct ConversionPlan: Sendable {
     var remaining = Dictionary(
       source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     choices = source.choices
-    let known = try source.configuration()
+    let known = try source.inventory()
     let expected = Dictionary(
-      known?.expectedTensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
+      known?.tensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
     try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
-    guard let configuration = known else {
+    guard let inventory = known else {
       let entries = try source.tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }
@@ -98,10 +98,10 @@ public struct ConversionPlan: Sendable {
       return
     }
     var parts: [(part: ModelPart, entries: [Entry])] = []
-    for expected in configuration.expectedTensors {
+    for expected in inventory.tensors {
       guard let tensor = remaining.removeValue(forKey: ByteName(expected.name)) else {
         guard expected.isRequired else { continue }
-        throw Self.missing(expected, source: source, configuration)
+        throw Self.missing(expected, source: source, inventory)
       }
       guard tensor.shape == expected.shape else {
         throw GristError(
@@ -133,9 +133,10 @@ public struct ConversionPlan: Sendable {
     }
     self.segments = segments
     hasExactChoices =
-      configuration.vision?.usesRouter == true
+      inventory.configuration?.vision?.usesRouter == true
       ? parts.filter(\.part.decidesChoices).flatMap(\.entries).allSatisfy(\.keepsValues) : nil
-    architecture = configuration.family
+    architecture = inventory.family
+    if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
     self.notes = notes
   }
 
@@ -151,15 +152,14 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func missing(
-    _ expected: ExpectedTensor, source: ConversionSource, _ configuration: ModelConfiguration
+    _ expected: ExpectedTensor, source: ConversionSource, _ inventory: ModelInventory
   ) -> GristError {
-    let isTower = expected.name.hasPrefix(ModelConfiguration.visionPrefix)
+    let towerName = expected.part.isTower ? inventory.configuration?.vision?.towerName : nil
     return GristError(
       .badData, "the checkpoint lacks a tensor that its config.json asks for", file: source.path,
       tensor: expected.name,
-      advice: isTower
-        ? "if the tower was left out upstream, pass the folder of \(configuration.vision?.towerName ?? "the tower") with --vision-tower"
-        : "fetch the checkpoint again")
+      advice: towerName.map { "if the tower was left out upstream, pass the folder of \($0) with --vision-tower" }
+        ?? "fetch the checkpoint again")
   }
 }
 

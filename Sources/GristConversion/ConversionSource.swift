@@ -29,7 +29,7 @@ public struct ConversionSource: Sendable {
     path: String, reading: CheckpointReading = CheckpointReading()
   ) throws -> ConversionSource {
     switch fileKind(at: path) {
-    case .folder:
+    case _ where Checkpoint.isThere(at: path):
       return ConversionSource(try reading.checkpoint(at: path), choices: reading.choices)
     case nil: throw GristError(.missingInput, "no such checkpoint folder or .grist file", file: path)
     default:
@@ -77,14 +77,8 @@ public struct ConversionSource: Sendable {
     stored = file
   }
 
-  /// The model's configuration; nil when the architecture is unknown and tensors can only be stored.
-  public func configuration() throws -> ModelConfiguration? {
-    guard let bytes = files.first(where: { $0.name == "config.json" })?.bytes else { return nil }
-    let place = joinPath(path, "config.json")
-    let json = try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
-    guard ModelFamilies.recognise(json) != nil else { return nil }
-    return try ModelConfiguration(path: path, choices: choices) { name in
-      files.first { $0.name == name }?.bytes
-    }
+  /// What it should hold; nil when the architecture is unknown and tensors can only be stored.
+  public func inventory() throws -> ModelInventory? {
+    try ModelInventory(path: path, choices: choices) { name in files.first { $0.name == name }?.bytes }
   }
 }

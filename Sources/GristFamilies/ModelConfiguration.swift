@@ -55,7 +55,7 @@ public struct ModelConfiguration: Sendable {
       throw GristError(
         .badData, "this version cannot run the architecture", file: json.file,
         found: json.value("architectures")?.text() ?? "none",
-        advice: "it runs " + families.flatMap(\.architectures).joined(separator: ", "))
+        advice: "it runs " + families.filter(\.isRunnable).flatMap(\.architectures).joined(separator: ", "))
     }
     self = try family.configuration(json, files)
   }
@@ -84,6 +84,28 @@ public struct LanguageConfiguration: Sendable {
   public let maximumLength: Int
   /// Tokens that end an answer; nil where the configuration does not say.
   public let endTokens: Set<Int>?
+
+  /// A longest prompt where a configuration names none: what memory bounds long before.
+  static let unboundedLength = 16_777_216
+
+  init(
+    vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int, keyValueHeads: Int,
+    headDimension: Int, rmsNormEpsilon: Float, rotary: RotaryEmbedding, tiesWordEmbeddings: Bool,
+    maximumLength: Int = unboundedLength, endTokens: Set<Int>? = nil
+  ) {
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.intermediateSize = intermediateSize
+    self.layers = layers
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDimension = headDimension
+    self.rmsNormEpsilon = rmsNormEpsilon
+    self.rotary = rotary
+    self.tiesWordEmbeddings = tiesWordEmbeddings
+    self.maximumLength = maximumLength
+    self.endTokens = endTokens
+  }
 
   /// Whether what a file leaves out has transformers' defaults for `LlamaConfig`. A nested configuration says only what
   /// differs from them; one at the top level says everything that matters.

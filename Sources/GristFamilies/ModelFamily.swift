@@ -8,7 +8,9 @@ import GristCore
 public protocol ModelFamily: Sendable {
   /// As manifests and reports name it.
   var name: String { get }
-  /// Names in `config.json`'s `architectures` that are this family's.
+  /// Whether its checkpoints are models that can be run, not parts of one.
+  var isRunnable: Bool { get }
+  /// Names in `config.json`'s `architectures` that are this family's; in Keras's, the `class_name`.
   var architectures: [String] { get }
   /// Values of `config.json`'s `model_type` that are, where it names no architecture.
   var modelTypes: [String] { get }
@@ -20,6 +22,22 @@ public protocol ModelFamily: Sendable {
   ///
   /// Throws 66 for a file that is missing, 65 naming the key that makes no sense or asks for what nobody computes.
   func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration
+
+  /// What a checkpoint must hold, in execution order, under canonical names: what its configuration asks for, unless the family
+  /// writes down a part of a model.
+  ///
+  /// Throws what reading the configuration throws.
+  func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory
+}
+
+extension ModelFamily {
+  public var isRunnable: Bool { true }
+
+  public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
+    let configuration = try configuration(json, files)
+    return ModelInventory(
+      family: configuration.family, tensors: configuration.expectedTensors, configuration: configuration)
+  }
 }
 
 /// The small files of a model, for a family to read.
@@ -52,13 +70,17 @@ public struct SideFiles {
 
 /// The families that this version knows.
 public enum ModelFamilies {
-  public static let builtIn: [any ModelFamily] = [UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA()]
+  public static let builtIn: [any ModelFamily] = [
+    UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA(), KerasHubLLaMA(), KerasHubCLIP(),
+  ]
 
-  /// The family that a `config.json` belongs to: by the architectures it names, else by its model type.
+  /// The family that a `config.json` belongs to: by the architectures that it names, or Keras's class, else by its model
+  /// type.
   public static func recognise(
     _ json: JSONReader, among families: [any ModelFamily] = builtIn
   ) -> (any ModelFamily)? {
-    let names = json.value("architectures")?.array?.compactMap(\.string) ?? []
+    let names =
+      json.value("architectures")?.array?.compactMap(\.string) ?? [json.value("class_name")?.string].compactMap { $0 }
     if names.isEmpty {
       guard let type = json.value("model_type")?.string else { return nil }
       return families.first { $0.modelTypes.contains(type) }

@@ -20,6 +20,14 @@ public enum ModelPart: Hashable, Sendable, Comparable {
     }
   }
 
+  /// Whether it is the vision tower's.
+  public var isTower: Bool {
+    switch self {
+    case .visionEmbeddings, .visionLayer: true
+    default: false
+    }
+  }
+
   /// The segment's name in a `.grist` file.
   public var segment: String {
     switch self {
@@ -78,7 +86,10 @@ extension ModelConfiguration {
     list.add(
       Self.tokenEmbeddingsName, [language.vocabularySize, language.hiddenSize], .tokenEmbeddings,
       language.tiesWordEmbeddings ? .linear : .embedding)
-    if let vision { addVision(vision, to: &list) }
+    if let vision {
+      list.addTower(vision.tower, layersRun: vision.layersRun)
+      addProjector(vision, to: &list)
+    }
     if let vision, let router { addRouter(router, vision, to: &list) }
     for layer in 0..<language.layers { addLanguageLayer(layer, to: &list) }
     list.add(Self.finalNormName, [language.hiddenSize], .head, .vector)
@@ -88,30 +99,15 @@ extension ModelConfiguration {
     return list.tensors
   }
 
-  private func addVision(_ input: VisionInput, to list: inout InventoryList) {
-    let prefix = Self.visionPrefix
-    let vision = input.tower
-    let width = vision.hiddenSize
-    list.add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .vector)
-    list.add(
-      prefix + "embeddings.patch_embedding.weight", [width, 3, vision.patchSize, vision.patchSize], .visionEmbeddings,
-      .linear)
-    list.add(
-      prefix + "embeddings.position_embedding.weight", [vision.patches + 1, width], .visionEmbeddings, .vector)
-    list.addNorm(prefix + "pre_layrnorm", width, .visionEmbeddings)
-    for layer in 0..<vision.layers {
-      let isRun = layer < input.layersRun
-      let part = isRun ? ModelPart.visionLayer(layer) : .unused
-      let layerPrefix = Self.visionLayerPrefix(layer)
-      list.addNorm(layerPrefix + "layer_norm1", width, part, required: isRun)
-      for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-        list.addBiased(layerPrefix + "self_attn." + name, width, width, part, required: isRun)
-      }
-      list.addNorm(layerPrefix + "layer_norm2", width, part, required: isRun)
-      list.addBiased(layerPrefix + "mlp.fc1", vision.intermediateSize, width, part, required: isRun)
-      list.addBiased(layerPrefix + "mlp.fc2", width, vision.intermediateSize, part, required: isRun)
-    }
-    list.addNorm(prefix + "post_layernorm", width, .unused, required: false)
+  /// A vision tower's tensors alone, all of its layers among them.
+  static func towerTensors(_ tower: VisionConfiguration) -> [ExpectedTensor] {
+    var list = InventoryList()
+    list.addTower(tower, layersRun: tower.layers)
+    return list.tensors
+  }
+
+  private func addProjector(_ input: VisionInput, to list: inout InventoryList) {
+    let width = input.tower.hiddenSize
     for index in 0..<input.projectorDepth {
       let name = String(Self.projectorPrefix(index, of: input.projectorDepth).dropLast())
       list.addBiased(name, language.hiddenSize, index == 0 ? width : language.hiddenSize, .projector)
@@ -176,5 +172,30 @@ private struct InventoryList {
   mutating func addBiased(_ name: String, _ rows: Int, _ columns: Int, _ part: ModelPart, required: Bool = true) {
     add(name + ".weight", [rows, columns], part, .linear, required: required)
     add(name + ".bias", [rows], part, .vector, required: required)
+  }
+
+  mutating func addTower(_ tower: VisionConfiguration, layersRun: Int) {
+    let prefix = ModelConfiguration.visionPrefix
+    let width = tower.hiddenSize
+    add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .vector)
+    add(
+      prefix + "embeddings.patch_embedding.weight", [width, 3, tower.patchSize, tower.patchSize], .visionEmbeddings,
+      .linear)
+    add(
+      prefix + "embeddings.position_embedding.weight", [tower.patches + 1, width], .visionEmbeddings, .vector)
+    addNorm(prefix + "pre_layrnorm", width, .visionEmbeddings)
+    for layer in 0..<tower.layers {
+      let isRun = layer < layersRun
+      let part = isRun ? ModelPart.visionLayer(layer) : .unused
+      let layerPrefix = ModelConfiguration.visionLayerPrefix(layer)
+      addNorm(layerPrefix + "layer_norm1", width, part, required: isRun)
+      for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+        addBiased(layerPrefix + "self_attn." + name, width, width, part, required: isRun)
+      }
+      addNorm(layerPrefix + "layer_norm2", width, part, required: isRun)
+      addBiased(layerPrefix + "mlp.fc1", tower.intermediateSize, width, part, required: isRun)
+      addBiased(layerPrefix + "mlp.fc2", width, tower.intermediateSize, part, required: isRun)
+    }
+    addNorm(prefix + "post_layernorm", width, .unused, required: false)
   }
 }

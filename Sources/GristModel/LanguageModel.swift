@@ -34,11 +34,15 @@ struct LanguageModel: Sendable {
   /// Runs rows [tokens, hidden] that follow what `cache` holds, and appends them to it. Returns the last row's logits,
   /// one a vocabulary entry.
   func logits(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> [Float] {
-    let last = try run(rows, cache: cache, compute)
-    let normed = arithmetic.norm(last, finalNorm, compute)
+    let normed = try hiddenState(rows, cache: cache, compute)
     let logits = compute.linear(normed, try head.get())
     try compute.inPart("final norm and head") { try compute.requireFinite(logits, "logits") }
     return logits.row(0)
+  }
+
+  /// Runs rows as ``logits(_:cache:_:)`` does. Returns the last row after the final norm: [1, hidden].
+  func hiddenState(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> FloatMatrix {
+    arithmetic.norm(try run(rows, cache: cache, compute), finalNorm, compute)
   }
 
   /// The last row after all layers: [1, hidden].

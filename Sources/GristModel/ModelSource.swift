@@ -23,9 +23,9 @@ public enum ModelSource: Sendable {
   /// Throws 66 when nothing is there, and whatever the reader of what is there throws.
   public static func open(path: String, reading: CheckpointReading = CheckpointReading()) throws -> ModelSource {
     switch fileKind(at: path) {
-    case .folder:
+    case _ where Checkpoint.isThere(at: path):
       return .checkpoint(try reading.checkpoint(at: path), choices: reading.choices)
-    case .file, .other: return .grist(try GristFile(path: path), choices: reading.choices)
+    case .folder, .file, .other: return .grist(try GristFile(path: path), choices: reading.choices)
     case nil:
       throw GristError(.missingInput, "no such model: neither a .grist file nor a checkpoint folder", file: path)
     }

@@ -214,6 +214,16 @@ public final class VisionLanguageModel: Sendable {
     rows.rows <= configuration.maximumLength ? rows : rows.copy(rows: 0..<configuration.maximumLength)
   }
 
+  /// What the decoder makes of the last of some token ids, after the final norm: [hidden size].
+  ///
+  /// Precondition: `ids` is not empty. Throws 65 for an id beyond the embeddings and for values that are not finite.
+  public func hiddenState(ofLast ids: [Int]) throws -> [Float] {
+    try locating(file: path) {
+      let cache = try language.cache(capacity: ids.count, compute)
+      return try language.hiddenState(embed(ids), cache: cache, compute).row(0)
+    }
+  }
+
   /// The prompt with tokens of an answer after it.
   public func appending(_ tokens: [Int], to prompt: PreparedPrompt) throws -> PreparedPrompt {
     let rows = FloatMatrix(rows: prompt.rows.rows + tokens.count, columns: prompt.rows.columns)

@@ -6,6 +6,7 @@
 
 #include "dataset.h"
 #include "driver.h"
+#include "listed.h"
 #include "refusal.h"
 
 enum { kGreatestDepth = 64, kGreatestPath = 4096, kGreatestLinks = 1000000 };
@@ -143,7 +144,8 @@ static bool walk_group(struct walk *walk, hid_t group, haddr_t object) {
   hsize_t next = 0;
   herr_t result = H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, &next, visit_link, walk);
   walk->depth--;
-  return result < 0 ? refuse_library(walk->path, "the group's links cannot be read") : true;
+  if (result < 0) return refuse_library(walk->path, "the group's links cannot be read");
+  return check_listed(group, walk->path, walk->catalogue);
 }
 
 static bool walk_file(struct walk *walk, hid_t file) {

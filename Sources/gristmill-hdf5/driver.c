@@ -18,11 +18,16 @@ struct descriptor_file {
   haddr_t end_of_addresses;
 };
 
-static hsize_t length;
+static hsize_t start, length;
 
-void measure_file(void) {
+bool measure_file(hsize_t first, hsize_t count) {
   struct stat status;
-  length = fstat(kFile, &status) == 0 && status.st_size > 0 ? (hsize_t)status.st_size : 0;
+  if (fstat(kFile, &status) != 0 || status.st_size < 0) return false;
+  hsize_t all = (hsize_t)status.st_size;
+  if (first > all || count > all - first) return false;
+  start = first;
+  length = count;
+  return true;
 }
 
 hsize_t file_length(void) { return length; }
@@ -67,13 +72,14 @@ static haddr_t driver_end_of_file(const H5FD_t *file, H5FD_mem_t type) {
 
 static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *buffer) {
   (void)file, (void)type, (void)transfer;
-  if (address > INT64_MAX) return -1;
+  /* Beyond the end there is nothing, and not zeros either. */
+  if (address > length || size > length - address) return -1;
   char *next = buffer;
-  off_t offset = (off_t)address;
+  off_t offset = (off_t)(start + address);
   while (size > 0) {
     ssize_t got = pread(kFile, next, size, offset);
     if (got < 0 && errno == EINTR) continue;
-    /* Beyond the end there is nothing, and not zeros either. */
+    /* The file was cut since. */
     if (got <= 0) return -1;
     next += got;
     offset += got;

@@ -1,5 +1,6 @@
 /* gristmill-hdf5: reads one HDF5 file for Gristmill, in a process that has nothing to lose. libhdf5 is attacked through
    the files it reads; a fault, a hang or a limit here ends as a sentence there. Not for people: see wire.h. */
+#include <errno.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,21 @@ static bool send_elements(const struct request *request) {
   return write_answer(kDone, bytes, request->count * tensor->element_size);
 }
 
-int main(void) {
-  measure_file();
+/* A number that is nothing but digits. */
+static bool read_number(const char *text, hsize_t *number) {
+  char *end;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, 10);
+  if (errno || *end || *text < '0' || *text > '9') return false;
+  *number = value;
+  return true;
+}
+
+/* Arguments: where in the descriptor's file the HDF5 file begins, and its length, in bytes. */
+int main(int count, char **arguments) {
+  hsize_t start = 0, length = 0;
+  if (count != 3 || !read_number(arguments[1], &start) || !read_number(arguments[2], &length)) return 64;
+  if (!measure_file(start, length)) return 66;
   confinement = confine();
   start_clock();
   if (H5dont_atexit() < 0 || H5open() < 0) return 70;

@@ -208,7 +208,8 @@ private func failure(
       error?.description
         == "model/config.json: this version cannot run the architecture: found [\"Qwen2ForCausalLM\"]; it runs "
         + "LlavaLlamaForCausalLM, LlavaAVGLlamaForCausalLM, LlavaForConditionalGeneration, "
-        + "LlavaNextForConditionalGeneration, LlamaForCausalLM")
+        + "LlavaNextForConditionalGeneration, LlamaForCausalLM, LlamaBackbone, LlamaCausalLM, Llama3Backbone, "
+        + "Llama3CausalLM")
     #expect(failure(["architectures": nil as JSONValue?, "model_type": "gpt2"])?.found == "none")
   }
 

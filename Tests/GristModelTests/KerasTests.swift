@@ -9,7 +9,7 @@ import Testing
 
 /// A checkpoint's tensors as real Keras layers carried and saved them: Tools/reference/write_keras.py.
 @Suite("Keras's HDF5 formats") struct KerasTests {
-  static let original = Fixtures.path("checkpoints/crop")
+  static let original = Fixtures.path("checkpoints/four-choices")
 
   /// A folder with one of the formats, and everything of the original but its weights.
   private func folder(_ files: [String]) throws -> TemporaryFolder {
@@ -23,7 +23,8 @@ import Testing
 
   static let shards = ["sharded/model.weights.json"] + (0..<4).map { "sharded/model_0000\($0).weights.h5" }
   static let formats: [(files: [String], map: String)] = [
-    (["model.weights.h5"], "keras.map"), (shards, "keras.map"), (["legacy.h5"], "keras-legacy.map"),
+    (["model.weights.h5"], "keras.map"), (["model.keras"], "keras.map"), (shards, "keras.map"),
+    (["legacy.h5"], "keras-legacy.map"),
   ]
 
   @Test("the same weights in every format: one fingerprint, and the same answers", arguments: formats)

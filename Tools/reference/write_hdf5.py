@@ -185,6 +185,22 @@ def write_refused(folder):
     content[key : key + 8] = (4).to_bytes(8, "little")
     path.write_bytes(content)
 
+    # As older Keras lists a model's layers and their variables: in fixed texts, in texts of any length, and in parts.
+    def listed(file, layers, weights, parts=1):
+        group = file.create_group("model_weights")
+        pieces = np.array_split(np.array(layers), parts)
+        for n, piece in enumerate(pieces):
+            group.attrs["layer_names" + (str(n) if parts > 1 else "")] = piece
+        dense = group.create_group("dense")
+        dense.attrs["weight_names"] = weights
+        dense["dense/kernel:0"] = data
+        group.create_group("dropout").attrs["weight_names"] = np.zeros(0)
+
+    write("listed-layer-missing", lambda f: listed(f, [b"dense", b"dropout", b"gone"], [b"dense/kernel:0"]))
+    write("listed-layer-missing-in-parts", lambda f: listed(f, [b"dense", b"dropout", b"gone"], [b"dense/kernel:0"], 2))
+    write("listed-variable-missing", lambda f: listed(f, [b"dense", b"dropout"], ["dense/kernel:0", "dense/bias:0"]))
+    write("listed-numbers", lambda f: listed(f, [1, 2], [b"dense/kernel:0"]))
+
     def aliases(file):
         big = file.create_dataset("big", data=np.zeros(4096, np.float64))
         for i in range(200):

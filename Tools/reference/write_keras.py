@@ -1,8 +1,11 @@
-"""Writes the tensors of Tests/Fixtures/checkpoints/crop as Keras writes them, from real Keras layers that carry them.
+"""Writes the tensors of a checkpoint as Keras writes them, from real Keras layers that carry them.
 
-    write_keras.py OUTPUT
+    write_keras.py OUTPUT [--checkpoint FOLDER] [--shard-size GIGABYTES]
+
+FOLDER is Tests/Fixtures/checkpoints/four-choices where none is named; in float16 or float32.
 
 model.weights.h5      Keras 3's own format
+model.keras           the whole model in an archive
 sharded/              the same in shards, with model.weights.json
 legacy.h5             the older one, `model_weights/` with `layer_names` and `weight_names`
 
@@ -22,7 +25,7 @@ import keras  # noqa: E402
 import safetensors.numpy  # noqa: E402
 from keras.src.legacy.saving import legacy_h5_format  # noqa: E402
 
-CHECKPOINT = pathlib.Path(__file__).parents[2] / "Tests/Fixtures/checkpoints/crop/model.safetensors"
+CHECKPOINT = pathlib.Path(__file__).parents[2] / "Tests/Fixtures/checkpoints/four-choices"
 
 
 class Single(keras.layers.Layer):
@@ -87,16 +90,23 @@ class Carrier(keras.Model):
             setattr(self, name, carry(child, name + "."))
         self.built = True
 
+    def get_config(self):
+        return {}
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=pathlib.Path)
-    output = parser.parse_args().output
+    parser.add_argument("--checkpoint", type=pathlib.Path, default=CHECKPOINT)
+    parser.add_argument("--shard-size", type=float, default=2e-4)
+    options = parser.parse_args()
+    output = options.output
+    tensors = safetensors.numpy.load_file(options.checkpoint / "model.safetensors")
     # As the checkpoint is.
-    keras.config.set_dtype_policy("float16")
+    keras.config.set_dtype_policy(str(next(iter(tensors.values())).dtype))
     (output / "sharded").mkdir(parents=True, exist_ok=True)
     tree = {}
-    for name, value in safetensors.numpy.load_file(CHECKPOINT).items():
+    for name, value in tensors.items():
         *path, last = name.split(".")
         node = tree
         for part in path:
@@ -104,10 +114,11 @@ def main():
         node[last] = value
     model = Carrier(tree)
     model.save_weights(output / "model.weights.h5")
-    model.save_weights(output / "sharded/model.weights.json", max_shard_size=1e-4)
+    model.save_weights(output / "sharded/model.weights.json", max_shard_size=options.shard_size)
+    model.save(output / "model.keras")
     with h5py.File(output / "legacy.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file.create_group("model_weights"), model)
-    print(f"written by Keras {keras.__version__}:", *sorted(str(p.relative_to(output)) for p in output.rglob("*.h5")))
+    print(f"written by Keras {keras.__version__}:", *sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Registers [base, base+length) as a mapping of the file at `path`, so that a fault inside it (the file was
    shrunk by someone else) ends the program with a sentence and exit code 74. Returns a token for
@@ -30,10 +31,11 @@ int grist_system_open_unnamed(const char *directory);
 /* Gives an unnamed file its name. Returns 0, or -1 with errno. The name must not exist. */
 int grist_system_link_unnamed(int descriptor, const char *path);
 
-/* Starts the program at `path`, without arguments or environment: its descriptor 0 is one end of a stream socket, 1 and 2
-   lead nowhere, `file_target` is a copy of `file`, and signals are as the system sets them. Returns 0 with the process and
+/* Starts the program at `path`, without environment; its arguments are `start` and `length`, the bytes of `file` that it is
+   to read. Its descriptor 0 is one end of a stream socket, 1 and 2 lead nowhere, `file_target` is a copy of `file`, and signals are as the system sets them. Returns 0 with the process and
    the other end of the socket, which closes in programs that this one starts; else an errno value. */
-int grist_system_start_helper(const char *path, int file, int file_target, int *process, int *connection);
+int grist_system_start_helper(const char *path, uint64_t start, uint64_t length, int file, int file_target,
+                              int *process, int *connection);
 /* send(2) and recv(2) of at most `length` bytes, waiting no longer than `milliseconds`; a peer that is gone raises no
    signal. Return the bytes moved, 0 at the end of the stream, or -1 with errno (ETIMEDOUT after the wait). */
 long grist_system_send(int connection, const void *bytes, size_t length, int milliseconds);

@@ -16,19 +16,21 @@ public struct HDF5File: Sendable {
   /// The most that is fetched at a time, in bytes; whole elements of every type.
   static let pieceSize = 16 << 20
 
-  /// - Parameter helper: the helper's executable; nil for the one beside the running program.
+  /// - Parameters:
+  ///   - range: the bytes of the file that are HDF5, where it is an archive's member; nil for all.
+  ///   - helper: the helper's executable; nil for the one beside the running program.
   ///
   /// Throws 66 when the file or the helper is not there, 65 with file and dataset for whatever is refused or damaged.
-  public init(path: String, helper: String? = nil) throws {
-    let helper = try HDF5Helper(file: path, helper: helper)
+  public init(path: String, range: Range<Int>? = nil, helper: String? = nil) throws {
+    let helper = try HDF5Helper(file: path, range: range, helper: helper)
     self.path = path
     byteCount = try MappedFile(path: path).count
     confinement = try helper.confinement()
-    tensors = try Self.tensors(helper, path: path)
+    tensors = try Self.tensors(helper, path: path, start: UInt64(range?.lowerBound ?? 0))
   }
 
   /// See `catalogue.h` of the helper for the layout.
-  private static func tensors(_ helper: HDF5Helper, path: String) throws -> [SourceTensor] {
+  private static func tensors(_ helper: HDF5Helper, path: String, start: UInt64) throws -> [SourceTensor] {
     var reader = ByteReader(bytes: try helper.catalogue(), path: path)
     var tensors: [SourceTensor] = []
     while !reader.isAtEnd {
@@ -40,7 +42,7 @@ public struct HDF5File: Sendable {
       let storage = HDF5Storage(helper: helper, dataset: tensors.count, elementBytes: element.byteCount)
       guard
         let tensor = SourceTensor(
-          name: name, elementType: element, shape: shape, file: path, offset: offset == .max ? nil : offset,
+          name: name, elementType: element, shape: shape, file: path, offset: offset == .max ? nil : start &+ offset,
           storage: storage)
       else { throw reader.nonsense() }
       tensors.append(tensor)

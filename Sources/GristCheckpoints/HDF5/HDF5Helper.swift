@@ -39,22 +39,24 @@ final class HDF5Helper: Sendable {
 
   /// Starts the helper on a file.
   ///
+  /// - Parameter range: the bytes of the file that are HDF5, where not all of them are.
   /// - Parameter helper: the helper's executable; nil for the one beside the running program.
   ///
   /// Throws 66 when the file or the helper is not there, 65 when the file is no plain one, 74 when the helper cannot be
   /// started.
-  init(file path: String, helper: String?) throws {
+  init(file path: String, range: Range<Int>? = nil, helper: String?) throws {
     self.path = path
     let descriptor = try openForReading(path)
     defer { close(descriptor) }
-    _ = try plainFileLength(descriptor, path: path)
+    let range = try range ?? 0..<plainFileLength(descriptor, path: path)
     guard let executable = helper ?? Self.defaultPath(), access(executable, X_OK) == 0 else {
       throw GristError(
         .missingInput, "HDF5 is read by the program \(Self.name), which is not there", file: path,
         found: helper ?? Self.defaultPath(), advice: "put it beside gristmill")
     }
     var (process, connection): (Int32, Int32) = (-1, -1)
-    let error = grist_system_start_helper(executable, descriptor, Self.fileDescriptor, &process, &connection)
+    let error = grist_system_start_helper(
+      executable, UInt64(range.lowerBound), UInt64(range.count), descriptor, Self.fileDescriptor, &process, &connection)
     guard error == 0 else {
       throw GristError(
         .inputOutput, "cannot start the program that reads HDF5: \(String(cString: strerror(error)))", file: executable)

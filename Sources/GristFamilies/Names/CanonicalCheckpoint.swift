@@ -16,11 +16,11 @@ extension Checkpoint {
     families: [any ModelFamily] = ModelFamilies.builtIn
   ) throws -> Checkpoint {
     if let map { return try applying(map, why: "as asked") }
-    guard let family = try family(among: families) else { return self }
-    let configuration = try ModelConfiguration(path: path, choices: choices, families: families) {
-      sideFile(named: $0)
-    }
-    let required = configuration.expectedTensors.filter(\.isRequired).map { ByteName($0.name) }
+    guard let family = try family(among: families),
+      let inventory = try ModelInventory(
+        path: path, choices: choices, families: families, file: { sideFile(named: $0) })
+    else { return self }
+    let required = inventory.tensors.filter(\.isRequired).map { ByteName($0.name) }
     let names = Set(tensors.map { ByteName($0.name) })
     var best = (found: required.count { names.contains($0) }, map: NameMap?.none)
     for map in family.maps + BundledMaps.common where best.found < required.count {

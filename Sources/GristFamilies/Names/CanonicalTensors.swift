@@ -17,7 +17,9 @@ struct CanonicalTensors {
     for tensor in source {
       switch map.decide(tensor.name) {
       case .unknown: try add(tensor)
-      case .leftOut(let reason): leftOut[reason, default: 0] += 1
+      case .leftOut(let omission):
+        if omission.mustCount { try Self.requireCounting(tensor) }
+        leftOut[omission.reason, default: 0] += 1
       case .becomes(let outcomes):
         for outcome in outcomes {
           let canonical = try locating(file: tensor.file, tensor: tensor.name) {
@@ -44,6 +46,24 @@ struct CanonicalTensors {
           found: "\(other) and \(tensor.sourceName)")
       }
       tensors.append(tensor)
+    }
+  }
+
+  /// Throws 65 unless a tensor's values are 0, 1, 2 and so on.
+  private static func requireCounting(_ tensor: SourceTensor) throws {
+    let bytes = try tensor.bytes()
+    tensor.release()
+    let counts = (0..<tensor.byteCount / max(1, tensor.elementType.byteCount)).allSatisfy { index in
+      switch tensor.elementType {
+      case .i32: bytes.integer(at: 4 * index, as: Int32.self).map(Int.init) == index
+      case .i64: bytes.integer(at: 8 * index, as: Int64.self).map(Int.init) == index
+      default: false
+      }
+    }
+    guard counts else {
+      throw GristError(
+        .badData, "positions that do not count from 0, as this version takes them to", file: tensor.file,
+        tensor: tensor.name)
     }
   }
 

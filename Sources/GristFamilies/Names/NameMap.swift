@@ -22,7 +22,14 @@ public struct NameMap: Sendable {
 
   enum Target: Sendable {
     case tensor(NamePattern, steps: [LayoutStep], part: Part?)
-    case leftOut(reason: String)
+    case leftOut(Omission)
+  }
+
+  /// Why a tensor is left out.
+  struct Omission: Sendable {
+    let reason: String
+    /// Whether it may be only where its values are 0, 1, 2 and so on: positions, which a model could have otherwise.
+    let mustCount: Bool
   }
 
   /// Part `index` of `count`, counted from 0.
@@ -40,7 +47,7 @@ public struct NameMap: Sendable {
 
   enum Decision: Sendable {
     case becomes([Outcome])
-    case leftOut(reason: String)
+    case leftOut(Omission)
     case unknown
   }
 
@@ -50,8 +57,8 @@ public struct NameMap: Sendable {
     for rule in rules {
       guard let places = rule.pattern.match(name) else { continue }
       switch rule.target {
-      case .leftOut(let reason):
-        if outcomes.isEmpty { return .leftOut(reason: reason) }
+      case .leftOut(let omission):
+        if outcomes.isEmpty { return .leftOut(omission) }
       case .tensor(let target, let steps, let part):
         guard let canonical = target.name(places) else { continue }
         let outcome = Outcome(name: canonical, steps: steps, part: part)
@@ -113,9 +120,11 @@ extension NameMap.Rule {
     guard let pattern = NamePattern(source) else { throw GristError(.badData, "no pattern of a name", found: source) }
     self.pattern = pattern
     let right = line[arrow.upperBound...].trimming { $0 == " " }
-    if let reason = right.value(after: "left out:") {
-      target = .leftOut(reason: reason)
-      return
+    for (start, mustCount) in [("left out:", false), ("left out if it counts from 0:", true)] {
+      if let reason = right.value(after: start) {
+        target = .leftOut(NameMap.Omission(reason: reason, mustCount: mustCount))
+        return
+      }
     }
     // Steps follow a colon with a space before it; Keras's names may hold one without.
     let colon = right.firstRange(of: " : ")

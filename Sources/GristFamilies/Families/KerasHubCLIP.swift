@@ -1,0 +1,60 @@
+import GristCore
+
+/// The vision encoder of KerasHub's CLIP, alone or in a backbone: a tower that answers nothing by itself.
+public struct KerasHubCLIP: ModelFamily {
+  public let name = "keras_hub_clip"
+  public let isRunnable = false
+  public let architectures = ["CLIPBackbone", "CLIPVisionEncoder"]
+  public let modelTypes: [String] = []
+  public let maps = [BundledMaps.kerasHubCLIP]
+
+  public init() {}
+
+  private static let keys = ConfigurationKeys(
+    honoured: [
+      "patch_size", "hidden_dim", "num_layers", "num_heads", "intermediate_dim", "intermediate_activation",
+      "image_shape", "intermediate_output_index", "data_format",
+    ],
+    harmless: ["name", "trainable", "dtype"], refused: [:])
+
+  /// Always throws: 65.
+  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+    throw GristError(
+      .badData, "a vision tower alone answers nothing", file: json.file, found: json.value("class_name")?.text(),
+      advice: "convert it to keep its weights, or run a model that has one")
+  }
+
+  public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
+    ModelInventory(
+      family: name, tensors: ModelConfiguration.towerTensors(try Self.tower(json, ignoring: files.ignoredKeys)),
+      configuration: nil)
+  }
+
+  /// The tower that a `config.json` of this family describes. Throws 65 naming the field that makes no sense.
+  public static func tower(_ document: JSONReader, ignoring ignored: Set<String> = []) throws -> VisionConfiguration {
+    var json = try document.object("config")
+    if json.has("vision_encoder") { json = try json.object("vision_encoder").object("config") }
+    try keys.check(json, ignoring: ignored)
+    let shape = try json.integers("image_shape", in: 1...16_384)
+    guard shape.count == 3, shape[0] == shape[1], shape[2] == 3 else {
+      throw json.failure("image_shape", "[side, side, 3]")
+    }
+    guard try json.string("data_format", default: "channels_last") == "channels_last" else {
+      throw json.failure("data_format", "channels_last")
+    }
+    guard
+      let activation = VisionConfiguration.Activation(
+        rawValue: try json.string("intermediate_activation", default: "quick_gelu"))
+    else { throw json.failure("intermediate_activation", "quick_gelu or gelu") }
+    let hiddenSize = try json.integer("hidden_dim", in: 1...65_536)
+    let heads = try json.integer("num_heads", in: 1...1024)
+    let patchSize = try json.integer("patch_size", in: 1...1024)
+    guard hiddenSize % heads == 0 else { throw json.failure("num_heads", "a divisor of hidden_dim") }
+    guard shape[0] % patchSize == 0 else { throw json.failure("patch_size", "a divisor of the image's side") }
+    // Whether an output in between is given away changes nothing here: who runs the tower says how far.
+    return VisionConfiguration(
+      hiddenSize: hiddenSize, intermediateSize: try json.integer("intermediate_dim", in: 1...1_048_576),
+      layers: try json.integer("num_layers", in: 1...1024), heads: heads, imageSize: shape[0], patchSize: patchSize,
+      layerNormEpsilon: 1e-5, activation: activation)
+  }
+}

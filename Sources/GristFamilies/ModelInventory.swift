@@ -1,0 +1,37 @@
+import GristCore
+
+/// The tensors that a checkpoint must hold, whether or not they make up a model that can be run.
+public struct ModelInventory: Sendable {
+  /// The family that knows them, as the manifest names it.
+  public let family: String
+  /// In execution order, under canonical names.
+  public let tensors: [ExpectedTensor]
+  /// The model; nil for a part of one.
+  public let configuration: ModelConfiguration?
+
+  public init(family: String, tensors: [ExpectedTensor], configuration: ModelConfiguration?) {
+    self.family = family
+    self.tensors = tensors
+    self.configuration = configuration
+  }
+
+  /// Reads a checkpoint's `config.json`; nil when it has none, or no family knows it.
+  ///
+  /// - Parameters:
+  ///   - path: the checkpoint, for messages.
+  ///   - choices: what whoever reads the checkpoint says about it.
+  ///   - families: those to ask; the first that recognises the configuration reads it.
+  ///   - file: finds a side file by name. What it throws is thrown on.
+  ///
+  /// Throws 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
+  public init?(
+    path: String, choices: ConfigurationChoices = ConfigurationChoices(),
+    families: [any ModelFamily] = ModelFamilies.builtIn, file: @escaping (String) throws -> Bytes?
+  ) throws {
+    let files = SideFiles(path: path, choices: choices, find: file)
+    guard let json = try files.json("config.json"), let family = ModelFamilies.recognise(json, among: families) else {
+      return nil
+    }
+    self = try family.inventory(json, files)
+  }
+}
