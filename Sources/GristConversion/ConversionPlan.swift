@@ -46,6 +46,8 @@ public struct ConversionPlan: Sendable {
   public let hasExactChoices: Bool?
   /// The model's family, or "unknown".
   public let architecture: String
+  /// For people: what the architecture was recognised by; nil where it is unknown.
+  public let sign: String?
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
   public let choices: ConfigurationChoices
@@ -93,6 +95,7 @@ public struct ConversionPlan: Sendable {
       }
       segments = [Segment(name: "tensors", entries: entries)]
       architecture = "unknown"
+      sign = nil
       hasExactChoices = nil
       self.notes = notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
       return
@@ -136,6 +139,7 @@ public struct ConversionPlan: Sendable {
       inventory.configuration?.vision?.usesRouter == true
       ? parts.filter(\.part.decidesChoices).flatMap(\.entries).allSatisfy(\.keepsValues) : nil
     architecture = inventory.family
+    sign = inventory.sign
     if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
     self.notes = notes
   }

@@ -51,7 +51,7 @@ public struct ModelConfiguration: Sendable {
     guard let json = try files.json("config.json") else {
       throw GristError(.missingInput, "the model has no config.json", file: path)
     }
-    guard let family = ModelFamilies.recognise(json, among: families) else {
+    guard let family = ModelFamilies.recognise(json, among: families)?.family else {
       throw GristError(
         .badData, "this version cannot run the architecture", file: json.file,
         found: json.value("architectures")?.text() ?? "none",

@@ -74,17 +74,31 @@ public enum ModelFamilies {
     UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA(), KerasHubLLaMA(), KerasHubCLIP(),
   ]
 
-  /// The family that a `config.json` belongs to: by the architectures that it names, or Keras's class, else by its model
-  /// type.
+  /// A family, and what it was recognised by.
+  public struct Recognition: Sendable {
+    public let family: any ModelFamily
+    /// For people: the configuration's key, and its value.
+    public let sign: String
+    /// Whether the configuration names the very class that reads it, not merely a kind of model.
+    public let isCertain: Bool
+  }
+
+  /// The family that a `config.json` belongs to: by the architectures that it names, or Keras's class; where it names
+  /// neither, by its model type. Nil when no family knows it.
   public static func recognise(
     _ json: JSONReader, among families: [any ModelFamily] = builtIn
-  ) -> (any ModelFamily)? {
-    let names =
-      json.value("architectures")?.array?.compactMap(\.string) ?? [json.value("class_name")?.string].compactMap { $0 }
-    if names.isEmpty {
-      guard let type = json.value("model_type")?.string else { return nil }
-      return families.first { $0.modelTypes.contains(type) }
+  ) -> Recognition? {
+    let architectures = json.value("architectures")?.array?.compactMap(\.string) ?? []
+    let key = architectures.isEmpty ? "class_name" : "architectures"
+    let names = architectures.isEmpty ? [json.value(key)?.string].compactMap { $0 } : architectures
+    for family in families {
+      if let name = names.first(where: family.architectures.contains) {
+        return Recognition(family: family, sign: "\"\(key)\" names \(name)", isCertain: true)
+      }
     }
-    return families.first { family in names.contains { family.architectures.contains($0) } }
+    guard names.isEmpty, let type = json.value("model_type")?.string,
+      let family = families.first(where: { $0.modelTypes.contains(type) })
+    else { return nil }
+    return Recognition(family: family, sign: "\"model_type\" is \(type)", isCertain: false)
   }
 }

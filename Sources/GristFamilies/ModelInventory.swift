@@ -9,6 +9,9 @@ public struct ModelInventory: Sendable {
   /// The model; nil for a part of one.
   public let configuration: ModelConfiguration?
 
+  /// For people: what the family was recognised by; nil where nobody was asked.
+  public private(set) var sign: String?
+
   public init(family: String, tensors: [ExpectedTensor], configuration: ModelConfiguration?) {
     self.family = family
     self.tensors = tensors
@@ -29,9 +32,11 @@ public struct ModelInventory: Sendable {
     families: [any ModelFamily] = ModelFamilies.builtIn, file: @escaping (String) throws -> Bytes?
   ) throws {
     let files = SideFiles(path: path, choices: choices, find: file)
-    guard let json = try files.json("config.json"), let family = ModelFamilies.recognise(json, among: families) else {
-      return nil
-    }
-    self = try family.inventory(json, files)
+    guard let json = try files.json("config.json"),
+      let recognition = ModelFamilies.recognise(json, among: families)
+    else { return nil }
+    self = try recognition.family.inventory(json, files)
+    let doubt = recognition.isCertain ? "" : ", which other kinds of models may share; no architecture is named"
+    sign = recognition.sign + doubt
   }
 }

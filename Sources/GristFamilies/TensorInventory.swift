@@ -70,6 +70,9 @@ extension ModelConfiguration {
   public static let headName = "lm_head.weight"
   public static let finalNormName = "model.norm.weight"
   public static let imageNewlineName = "model.image_newline"
+  /// Whether a canonical name is of one of the vision tower's tensors, of any tower.
+  public static func isTowerTensor(_ name: String) -> Bool { name.hasPrefix(visionPrefix) }
+
   public static let visionPrefix = "model.vision_tower.vision_tower.vision_model."
   public static let routerPrefix = "model.router."
 

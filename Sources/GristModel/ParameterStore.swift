@@ -54,7 +54,7 @@ extension ParameterStore {
   func missing(_ name: String) -> GristError {
     GristError(
       .badData, "the model needs a tensor that is not there", file: path, tensor: name,
-      advice: name.hasPrefix(ModelConfiguration.visionPrefix)
+      advice: ModelConfiguration.isTowerTensor(name)
         ? "convert it with --vision-tower FOLDER if the tower was left out upstream" : "fetch the checkpoint again")
   }
 

@@ -8,12 +8,14 @@ import GristModel
 public enum RouterInput: String, Sendable, CaseIterable {
   case tower, projector, embeddings, router
 
-  func contains(_ name: String) -> Bool {
-    switch self {
-    case .tower: name.hasPrefix(ModelConfiguration.visionPrefix)
-    case .projector: name.hasPrefix("model.mm_projector.") || name == ModelConfiguration.imageNewlineName
-    case .embeddings: name == ModelConfiguration.tokenEmbeddingsName
-    case .router: name.hasPrefix(ModelConfiguration.routerPrefix)
+  /// What a part of the model is to the router; nil for one that its choice does not depend on.
+  init?(_ part: ModelPart) {
+    switch part {
+    case .visionEmbeddings, .visionLayer: self = .tower
+    case .projector: self = .projector
+    case .tokenEmbeddings: self = .embeddings
+    case .router: self = .router
+    case .languageLayer, .head, .unused: return nil
     }
   }
 }
@@ -22,12 +24,21 @@ public enum RouterInput: String, Sendable, CaseIterable {
 struct MixedParameters: ParameterStore {
   let reference: any ParameterStore
   let model: any ParameterStore
-  let part: RouterInput
+  /// Names of the tensors that are the model's.
+  private let names: Set<ByteName>
+
+  init(
+    reference: any ParameterStore, model: any ParameterStore, part: RouterInput, of configuration: ModelConfiguration
+  ) {
+    self.reference = reference
+    self.model = model
+    names = Set(configuration.expectedTensors.filter { RouterInput($0.part) == part }.map { ByteName($0.name) })
+  }
 
   var path: String { model.path }
   var choices: ConfigurationChoices { reference.choices }
 
-  private func store(_ name: String) -> any ParameterStore { part.contains(name) ? model : reference }
+  private func store(_ name: String) -> any ParameterStore { names.contains(ByteName(name)) ? model : reference }
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     try store(name).matrix(name, rows: rows, columns: columns)
@@ -61,10 +72,13 @@ public func attributeRouterChanges(
   progress: (RouterInput) -> Void = { _ in }
 ) throws -> [PartEffect] {
   let cases = record.cases.filter { $0.decision != nil }
+  let configuration = try ModelConfiguration(path: reference.path, choices: reference.choices) {
+    try reference.sideFile(named: $0)
+  }
   return try RouterInput.allCases.map { part in
     progress(part)
     let mixed = try VisionLanguageModel(
-      MixedParameters(reference: reference, model: model, part: part), compute: compute)
+      MixedParameters(reference: reference, model: model, part: part, of: configuration), compute: compute)
     var images = ImageCache(mixed)
     var (choices, sets, orders, largest) = (0, 0, 0, 0.0)
     for item in cases {

@@ -201,6 +201,7 @@ struct Convert: ParsableCommand {
     }
     try Console.print(Format.table(rows, leftAligned: [0, 5]))
     for note in plan.notes { try Console.print("note: \(note.visible())") }
+    if let sign = plan.sign { try Console.print("family: \(plan.architecture), as \(sign.visible()) in config.json") }
     if let exact = plan.hasExactChoices {
       try Console.print(
         exact

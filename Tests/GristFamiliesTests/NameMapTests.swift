@@ -120,6 +120,24 @@ private func values(_ tensor: SourceTensor?) throws -> [Float] {
     #expect(canonical.notes.contains { $0.contains("the map test (a test): as asked") })
   }
 
+  @Test("positions may be left out where they count from 0, and only there")
+  func counting() throws {
+    let map = try map("a.ids -> left out if it counts from 0: positions\nb -> b")
+    func open(_ values: [Int32]) throws -> Checkpoint {
+      let folder = try TemporaryFolder()
+      let bytes = values.flatMap { value in withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+      let header = #"{"a.ids":{"dtype":"I32","shape":[1,\#(values.count)],"data_offsets":[0,\#(bytes.count)]}}"#
+      let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
+      try folder.write("model.safetensors", length + Array(header.utf8) + bytes)
+      return try Checkpoint(path: folder.path).canonical(map: map)
+    }
+    #expect(try open([0, 1, 2]).tensors.isEmpty)
+    for other: [Int32] in [[0, 0, 0], [1, 2, 3], [0, 2, 1]] {
+      let error = try #require(throws: GristError.self) { _ = try open(other) }
+      #expect(error.code == .badData && error.tensor == "a.ids" && error.what.contains("do not count from 0"))
+    }
+  }
+
   static let mistakes: [(rules: String, sentence: String)] = [
     ("a b", "line 3 of the name map: no \"->\""), ("{a -> b", "no pattern of a name"),
     ("{} -> b", "no pattern of a name"),
@@ -161,6 +179,32 @@ private func values(_ tensor: SourceTensor?) throws -> [Float] {
       let map = try NameMap(path: joinPath(folder, file))
       #expect(map.name + ".map" == file && !map.about.isEmpty)
     }
+  }
+
+  @Test("every rule of every bundled map moves values about, and loses and doubles none")
+  func bijections() throws {
+    let folder = Fixtures.folder + "/../../Formats/maps"
+    var rules = 0
+    for file in try folderContents(folder) where file.hasSuffix(".map") {
+      let map = try NameMap(path: joinPath(folder, file))
+      let text = try #require(readFile(joinPath(folder, file)).utf8)
+      for line in text.split(separator: "\n") where line.contains(" -> ") && !line.contains("left out") {
+        let (pattern, steps) = (line.prefix { $0 != " " }, line.split(separator: " : ").dropFirst().joined())
+        let name = pattern.replacing("{i}", with: "3").replacing("{_i}", with: "_2").replacing("{n}", with: "1")
+          .replacing("{rest...}", with: "some.thing").replacing("{at...}", with: "layers/x")
+        #expect(!name.contains("{"), "\(line)")
+        let axes = steps.split { !$0.isNumber }.compactMap { Int($0) }.max().map { $0 + 1 }
+        let shape = [2, 3, 5, 7].prefix(axes ?? (steps.contains("transpose") ? 2 : 1))
+        let temporary = try TemporaryFolder()
+        let source = try checkpoint([(String(name), Array(shape))], in: temporary)
+        let tensors = try source.canonical(map: map).tensors
+        #expect(tensors.count == 1 && tensors[0].sourceName == String(name), "\(line)")
+        let moved = try values(tensors[0])
+        #expect(moved.sorted() == (0..<moved.count).map(Float.init) && moved.count == shape.reduce(1, *), "\(line)")
+        rules += 1
+      }
+    }
+    #expect(rules > 45)
   }
 }
 

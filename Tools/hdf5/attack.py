@@ -160,6 +160,8 @@ def main():
         for path in options.mutate:
             ends, unseen = {}, 0
             undamaged = h5py_fingerprint(path)
+            if undamaged.startswith("h5py "):
+                sys.exit(f"{path}, which is not damaged, cannot be read here: {undamaged}")
             for index, mutant in mutations(path, options.count, options.seed):
                 file = folder / "source" / "mutant.bin"
                 file.parent.mkdir(exist_ok=True)

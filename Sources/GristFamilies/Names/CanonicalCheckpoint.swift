@@ -39,7 +39,7 @@ extension Checkpoint {
   private func family(among families: [any ModelFamily]) throws -> (any ModelFamily)? {
     let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
     guard let json = try files.json("config.json") else { return nil }
-    return ModelFamilies.recognise(json, among: families)
+    return ModelFamilies.recognise(json, among: families)?.family
   }
 
   private func applying(_ map: NameMap, why: String) throws -> Checkpoint {
