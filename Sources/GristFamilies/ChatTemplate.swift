@@ -93,6 +93,15 @@ extension SideFiles {
     return known
   }
 
+  /// One text, or several by name, of which a conversation without tools takes the default.
+  private func templateText(_ json: JSONReader) throws -> String {
+    guard json.value("chat_template")?.array != nil else { return try json.string("chat_template") }
+    guard let entry = try json.objects("chat_template").first(where: { try $0.string("name") == "default" }) else {
+      throw json.failure("chat_template", "a text, or a list with one that is named default")
+    }
+    return try entry.string("template")
+  }
+
   private func chatTemplate() throws -> ChatTemplate? {
     if let bytes = try bytes("chat_template.jinja") {
       let place = joinPath(path, "chat_template.jinja")
@@ -101,7 +110,7 @@ extension SideFiles {
     }
     for name in ["chat_template.json", "processor_config.json", "tokenizer_config.json"] {
       if let json = try json(name), json.has("chat_template") {
-        return ChatTemplate(text: try json.string("chat_template"), place: json.file)
+        return ChatTemplate(text: try templateText(json), place: json.file)
       }
     }
     return nil

@@ -71,7 +71,7 @@ public struct SideFiles {
 /// The families that this version knows.
 public enum ModelFamilies {
   public static let builtIn: [any ModelFamily] = [
-    UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA(), KerasHubLLaMA(), KerasHubCLIP(),
+    UpstreamLLaVA(), HuggingFaceLLaVA(), TextOnlyLLaMA(), HuggingFaceCLIP(), KerasHubLLaMA(), KerasHubCLIP(),
   ]
 
   /// A family, and what it was recognised by.

@@ -168,6 +168,21 @@ static bool check_filters(hid_t creation, const char *path, bool *deflates) {
   return true;
 }
 
+/* Whether no chunk is longer than the dataset can become: libhdf5 writes none, and before 1.14 reads one whose length was
+   damaged with its rows shifted. */
+static bool check_chunk_extents(hid_t dataset, const char *path, const struct tensor *tensor, const hsize_t chunk[]) {
+  hsize_t extents[kGreatestRank], greatest[kGreatestRank];
+  hid_t space = H5Dget_space(dataset);
+  int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, extents, greatest);
+  if (space >= 0) H5Sclose(space);
+  if (rank != tensor->rank) return refuse_library(path, "the dataset's extents cannot be read");
+  for (int axis = 0; axis < rank; axis++)
+    if (greatest[axis] != H5S_UNLIMITED && chunk[axis] > greatest[axis])
+      return refuse(path, "chunks longer than the dataset", "the file is damaged: fetch it again", "%llu of %llu",
+                    (unsigned long long)chunk[axis], (unsigned long long)greatest[axis]);
+  return true;
+}
+
 /* Whether every chunk is where its coordinates say. A damaged index can list as many as there should be and still miss
    some, which would read as fill values. */
 static bool check_chunk_places(hid_t dataset, const char *path, const struct tensor *tensor, const hsize_t chunk[]) {
@@ -194,6 +209,7 @@ static bool check_chunks(
   if (H5Pget_chunk(creation, kGreatestRank, chunk) != tensor->rank)
     return refuse(path, "chunks of another rank than the dataset's", "fetch the file again", NULL);
   if (tensor->elements == 0) return true;
+  if (!check_chunk_extents(dataset, path, tensor, chunk)) return false;
   hsize_t chunk_bytes = tensor->element_size, chunks = 1, row_of_chunks = 1;
   for (int axis = 0; axis < tensor->rank; axis++) {
     if (chunk[axis] == 0) return refuse(path, "a chunk without an element", "fetch the file again", NULL);

@@ -39,6 +39,7 @@ import Testing
     ("variable-length", "variable length"), ("reference", "references"), ("null", "without a value"),
     ("never-written", "never written"), ("partly-written", "1 of 4 chunks"),
     ("misplaced-chunk", "not where it should be"), ("cycle", "contains itself"),
+    ("chunk-too-long", "chunks longer than the dataset: found 5 of 4"),
     ("listed-layer-missing", "a layer that the file lists is not there: found gone"),
     ("listed-layer-missing-in-parts", "a layer that the file lists is not there: found gone"),
     ("listed-variable-missing", "not there: found dense/bias:0"), ("listed-numbers", "no names"),

@@ -46,6 +46,9 @@ import Testing
     }
     #expect(try template([:]) == .llava)
     #expect(try template(["tokenizer_config.json": ["chat_template": text("mistral")]]) == .mistral)
+    let mistral = try text("mistral")
+    let named: JSONValue = [["name": "tool_use", "template": "x"], ["name": "default", "template": mistral]]
+    #expect(try template(["tokenizer_config.json": ["chat_template": named]]) == .mistral)
     #expect(
       try template([
         "tokenizer_config.json": ["chat_template": text("mistral")],

@@ -100,13 +100,29 @@ import Testing
     #expect(try CheckpointReading().checkpoint(at: folder.path).fingerprint() == checkpoint.fingerprint())
   }
 
-  @Test("a tower cannot be passed as one where names are not CLIP's own")
+  @Test("a KerasHub tower can be passed beside a checkpoint that has none")
   func towerOfKeras() throws {
-    let (tower, checkpoint) = (try folder("clip"), try TemporaryFolder())
-    _ = try checkpoint.copy(Fixtures.path("huggingface/llava-5/model.safetensors"), to: "model.safetensors")
-    let error = try #require(throws: GristError.self) {
-      _ = try Checkpoint(path: checkpoint.path, visionTower: tower.path)
+    let (tower, rest) = (try folder("clip"), try TemporaryFolder())
+    let whole = try CheckpointReading().checkpoint(at: Fixtures.path("checkpoints/crop"))
+    var writer = SafetensorsWriter()
+    for tensor in whole.tensors where !tensor.name.hasPrefix("model.vision_tower.") {
+      try writer.add(tensor.name, tensor.elementType, shape: tensor.shape, bytes: tensor.bytes())
     }
-    #expect(error.code == .badData && error.what.contains("vision_model."))
+    try rest.write("model.safetensors", writer.encoded.array)
+    for name in ["config.json", "tokenizer.model"] { _ = try rest.copy(whole.path + "/" + name, to: name) }
+    let encoder = try CheckpointReading().checkpoint(at: tower.path)
+    let joined = try CheckpointReading(visionTower: tower.path).checkpoint(at: rest.path)
+    #expect(
+      joined.tensors.count == whole.tensors.filter { !$0.name.hasPrefix("model.vision_tower.") }.count
+        + encoder.tensors.count)
+    for tensor in encoder.tensors {
+      #expect(try joined.tensor(named: tensor.name)?.bytes().elementsEqual(tensor.bytes()) == true)
+    }
+    let configuration = try ModelConfiguration(path: rest.path) { joined.sideFile(named: $0) }
+    #expect(configuration.vision?.tower.patchSize == 4 && configuration.vision?.tower.imageSize == 16)
+    let error = try #require(throws: GristError.self) {
+      _ = try CheckpointReading(visionTower: Fixtures.path("keras-hub/llama")).checkpoint(at: rest.path)
+    }
+    #expect(error.code == .badData, "\(error)")
   }
 }

@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
@@ -18,7 +19,7 @@ struct UpstreamCases {
   ) throws {
     let compute = Compute(pool: try ThreadPool(threads: 2), activations: activations)
     model = try VisionLanguageModel(
-      CheckpointParameters(Checkpoint(path: checkpoint)), compute: compute)
+      CheckpointParameters(CheckpointReading().checkpoint(at: checkpoint)), compute: compute)
     cases = try #require(JSONValue.parse(readFile(expected ?? checkpoint + "/expected.json")).array)
     self.images = images
   }

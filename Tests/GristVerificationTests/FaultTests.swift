@@ -1,6 +1,7 @@
 import GristCheckpoints
 import GristConversion
 import GristCore
+import GristFamilies
 import GristFormat
 import GristImaging
 import GristKernels
@@ -35,7 +36,7 @@ import Testing
 
   /// The conformance checkpoint with one value of one tensor replaced.
   private func damaged(_ name: String, _ value: Float, at position: Int = 0) throws -> String {
-    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
     var writer = SafetensorsWriter()
     for tensor in checkpoint.tensors {
       var values = floats(try tensor.bytes(), tensor.elementType)

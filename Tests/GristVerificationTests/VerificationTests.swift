@@ -1,6 +1,7 @@
 import GristCheckpoints
 import GristConversion
 import GristCore
+import GristFamilies
 import GristFormat
 import GristKernels
 import GristModel
@@ -87,7 +88,7 @@ import Testing
 
   /// A checkpoint like the conformance one, but for the tensors that `change` returns other bytes for.
   private func tampered(_ change: (SourceTensor) throws -> [UInt8]?) throws -> String {
-    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
     var writer = SafetensorsWriter()
     for tensor in checkpoint.tensors {
       let bytes = try change(tensor).map { Bytes($0) } ?? tensor.bytes()
@@ -165,7 +166,7 @@ import Testing
 
   @Test("no: one layer's weights swapped with another's")
   func swappedLayers() throws {
-    let checkpoint = try Checkpoint(path: Fixtures.conformanceCheckpoint)
+    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
     let path = try tampered { tensor in
       let other = tensor.name.replacing("model.layers.0.mlp", with: "model.layers.1.mlp")
       return other == tensor.name ? nil : try checkpoint.tensor(named: other)?.bytes().array
@@ -278,8 +279,8 @@ import Testing
   func attribution() throws {
     let path = try tampered { $0.name.hasPrefix("model.router.router.0.") ? try scaled($0, by: 1.3) : nil }
     let effects = try attributeRouterChanges(
-      reference: CheckpointParameters(Checkpoint(path: Fixtures.conformanceCheckpoint)),
-      model: CheckpointParameters(Checkpoint(path: path)), record: reference, compute: compute)
+      reference: CheckpointParameters(CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)),
+      model: CheckpointParameters(CheckpointReading().checkpoint(at: path)), record: reference, compute: compute)
     #expect(effects.map(\.part) == RouterInput.allCases)
     for effect in effects {
       #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")

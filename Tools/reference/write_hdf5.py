@@ -185,6 +185,16 @@ def write_refused(folder):
     content[key : key + 8] = (4).to_bytes(8, "little")
     path.write_bytes(content)
 
+    # The layout's second extent of a chunk, 4, becomes 5: rows would be read with a stride that they do not have.
+    write("chunk-too-long", lambda f: f.create_dataset("other", data=np.arange(24, dtype=np.float32).reshape(6, 4), chunks=(2, 4)))
+    path = folder / "chunk-too-long.h5"
+    content = bytearray(path.read_bytes())
+    extents = b"".join(n.to_bytes(4, "little") for n in (2, 4, 4))
+    place = content.index(extents)
+    assert content.count(extents) == 1
+    content[place + 4] = 5
+    path.write_bytes(content)
+
     # As older Keras lists a model's layers and their variables: in fixed texts, in texts of any length, and in parts.
     def listed(file, layers, weights, parts=1):
         group = file.create_group("model_weights")

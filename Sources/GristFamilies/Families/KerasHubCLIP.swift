@@ -10,6 +10,10 @@ public struct KerasHubCLIP: ModelFamily {
 
   public init() {}
 
+  func recognises(_ json: JSONReader) -> Bool {
+    json.value("class_name")?.string.map(architectures.contains) ?? false
+  }
+
   private static let keys = ConfigurationKeys(
     honoured: [
       "patch_size", "hidden_dim", "num_layers", "num_heads", "intermediate_dim", "intermediate_activation",
@@ -19,9 +23,7 @@ public struct KerasHubCLIP: ModelFamily {
 
   /// Always throws: 65.
   public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
-    throw GristError(
-      .badData, "a vision tower alone answers nothing", file: json.file, found: json.value("class_name")?.text(),
-      advice: "convert it to keep its weights, or run a model that has one")
+    throw GristError.towerAlone(json, found: json.value("class_name"))
   }
 
   public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {

@@ -28,7 +28,7 @@ public struct UpstreamLLaVA: ModelFamily {
     }
     let tower = try Self.tower(files, named: towerName, json)
     let preprocessor =
-      try files.json(Checkpoint.visionPreprocessorName) ?? files.json("preprocessor_config.json")
+      try files.json(SideFiles.towerPreprocessorName) ?? files.json("preprocessor_config.json")
     let (granularities, router) = try Self.granularities(json, patches: tower.patches, hiddenSize: language.hiddenSize)
     let vision = VisionInput(
       tower: tower, towerName: towerName, layersRun: try tower.layersRun(json, "mm_vision_select_layer"),
@@ -52,7 +52,10 @@ public struct UpstreamLLaVA: ModelFamily {
   }
 
   private static func tower(_ files: SideFiles, named name: String, _ json: JSONReader) throws -> VisionConfiguration {
-    if let configuration = try files.json(Checkpoint.visionConfigurationName) {
+    if let configuration = try files.json(SideFiles.towerConfigurationName) {
+      if KerasHubCLIP().recognises(configuration) {
+        return try KerasHubCLIP.tower(configuration, ignoring: files.ignoredKeys)
+      }
       try ConfigurationKeys.tower.check(configuration, ignoring: files.ignoredKeys)
       if configuration.has("vision_config") {
         try ConfigurationKeys.tower.check(configuration.object("vision_config"), ignoring: files.ignoredKeys)

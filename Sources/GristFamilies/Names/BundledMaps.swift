@@ -3,6 +3,7 @@ import GristCore
 /// The name maps of `Formats/maps`, which are part of the library.
 enum BundledMaps {
   static let huggingFaceLLaVA = map(PackageResources.hugging_face_llava_map)
+  static let huggingFaceCLIP = map(PackageResources.hugging_face_clip_map)
   static let kerasHubLLaMA = map(PackageResources.keras_hub_llama_map)
   static let kerasHubCLIP = map(PackageResources.keras_hub_clip_map)
   static let plain = map(PackageResources.plain_map)

@@ -2,7 +2,8 @@ import GristCheckpoints
 
 /// How a checkpoint folder is to be read, where that does not go without saying.
 public struct CheckpointReading: Sendable {
-  /// The folder of the CLIP tower that the checkpoint was trained with.
+  /// A CLIP checkpoint whose configuration replaces the one beside the checkpoint, and whose weights are used where the
+  /// checkpoint has none.
   public var visionTower: String?
   /// What is said about its configuration.
   public var choices: ConfigurationChoices
@@ -23,7 +24,8 @@ public struct CheckpointReading: Sendable {
 
   /// The checkpoint in a folder, under canonical names. Throws what ``Checkpoint`` and its `canonical` throw.
   public func checkpoint(at path: String) throws -> Checkpoint {
-    try Checkpoint(path: path, visionTower: visionTower, hdf5Helper: hdf5Helper)
-      .canonical(choices: choices, map: map)
+    let checkpoint = try Checkpoint(path: path, hdf5Helper: hdf5Helper)
+      .withTowerFiles(from: visionTower).canonical(choices: choices, map: map)
+    return try visionTower.map { try checkpoint.withTowerWeights(from: $0, hdf5Helper: hdf5Helper) } ?? checkpoint
   }
 }

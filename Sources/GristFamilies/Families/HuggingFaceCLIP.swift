@@ -1,0 +1,32 @@
+import GristCore
+
+/// CLIP as transformers writes it, whole or its vision tower alone: what LLaVA checkpoints are trained with.
+public struct HuggingFaceCLIP: ModelFamily {
+  public let name = "clip"
+  public let isRunnable = false
+  public let architectures = ["CLIPModel", "CLIPVisionModel", "CLIPVisionModelWithProjection"]
+  public let modelTypes = ["clip", "clip_vision_model"]
+  public let maps = [BundledMaps.huggingFaceCLIP]
+
+  public init() {}
+
+  /// Always throws: 65.
+  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+    throw GristError.towerAlone(json, found: json.value("architectures") ?? json.value("model_type"))
+  }
+
+  public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
+    try ConfigurationKeys.tower.check(json, ignoring: files.ignoredKeys)
+    return ModelInventory(
+      family: name, tensors: ModelConfiguration.towerTensors(try VisionConfiguration(json)), configuration: nil)
+  }
+}
+
+extension GristError {
+  /// What a tower answers when it is asked something.
+  static func towerAlone(_ json: JSONReader, found: JSONValue?) -> GristError {
+    GristError(
+      .badData, "a vision tower alone answers nothing", file: json.file, found: found?.text(),
+      advice: "convert it to keep its weights, or run a model that has one")
+  }
+}
