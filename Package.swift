@@ -5,13 +5,18 @@ import PackageDescription
 let package = Package(
   name: "gristmill",
   products: [
-    .library(
-      name: "Gristmill",
-      targets: [
-        "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization", "GristConversion",
-        "GristImaging",
-        "GristModel", "GristCalibration", "GristVerification", "GristBenchmark",
-      ]),
+    .library(name: "GristCore", targets: ["GristCore"]),
+    .library(name: "GristKernels", targets: ["GristKernels"]),
+    .library(name: "GristFormat", targets: ["GristFormat"]),
+    .library(name: "GristCheckpoints", targets: ["GristCheckpoints"]),
+    .library(name: "GristFamilies", targets: ["GristFamilies"]),
+    .library(name: "GristQuantization", targets: ["GristQuantization"]),
+    .library(name: "GristImaging", targets: ["GristImaging"]),
+    .library(name: "GristModel", targets: ["GristModel"]),
+    .library(name: "GristCalibration", targets: ["GristCalibration"]),
+    .library(name: "GristConversion", targets: ["GristConversion"]),
+    .library(name: "GristVerification", targets: ["GristVerification"]),
+    .library(name: "GristBenchmark", targets: ["GristBenchmark"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
     .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
   ],

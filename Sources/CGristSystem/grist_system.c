@@ -72,8 +72,9 @@ static void install_fault_handler(void) {
   sigaction(SIGBUS, &action, NULL);
 }
 
+void grist_system_watch_faults(void) { pthread_once(&fault_handler_once, install_fault_handler); }
+
 int grist_system_register_mapping(const void *base, size_t length, const char *path) {
-  pthread_once(&fault_handler_once, install_fault_handler);
   int token = -1;
   pthread_mutex_lock(&table_lock);
   for (int i = 0; i < kSlots && token < 0; i++) {

@@ -1,4 +1,4 @@
-import Crypto
+internal import Crypto
 import GristCore
 
 /// An upstream checkpoint folder: its tensors, and the small files that belong to them.

@@ -1,4 +1,4 @@
-import Crypto
+internal import Crypto
 import GristCore
 
 /// The SHA-256 of some files, computed piece by piece while something else goes on.

@@ -1,5 +1,5 @@
-import CGristSystem
-import Glibc
+internal import CGristSystem
+internal import Glibc
 
 /// A file that appears under its name complete or not at all.
 ///

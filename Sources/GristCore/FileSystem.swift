@@ -1,4 +1,4 @@
-import Glibc
+internal import Glibc
 
 /// What is at a path, following links.
 public enum FileKind: Sendable { case file, folder, other }

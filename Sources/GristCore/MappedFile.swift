@@ -1,10 +1,10 @@
-import CGristSystem
-import Glibc
+internal import CGristSystem
+internal import Glibc
 
 /// A file mapped read-only into memory.
 ///
-/// The mapping is guarded: when somebody shrinks the file while it is mapped, touching the lost part ends the
-/// program with a sentence and exit code 74 instead of a bare bus error.
+/// When somebody shrinks the file while it is mapped, touching the lost part is a bus error, which ends the program: with
+/// a sentence and exit code 74 where ``Interruption/watch()`` was called.
 public final class MappedFile: @unchecked Sendable {
   // Unchecked: immutable after init; the mapping is read-only.
   public let path: String

@@ -1,4 +1,4 @@
-import Glibc
+internal import Glibc
 import GristCore
 
 /// The angles of rotary position embedding: a base, and how the frequencies are scaled for contexts longer than the

@@ -1,4 +1,4 @@
-import CZstd
+internal import CZstd
 import GristCore
 
 /// How one chunk's payload is stored.

@@ -1,5 +1,5 @@
 import GristCore
-import Synchronization
+internal import Synchronization
 
 /// An open `.grist` file. Opening checks everything but the chunks' contents; those are checked the first time each is
 /// used.

@@ -1,4 +1,4 @@
-import CXXHash
+internal import CXXHash
 import GristCore
 
 /// The numbers of the byte layout; `Formats/grist.md` is their description.

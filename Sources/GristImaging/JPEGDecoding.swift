@@ -1,4 +1,4 @@
-import CGristJPEG
+internal import CGristJPEG
 import GristCore
 
 extension RGBImage {

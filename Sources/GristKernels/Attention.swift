@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// Heads of a multi-head attention. With fewer key-value heads than heads, neighbouring heads share one (GQA).

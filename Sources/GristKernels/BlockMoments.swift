@@ -1,4 +1,4 @@
-import COpenBLAS
+internal import COpenBLAS
 import GristCore
 
 /// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all

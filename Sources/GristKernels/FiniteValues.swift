@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 // A value that is not finite must end the work, not turn into fluent text: rounding to int8 has no code for it, a

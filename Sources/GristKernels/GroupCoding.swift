@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 extension GroupCoding {

@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// Keys or values of one decoder layer, kept head by head, [heads, capacity, dimension], so that a head's are read in

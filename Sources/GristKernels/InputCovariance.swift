@@ -1,4 +1,4 @@
-import COpenBLAS
+internal import COpenBLAS
 import GristCore
 
 /// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose blocks

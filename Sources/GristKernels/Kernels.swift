@@ -1,6 +1,6 @@
-import CGristKernels
-import COpenBLAS
-import Glibc
+internal import CGristKernels
+internal import COpenBLAS
+internal import Glibc
 import GristCore
 
 /// The kernel table of this machine, chosen once. Unsafe in name only: function pointers that are never written.

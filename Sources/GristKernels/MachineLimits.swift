@@ -1,5 +1,5 @@
-import CGristKernels
-import Glibc
+internal import CGristKernels
+internal import Glibc
 import GristCore
 
 /// What this machine can do at best with the pool's threads, measured by loops that do nothing else.

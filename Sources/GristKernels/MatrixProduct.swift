@@ -1,4 +1,4 @@
-import COpenBLAS
+internal import COpenBLAS
 
 /// out = scale · a · bᵀ with a [rows, inner], b [columns, inner], out [rows, columns], each row-major with its stride.
 func multiplyTransposed(

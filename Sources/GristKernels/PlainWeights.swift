@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// Weights stored element by element, row-major, in one or more runs of whole rows.

@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// Activations quantized to int8, one scale a token and group.

@@ -1,6 +1,6 @@
-import Glibc
+internal import Glibc
 import GristCore
-import Synchronization
+internal import Synchronization
 
 /// Memory of the matrices that come and go while a model computes.
 ///
@@ -26,7 +26,7 @@ enum RecycledMemory {
   }
 
   // Unsafe in name only: a piece on the shelf belongs to nobody else.
-  nonisolated(unsafe) private static let shelf = Mutex(Shelf())
+  private static let shelf = Mutex(Shelf())
 
   /// At least `byteCount` bytes whose content is anything, aligned as ``AlignedBuffer`` is. To be handed back by
   /// ``give(_:byteCount:)`` with the same number.

@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// The one pool of compute threads. Swift's concurrency is for I/O; arithmetic runs here.

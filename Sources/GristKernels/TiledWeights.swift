@@ -1,4 +1,4 @@
-import CGristKernels
+internal import CGristKernels
 import GristCore
 
 /// int8 or int4 weights in tiles, in one or more runs; a run holds the codes of its tiles, then their scales.

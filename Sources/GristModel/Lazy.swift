@@ -1,4 +1,4 @@
-import Synchronization
+internal import Synchronization
 
 /// A value made when it is first needed, once, whoever asks.
 final class Lazy<Value: Sendable>: Sendable {

@@ -1,4 +1,4 @@
-import Glibc
+internal import Glibc
 
 // The C library's functions under names that do not collide with tables called cos and sin.
 func cosine(_ angle: Float) -> Float { cosf(angle) }

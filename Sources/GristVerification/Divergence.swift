@@ -1,4 +1,4 @@
-import Glibc
+internal import Glibc
 
 /// How far one distribution over the vocabulary is from another.
 public struct Divergence: Sendable, Equatable {

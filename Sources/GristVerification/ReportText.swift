@@ -1,4 +1,4 @@
-import Glibc
+internal import Glibc
 
 // How names and numbers are written into the report's page.
 

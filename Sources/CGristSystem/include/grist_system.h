@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Registers [base, base+length) as a mapping of the file at `path`, so that a fault inside it (the file was
-   shrunk by someone else) ends the program with a sentence and exit code 74. Returns a token for
+/* After this call a fault inside a registered mapping (the file was shrunk by someone else) ends the program with a sentence
+   and exit code 74. */
+void grist_system_watch_faults(void);
+
+/* Registers [base, base+length) as a mapping of the file at `path`. Returns a token for
    grist_system_unregister_mapping, or -1 when the table is full (the mapping then faults with a bare SIGBUS). */
 int grist_system_register_mapping(const void *base, size_t length, const char *path);
 void grist_system_unregister_mapping(int token);

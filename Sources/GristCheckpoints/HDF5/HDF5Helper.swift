@@ -1,7 +1,7 @@
-import CGristSystem
-import Glibc
+internal import CGristSystem
+internal import Glibc
 import GristCore
-import Synchronization
+internal import Synchronization
 
 /// The process that alone links libhdf5, which is attacked through the files it reads: `gristmill-hdf5`. It has no
 /// privileges to lose: no file but the one it is given, no network, no other program, bounded memory and processor time.

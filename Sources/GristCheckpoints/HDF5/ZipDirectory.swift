@@ -1,4 +1,4 @@
-import CZlib
+internal import CZlib
 import GristCore
 
 /// What is in a zip archive, as its central directory says (PKWARE's APPNOTE 6.3.10), with 64-bit sizes where there are any.

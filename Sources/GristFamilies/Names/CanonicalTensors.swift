@@ -1,6 +1,6 @@
 import GristCheckpoints
 import GristCore
-import Synchronization
+internal import Synchronization
 
 /// A checkpoint's tensors under canonical names and in canonical layouts, and what was left out on the way.
 struct CanonicalTensors {

@@ -1,5 +1,5 @@
 import GristCore
-import HeapModule
+internal import HeapModule
 
 /// Byte-pair encoding of one piece of text: its characters, joined pair by pair, the earliest learned merge first (Sennrich
 /// et al. 2016; what `tokenizers` calls the model BPE).

@@ -1,4 +1,4 @@
-import CGristSentencePiece
+internal import CGristSentencePiece
 import GristCore
 
 /// A SentencePiece tokenizer as upstream's (transformers' slow, "legacy") LLaMA tokenizer uses it: the special tokens

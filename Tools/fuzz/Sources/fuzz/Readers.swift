@@ -1,0 +1,56 @@
+import GristCheckpoints
+import GristCore
+import GristFamilies
+import GristFormat
+import GristImaging
+import GristModel
+
+/// A reader that takes bytes from outside. It may throw a `GristError`; anything else that ends it is a fault.
+struct FuzzedReader: Sendable {
+  let name: String
+  let read: @Sendable (Bytes, Scratch) throws -> Void
+
+  static let all = [
+    FuzzedReader(name: "json") { bytes, _ in
+      // What is understood is written as what is understood again.
+      let value = try JSONValue.parse(bytes)
+      let again = try JSONValue.parse(value.text())
+      guard again == value else { preconditionFailure("JSON changed on its way: \(value.text())") }
+    },
+    FuzzedReader(name: "safetensors") { bytes, scratch in
+      let folder = try scratch.folder(with: "model.safetensors", bytes)
+      for tensor in try Checkpoint(path: folder).tensors { _ = try tensor.bytes() }
+    },
+    FuzzedReader(name: "config") { bytes, _ in
+      _ = try ModelConfiguration(path: "model") { $0 == "config.json" ? bytes : nil }.expectedTensors
+    },
+    FuzzedReader(name: "grist") { bytes, scratch in
+      let file = try GristFile(path: scratch.file("model.grist", bytes))
+      for chunk in 0..<file.chunkCount { _ = try file.payload(ofChunk: chunk) }
+      for record in file.manifest.files { _ = try file.sideFile(named: record.name) }
+    },
+    FuzzedReader(name: "jpeg") { bytes, _ in
+      // Pictures that are large but sound take long and show nothing.
+      let image = try RGBImage(jpeg: bytes, name: "picture.jpg")
+      guard image.width * image.height <= 1 << 20 else { return }
+      let sizes = [(width: 112, height: 56), (width: 56, height: 112), (width: 112, height: 112)]
+      _ = try ImagePreprocessor(
+        tileSize: 56, mean: [0.5, 0.5, 0.5], standardDeviation: [0.5, 0.5, 0.5],
+        aspectRatio: .anyres(gridPinpoints: sizes)
+      ).preprocess(image)
+    },
+    FuzzedReader(name: "tokenizer") { bytes, _ in
+      let tokenizer = try BytePairTokenizer(tokenizerFile: bytes, file: "tokenizer.json")
+      let ids = try tokenizer.encode("Hello, 世界 <s> 123\u{301}  'll\r\n")
+      _ = try tokenizer.decode(ids)
+    },
+    FuzzedReader(name: "map") { bytes, _ in
+      guard let text = bytes.utf8 else { return }
+      _ = try NameMap(text, file: "names.map")
+    },
+    FuzzedReader(name: "keras") { bytes, scratch in
+      // The helper is not there: what is fuzzed is the archive around the HDF5.
+      _ = try Checkpoint(path: scratch.file("model.keras", bytes), hdf5Helper: "/nowhere")
+    },
+  ]
+}
