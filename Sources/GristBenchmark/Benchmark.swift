@@ -16,7 +16,7 @@ public struct Benchmark {
 
   /// Opens the model `repetitions` times and keeps the last one. `makePlan` is given the longest prompt the model takes.
   ///
-  /// Throws what opening the model throws, and what `makePlan` throws.
+  /// - Throws: What opening the model throws, and what `makePlan` throws.
   public init(
     path: String, reading: CheckpointReading = CheckpointReading(), compute: Compute,
     makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
@@ -40,8 +40,9 @@ public struct Benchmark {
     (source, model, openSeconds) = (opened.0, opened.1, median(seconds))
   }
 
-  /// Runs the plan, calling `onProgress` with the fraction done and what comes next. Throws 130 when interrupted, and
-  /// what running the model throws.
+  /// Runs the plan, calling `onProgress` with the fraction done and what comes next.
+  ///
+  /// - Throws: 130 when interrupted, and what running the model throws.
   public func run(onProgress: (Double, String) -> Void = { _, _ in }) throws -> BenchmarkReport {
     let sessions = plan.sessions
     // Long prompts take the time; a picture counts as a prompt of its patches.

@@ -18,8 +18,8 @@ public struct BenchmarkPlan: Sendable, Equatable {
 
   /// Lists that are nil become the defaults, without what is longer than `maximumLength`; given ones are sorted.
   ///
-  /// Throws 64 when a number is out of range: prompts and depths up to `maximumLength` rows, at least one token, at least
-  /// one repetition.
+  /// - Throws: 64 when a number is out of range: prompts and depths up to `maximumLength` rows, at least one token, at
+  ///   least one repetition.
   public init(
     prefillRows: [Int]? = nil, depths: [Int]? = nil, decodeTokens: Int = 16, repetitions: Int = 1,
     seesImages: Bool = true, maximumLength: Int

@@ -64,10 +64,10 @@ public struct Calibration: Sendable {
 
   /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done.
   ///
-  /// The decoder is run layer by layer, over up to ``rowsTogether`` rows at a time, and gives each layer's pages back: beside the
+  /// The decoder is run layer by layer, over up to 8192 rows at a time, and gives each layer's pages back: beside the
   /// moments (256 bytes a column of every input) stand one layer's weights and those rows.
   ///
-  /// Throws what running the model throws, and 130 when interrupted.
+  /// - Throws: What running the model throws, and 130 when interrupted.
   public func gather(
     _ source: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws -> InputStatistics {

@@ -18,7 +18,7 @@ public final class CalibrationProgress {
   ///   - folder: created when it is not there. Only files that this type writes may be in it.
   ///   - key: anything that two calibrations whose results differ do not share.
   ///
-  /// Throws 74 when the folder cannot be written.
+  /// - Throws: 74 when the folder cannot be written.
   public init(folder: String, key: String) throws {
     self.folder = folder
     self.key = key

@@ -10,18 +10,22 @@ public protocol FeedbackSource: AnyObject {
   var summary: String { get }
 
   /// How the errors of a matrix are fed on; nil when its inputs are not known. Matrices are asked for in execution order.
+  ///
+  /// - Throws: What preparing it throws.
   func feedback(for name: String) throws -> ErrorFeedback?
 
   /// Whether what a matrix becomes has to be told, with ``keep(_:as:)``, before matrices behind it are asked for.
   func wants(_ name: String) -> Bool
 
-  /// Throws 74 when it cannot be kept.
+  /// - Throws: 74 when it cannot be kept.
   func keep(_ name: String, as matrix: FinishedMatrix) throws
 
   /// Says that the file stands, so that nothing need be kept to go on from.
   func conclude()
 
   /// What an earlier conversion that was stopped made of a matrix; nil where it did not come so far.
+  ///
+  /// - Throws: 65 or 74 when what an earlier run kept cannot be read.
   func finished(_ name: String) throws -> FinishedMatrix?
 }
 

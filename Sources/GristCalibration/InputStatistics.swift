@@ -33,6 +33,7 @@ public struct InputStatistics: Sendable {
   private static let format = "gristmill-statistics"
   private static let version = "1"
 
+  /// - Throws: 65 when moments do not fill whole blocks.
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
       "fingerprint": JSONValue(fingerprint), "text": JSONValue(text), "tokens": JSONValue(tokens),
@@ -49,7 +50,9 @@ public struct InputStatistics: Sendable {
     return writer.encoded
   }
 
-  /// Reads a file that ``encoded()`` made. Throws 66 when it is not there, 65 when it is none or a part is missing.
+  /// Reads a file that ``encoded()`` made.
+  ///
+  /// - Throws: 66 when it is not there, 65 when it is none or a part is missing.
   public init(path: String) throws { try self.init(SafetensorsFile(path: path), path: path) }
 
   /// The same from bytes in memory, which `path` names for messages.
@@ -95,7 +98,7 @@ public struct InputStatistics: Sendable {
     self.inputOf = inputOf
   }
 
-  /// Throws 65 when these are of other weights than `fingerprint` names.
+  /// - Throws: 65 when these are of other weights than `fingerprint` names.
   public func require(fingerprint expected: String, path: String) throws {
     guard fingerprint == expected else {
       throw GristError(

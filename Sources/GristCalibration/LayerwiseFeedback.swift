@@ -34,9 +34,13 @@ public final class LayerwiseFeedback: FeedbackSource {
 
   /// Prepares the samples: runs tower, projector and router, and lets the model answer where a sample brings no answer.
   ///
-  /// - Parameter progress: where it is kept what was done, and found what an earlier one did; nil keeps nothing.
+  /// - Parameters:
+  ///   - calibration: the samples.
+  ///   - source: the model.
+  ///   - pool: computes.
+  ///   - progress: where it is kept what was done, and found what an earlier one did; nil keeps nothing.
   ///
-  /// Throws what running the model throws, 64 when there is no sample, 74 when progress cannot be kept.
+  /// - Throws: What running the model throws, 64 when there is no sample, 74 when progress cannot be kept.
   public init(
     _ calibration: Calibration, _ source: ModelSource, pool: ThreadPool, progress: CalibrationProgress? = nil
   ) throws {

@@ -57,9 +57,11 @@ public struct Checkpoint: Sendable {
   /// Opens a checkpoint: a folder, its weights in safetensors or HDF5, whole or in shards; or an archive of Keras's, alone or
   /// in a folder.
   ///
-  /// - Parameter hdf5Helper: the program that reads HDF5, `gristmill-hdf5`; nil for the one beside the running program.
+  /// - Parameters:
+  ///   - path: the folder or archive.
+  ///   - hdf5Helper: the program that reads HDF5, `gristmill-hdf5`; nil for the one beside the running program.
   ///
-  /// Throws 66 for a missing folder, weight file or shard; 65 for a damaged one.
+  /// - Throws: 66 for a missing folder, weight file or shard; 65 for a damaged one.
   public init(path: String, hdf5Helper: String? = nil) throws {
     guard Self.isThere(at: path) else {
       throw GristError(

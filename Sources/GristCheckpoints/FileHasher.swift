@@ -11,15 +11,20 @@ public final class FileHasher {
   /// Whole pages, so that each can be given back.
   private static let step = 4 << 20
 
-  public init(_ paths: [String]) throws { waiting = paths[...] }
+  /// Files are opened as they are reached.
+  public init(_ paths: [String]) { waiting = paths[...] }
 
-  /// Hashes about `byteCount` bytes more. Throws 66 and 74 when a file cannot be read.
+  /// Hashes about `byteCount` bytes more.
+  ///
+  /// - Throws: 66 and 74 when a file cannot be read.
   public func advance(by byteCount: Int) throws {
     owed += byteCount
     while owed > 0, try openNext() { owed -= hashStep() }
   }
 
   /// Hashes what is left; the hashes of all files in their order, lower-case hexadecimal.
+  ///
+  /// - Throws: 66 and 74 when a file cannot be read, 130 when the user interrupts.
   public func finish() throws -> [String] {
     while try openNext() {
       try Interruption.check()

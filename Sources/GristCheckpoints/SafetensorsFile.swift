@@ -18,13 +18,15 @@ public struct SafetensorsFile: Sendable {
   /// The longest header the format allows.
   public static let headerLimit = 100_000_000
 
-  /// Throws 66 when the file is not there, 65 with file, tensor and offset when it breaks a rule.
+  /// - Throws: 66 when the file is not there, 65 with file, tensor and offset when it breaks a rule.
   public init(path: String) throws {
     let file = try MappedFile(path: path)
     try self.init(file.bytes, path: path) { offset, count in file.advise(.dontNeed, offset: offset, count: count) }
   }
 
   /// Parses a file that is in memory already; `path` is for messages.
+  ///
+  /// - Throws: 65 with the offset of what is damaged.
   public init(_ bytes: Bytes, path: String) throws {
     try self.init(bytes, path: path) { _, _ in }
   }

@@ -8,7 +8,7 @@ struct SafetensorsFolder {
   let tensors: [SourceTensor]
   let notes: [String]
 
-  /// Throws 66 when the folder holds no weights or a shard is missing, 65 when index and shards disagree.
+  /// - Throws: 66 when the folder holds no weights or a shard is missing, 65 when index and shards disagree.
   init(path: String) throws {
     let contents = try folderContents(path)
     if contents.contains(Self.indexName) {

@@ -10,7 +10,9 @@ public struct SafetensorsWriter {
   /// Adds a text to the metadata.
   public mutating func describe(_ name: String, _ value: String) { metadata.append((name, value)) }
 
-  /// Adds a tensor. Throws 65 when its bytes do not fit type and shape.
+  /// Adds a tensor.
+  ///
+  /// - Throws: 65 when its bytes do not fit type and shape.
   public mutating func add(_ name: String, _ elementType: ElementType, shape: [Int], bytes: Bytes) throws {
     guard elementCount(of: shape).flatMap({ elementType.byteCount(ofElements: $0) }) == bytes.count else {
       throw GristError(
@@ -20,6 +22,8 @@ public struct SafetensorsWriter {
   }
 
   /// Adds f32 values.
+  ///
+  /// - Throws: 65 when the values do not fill the shape.
   public mutating func add(_ name: String, shape: [Int], floats: [Float]) throws {
     try add(name, .f32, shape: shape, bytes: floats.withUnsafeBytes { Bytes([UInt8]($0)) })
   }

@@ -22,6 +22,8 @@ public struct SourceFingerprint: Sendable {
   }
 
   /// XXH3-128 of a tensor's bytes, read in pieces.
+  ///
+  /// - Throws: What reading the tensor throws.
   public static func digits(of tensor: SourceTensor) throws -> String {
     var hash = StreamingFingerprint()
     let step = 16 << 20
@@ -37,6 +39,8 @@ public struct SourceFingerprint: Sendable {
 
 extension Checkpoint {
   /// The checkpoint's fingerprint; reads all of it once.
+  ///
+  /// - Throws: What reading the tensors throws, 130 when the user interrupts.
   public func fingerprint() throws -> String {
     var fingerprint = SourceFingerprint()
     for tensor in tensors {

@@ -2,7 +2,9 @@ import GristCore
 
 /// Where a tensor's bytes come from: a mapping, or a reader that fetches a range.
 public protocol TensorStorage: Sendable {
-  /// The bytes `range` of the tensor, little-endian, row-major. Throws 74 or 65 when they cannot be had.
+  /// The bytes `range` of the tensor, little-endian, row-major.
+  ///
+  /// - Throws: 74 or 65 when they cannot be had.
   func bytes(_ range: Range<Int>) throws -> Bytes
   /// Says that the range will not be used again soon, so that its memory can be given back.
   func release(_ range: Range<Int>)
@@ -78,9 +80,13 @@ public struct SourceTensor: Sendable {
   }
 
   /// All bytes of the tensor.
+  ///
+  /// - Throws: What the source's reader throws: 65 for damage that shows only now, 74 when reading fails.
   public func bytes() throws -> Bytes { try bytes(0..<byteCount) }
 
   /// Some bytes of the tensor; `range` must lie within `0 ..< byteCount`.
+  ///
+  /// - Throws: What the source's reader throws: 65 for damage that shows only now, 74 when reading fails.
   public func bytes(_ range: Range<Int>) throws -> Bytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
     return try locating(file: file, tensor: name) { try storage.bytes(range) }

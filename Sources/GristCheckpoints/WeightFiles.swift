@@ -15,7 +15,7 @@ struct WeightFiles {
   ///
   /// - Parameter hdf5Helper: the program that reads HDF5; nil for the one beside the running program.
   ///
-  /// Throws 66 when the folder holds no weights or lacks some, 65 for damaged ones.
+  /// - Throws: 66 when the folder holds no weights or lacks some, 65 for damaged ones.
   init(folder path: String, hdf5Helper: String?) throws {
     let contents = try folderContents(path)
     let hasSafetensors = contents.contains { $0.hasSuffix(".safetensors") || $0 == SafetensorsFolder.indexName }
@@ -28,7 +28,9 @@ struct WeightFiles {
     }
   }
 
-  /// The weights in Keras's archive. Throws what its reader throws.
+  /// The weights in Keras's archive.
+  ///
+  /// - Throws: What its reader throws.
   init(archive path: String, hdf5Helper: String?) throws {
     let archive = try KerasArchive(path: path, helper: hdf5Helper)
     files = [

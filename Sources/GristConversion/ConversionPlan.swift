@@ -76,7 +76,7 @@ public struct ConversionPlan: Sendable {
     return (64 << 20) + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
   }
 
-  /// Throws 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
+  /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
   public init(_ source: ConversionSource, recipe: Recipe) throws {
     var notes = source.notes
     for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {

@@ -22,9 +22,13 @@ public struct ConversionSource: Sendable {
 
   var inherited: Provenance? { stored?.manifest.provenance }
 
-  /// A checkpoint folder, or a `.grist` file. Throws 66 and 65 as their readers do.
+  /// A checkpoint folder, or a `.grist` file.
   ///
-  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
+  /// - Throws: 66 and 65 as their readers do.
+  ///
+  /// - Parameters:
+  ///   - path: the folder, archive or file.
+  ///   - reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
   public static func open(
     path: String, reading: CheckpointReading = CheckpointReading()
   ) throws -> ConversionSource {
@@ -78,6 +82,8 @@ public struct ConversionSource: Sendable {
   }
 
   /// What it should hold; nil when the architecture is unknown and tensors can only be stored.
+  ///
+  /// - Throws: 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
   public func inventory() throws -> ModelInventory? {
     try ModelInventory(path: path, choices: choices) { name in files.first { $0.name == name }?.bytes }
   }

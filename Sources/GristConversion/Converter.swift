@@ -33,10 +33,17 @@ public struct Converter: Sendable {
     self.packing = packing
   }
 
-  /// Converts; the file appears complete or not at all. Throws what reading, encoding or writing throws, and 130 when
-  /// the user interrupts.
+  /// Converts; the file appears complete or not at all.
   ///
-  /// - Parameter feedback: how rounding errors are fed on, where a tensor's scheme allows it.
+  /// - Throws: What reading, encoding or writing throws, and 130 when the user interrupts.
+  ///
+  /// - Parameters:
+  ///   - source: what is converted.
+  ///   - plan: what was decided for it.
+  ///   - recipe: what that followed from, for the file to tell.
+  ///   - path: the file to write.
+  ///   - feedback: how rounding errors are fed on, where a tensor's scheme allows it.
+  ///   - progress: hears how far the work is.
   public func convert(
     _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
     feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
@@ -57,7 +64,7 @@ public struct Converter: Sendable {
     var fingerprint = SourceFingerprint()
     var findings = FeedbackFindings()
     let work = ParallelWork(
-      pool: pool, hashing: try FileHasher(source.inherited == nil ? source.weightFiles.map(\.path) : []))
+      pool: pool, hashing: FileHasher(source.inherited == nil ? source.weightFiles.map(\.path) : []))
     for segment in plan.segments {
       work.later { writer.beginSegment(segment.name) }
       for entry in segment.entries {
@@ -158,7 +165,7 @@ public struct Converter: Sendable {
     return (digits, sums.isLossless)
   }
 
-  /// Throws 65 when what an earlier conversion left of a matrix is not what this one would write.
+  /// - Throws: 65 when what an earlier conversion left of a matrix is not what this one would write.
   private func check(_ finished: FinishedMatrix, _ encoder: TensorEncoder, _ cut: Cut) throws {
     let lengths = (0..<cut.chunks).map { cut.units(ofChunk: $0).count * encoder.units.bytesPerUnit }
     guard finished.shape == encoder.source.shape, finished.unitsPerRun == cut.unitsPerChunk,

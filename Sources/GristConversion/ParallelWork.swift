@@ -17,8 +17,10 @@ final class ParallelWork {
   /// Puts work aside that has to be done in order, one after the other, but not now.
   func later(_ work: @escaping () throws -> Void) { waiting.append(work) }
 
-  /// The results of `body` for every index in `0 ..< count`. What was put aside is done meanwhile, and `sourceBytes` more
-  /// of the source's files are hashed. Throws what any of them throws.
+  /// The results of `body` for every index in `0 ..< count`. What was put aside is done meanwhile, and `sourceBytes`
+  /// more of the source's files are hashed.
+  ///
+  /// - Throws: What any of them throws.
   func map<Result>(_ count: Int, sourceBytes: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
     let earlier = waiting
     waiting = []

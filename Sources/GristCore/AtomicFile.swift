@@ -15,8 +15,8 @@ public final class AtomicFile {
   /// Bytes appended so far.
   public private(set) var count: Int = 0
 
-  /// Throws 74 when the destination's folder cannot be written, 64 when the destination is a folder, a device or a
-  /// pipe, or has no name.
+  /// - Throws: 74 when the destination's folder cannot be written, 64 when the destination is a folder, a device or a
+  ///   pipe, or has no name.
   public init(path: String) throws {
     self.path = path
     let folder = folderName(of: path)
@@ -63,12 +63,15 @@ public final class AtomicFile {
     temporaryToken = -1
   }
 
+  /// - Throws: 74 when writing fails.
   public func append(_ bytes: UnsafeRawBufferPointer) throws {
     try write(bytes, at: count)
     count += bytes.count
   }
 
   /// Appends zeros up to the next multiple of `alignment`.
+  ///
+  /// - Throws: 74 when writing fails.
   public func pad(toMultipleOf alignment: Int) throws {
     let remainder = count % alignment
     guard remainder != 0 else { return }
@@ -77,6 +80,8 @@ public final class AtomicFile {
   }
 
   /// Overwrites bytes that were appended before.
+  ///
+  /// - Throws: 74 when writing fails.
   public func overwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     precondition(offset >= 0 && offset + bytes.count <= count, "only bytes already written can be overwritten")
     try write(bytes, at: offset)
@@ -97,6 +102,8 @@ public final class AtomicFile {
   }
 
   /// Flushes the file to the disk and gives it its name, replacing what was there.
+  ///
+  /// - Throws: 74 when the file cannot be made durable or get its name.
   public func commit() throws {
     var flushed = fsync(descriptor)
     while flushed != 0, errno == EINTR { flushed = fsync(descriptor) }
@@ -125,6 +132,8 @@ public final class AtomicFile {
 }
 
 /// Writes a whole file so that it appears complete or not at all.
+///
+/// - Throws: 74 when writing fails, 64 when the path is a folder.
 public func writeFile(_ path: String, _ bytes: Bytes) throws {
   let file = try AtomicFile(path: path)
   try bytes.withUnsafeBytes { try file.append($0) }

@@ -36,6 +36,8 @@ public struct Bytes: @unchecked Sendable {
   }
 
   /// Calls `body` with the bytes; the pointer must not be kept beyond the call unless this value is kept too.
+  ///
+  /// - Throws: What `body` throws.
   public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
     try withExtendedLifetime(owner) {
       try body(UnsafeRawBufferPointer(start: base, count: count))
@@ -72,6 +74,7 @@ public final class AlignedBuffer: @unchecked Sendable {
 
   deinit { base.deallocate() }
 
+  /// - Throws: What `body` throws.
   public func withUnsafeMutableBytes<Result>(
     _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) rethrows -> Result {

@@ -14,7 +14,9 @@ public func fileKind(at path: String) -> FileKind? {
   }
 }
 
-/// The names in a folder, sorted, without "." and "..". Throws 66 when it is not there, 74 when it cannot be read.
+/// The names in a folder, sorted, without "." and "..".
+///
+/// - Throws: 66 when it is not there, 74 when it cannot be read.
 public func folderContents(_ path: String) throws -> [String] {
   guard let directory = opendir(path) else {
     if errno == ENOENT || errno == ENOTDIR { throw GristError(.missingInput, "no such folder", file: path) }
@@ -34,6 +36,8 @@ public func folderContents(_ path: String) throws -> [String] {
 }
 
 /// Reads a whole file of at most `limit` bytes; a larger one is an error, so that a wrong path cannot fill the memory.
+///
+/// - Throws: 66 when it is not there, 65 when it is longer than `limit` or no plain file, 74 when reading fails.
 public func readFile(_ path: String, limit: Int = 1 << 30) throws -> Bytes {
   let file = try MappedFile(path: path)
   guard file.count <= limit else {
@@ -60,7 +64,9 @@ public func fileName(of path: String) -> String {
   return String(path[path.index(after: slash)...])
 }
 
-/// Creates a folder whose parent is there; one that exists already is as good. Throws 74 when the system refuses.
+/// Creates a folder whose parent is there; one that exists already is as good.
+///
+/// - Throws: 74 when the system refuses.
 public func createFolder(_ path: String) throws {
   guard mkdir(path, 0o777) == 0 || errno == EEXIST && fileKind(at: path) == .folder else {
     throw GristError(.inputOutput, "cannot create the folder: \(systemMessage())", file: path)

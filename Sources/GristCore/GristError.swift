@@ -66,6 +66,8 @@ public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Runs `body` and fills in the places of any ``GristError`` it throws.
+///
+/// - Throws: What `body` throws, with its places filled in.
 public func locating<Result>(
   file: String? = nil, tensor: String? = nil, offset: UInt64? = nil, _ body: () throws -> Result
 ) throws -> Result {

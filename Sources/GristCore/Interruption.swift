@@ -11,7 +11,7 @@ public enum Interruption {
     grist_system_watch_faults()
   }
 
-  /// Throws 130 when the user asked to stop, in a program that watches for it. Call it between pieces of work.
+  /// - Throws: 130 when the user asked to stop, in a program that watches for it. Call it between pieces of work.
   public static func check() throws {
     if grist_system_interrupted() != 0 { throw GristError(.interrupted, "interrupted") }
   }

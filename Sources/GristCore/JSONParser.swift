@@ -2,7 +2,7 @@ extension JSONValue {
   /// Parses one JSON document (RFC 8259). Stricter than most: duplicate names, a byte order mark, invalid UTF-8,
   /// lone surrogates, numbers that overflow a double and nesting beyond 128 levels are errors.
   ///
-  /// Throws ``GristError`` 65 with the byte offset at which the document stops making sense.
+  /// - Throws: ``GristError`` 65 with the byte offset at which the document stops making sense.
   public static func parse(_ bytes: Bytes) throws -> JSONValue {
     try bytes.withUnsafeBytes { buffer in
       var parser = JSONParser(input: buffer)
@@ -10,6 +10,7 @@ extension JSONValue {
     }
   }
 
+  /// - Throws: 65 with the byte offset at which the document stops making sense.
   public static func parse(_ text: String) throws -> JSONValue { try parse(Bytes(Array(text.utf8))) }
 }
 

@@ -6,6 +6,7 @@ public struct JSONReader: Sendable {
   /// Names of the enclosing objects, for messages: "vision_config.".
   private let prefix: String
 
+  /// - Throws: 65 when the value is no object.
   public init(_ value: JSONValue, file: String) throws {
     guard let object = value.object else {
       throw GristError(.badData, "a JSON object was expected", file: file, found: value.kind)
@@ -20,6 +21,8 @@ public struct JSONReader: Sendable {
   }
 
   /// Reads and parses a file that must hold one JSON object.
+  ///
+  /// - Throws: 66 when the file is not there, 65 when it holds no JSON object.
   public init(path: String) throws {
     let bytes = try readFile(path, limit: 256 << 20)
     self = try JSONReader(locating(file: path) { try JSONValue.parse(bytes) }, file: path)
@@ -50,28 +53,35 @@ public struct JSONReader: Sendable {
   }
 
   /// A whole number in `range`; required when there is no default.
+  ///
+  /// - Throws: 65 naming the file and the field.
   public func integer(_ name: String, in range: ClosedRange<Int>, default fallback: Int? = nil) throws -> Int {
     try read(name, default: fallback, "a whole number from \(range.lowerBound) to \(range.upperBound)") {
       $0.integer.flatMap { range.contains($0) ? $0 : nil }
     }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func double(_ name: String, default fallback: Double? = nil) throws -> Double {
     try read(name, default: fallback, "a number") { $0.double }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func string(_ name: String, default fallback: String? = nil) throws -> String {
     try read(name, default: fallback, "a string") { $0.string }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func bool(_ name: String, default fallback: Bool? = nil) throws -> Bool {
     try read(name, default: fallback, "true or false") { $0.bool }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func array(_ name: String, default fallback: [JSONValue]? = nil) throws -> [JSONValue] {
     try read(name, default: fallback, "an array") { $0.array }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func integers(
     _ name: String, in range: ClosedRange<Int>, default fallback: [Int]? = nil
   ) throws -> [Int] {
@@ -82,6 +92,7 @@ public struct JSONReader: Sendable {
     }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func strings(_ name: String, default fallback: [String]? = nil) throws -> [String] {
     try read(name, default: fallback, "an array of strings") {
       guard let array = $0.array else { return nil }
@@ -90,12 +101,15 @@ public struct JSONReader: Sendable {
     }
   }
 
+  /// - Throws: 65 naming the file and the field.
   public func object(_ name: String) throws -> JSONReader {
     let object = try read(name, default: nil, "an object") { $0.object }
     return JSONReader(object, file: file, prefix: prefix + name + ".")
   }
 
   /// The objects of an array of objects.
+  ///
+  /// - Throws: 65 naming the file and the field.
   public func objects(_ name: String, default fallback: [JSONValue]? = nil) throws -> [JSONReader] {
     try array(name, default: fallback).enumerated().map { index, value in
       guard let object = value.object else {
@@ -107,6 +121,8 @@ public struct JSONReader: Sendable {
   }
 
   /// Refuses members that are not in `names`, so that nothing is skipped that was not understood.
+  ///
+  /// - Throws: 65 naming the first other member.
   public func allow(only names: Set<String>) throws {
     for name in object.names where !names.contains(name) {
       throw GristError(

@@ -12,7 +12,9 @@ public final class MappedFile: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer?
   private let guardToken: Int32
 
-  /// Maps the whole file. Throws 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file.
+  /// Maps the whole file.
+  ///
+  /// - Throws: 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file.
   public init(path: String) throws {
     self.path = path
     let descriptor = try openForReading(path)
@@ -65,8 +67,9 @@ public final class MappedFile: @unchecked Sendable {
   }
 }
 
-/// A descriptor of the file, to be closed. Throws 66 when it is not there, 74 when it cannot be opened, 130 when the user
-/// interrupts the wait for it.
+/// A descriptor of the file, to be closed.
+///
+/// - Throws: 66 when it is not there, 74 when it cannot be opened, 130 when the user interrupts the wait for it.
 public func openForReading(_ path: String) throws -> Int32 {
   // Without O_NONBLOCK opening a pipe waits for its writer; what is no plain file is refused right after.
   var descriptor: Int32
@@ -81,7 +84,9 @@ public func openForReading(_ path: String) throws -> Int32 {
   throw GristError(.inputOutput, "cannot open the file: \(systemMessage())", file: path)
 }
 
-/// The length of an open file in bytes. Throws 65 when it is no plain file.
+/// The length of an open file in bytes.
+///
+/// - Throws: 65 when it is no plain file.
 public func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
   var status = stat()
   guard fstat(descriptor, &status) == 0 else {

@@ -64,7 +64,9 @@ struct ChatTemplate {
 }
 
 extension SideFiles {
-  /// The template that whoever reads the model asked for. Throws 65 for one that this version does not know.
+  /// The template that whoever reads the model asked for.
+  ///
+  /// - Throws: 65 for one that this version does not know.
   var chosenTemplate: PromptTemplate? {
     get throws {
       guard let name = choices.template else { return nil }
@@ -80,7 +82,7 @@ extension SideFiles {
   /// How a conversation is written down: as asked, or as the checkpoint's own chat template has it, or where it has none,
   /// as its family does.
   ///
-  /// Throws 65 for a chat template that this version does not know.
+  /// - Throws: 65 for a chat template that this version does not know.
   func template(default fallback: PromptTemplate) throws -> PromptTemplate {
     if let chosen = try chosenTemplate { return chosen }
     guard let template = try chatTemplate() else { return fallback }

@@ -84,8 +84,8 @@ public struct ConfigurationKeys: Sendable {
       "quantization_config": [], "attention_bias": [true], "vision_use_head": [], "interpolate_pos_encoding": [false],
     ])
 
-  /// Throws 65 naming the first key that is refused or on no list, and not ignored on purpose. A key without a value
-  /// (null) says nothing.
+  /// - Throws: 65 naming the first key that is refused or on no list, and not ignored on purpose. A key without a value
+  ///   (null) says nothing.
   public func check(_ json: JSONReader, ignoring ignored: Set<String>) throws {
     for name in json.object.names where json.has(name) && !honoured.contains(name) && !harmless.contains(name) {
       if ignored.contains(name) { continue }

@@ -40,8 +40,8 @@ public struct ModelConfiguration: Sendable {
   ///   - choices: what whoever reads the model says about it.
   ///   - families: those to ask; the first that recognises the configuration reads it.
   ///
-  /// Throws 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense or
-  /// asks for something this version does not compute, or when no family knows the model.
+  /// - Throws: 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense
+  ///   or asks for something this version does not compute, or when no family knows the model.
   public init(
     path: String, choices: ConfigurationChoices = ConfigurationChoices(),
     families: [any ModelFamily] = ModelFamilies.builtIn,
@@ -111,9 +111,12 @@ public struct LanguageConfiguration: Sendable {
   /// differs from them; one at the top level says everything that matters.
   public enum Absences: Sendable { case areErrors, areDefaults }
 
-  /// Throws 65 naming the field that makes no sense or asks for what this version does not compute.
+  /// - Throws: 65 naming the field that makes no sense or asks for what this version does not compute.
   ///
-  /// - Parameter tied: whether the head is the embedding table, where another file than `json` says so.
+  /// - Parameters:
+  ///   - json: a LLaMA configuration.
+  ///   - absences: what fields that are not there mean.
+  ///   - tied: whether the head is the embedding table, where another file than `json` says so.
   public init(_ json: JSONReader, absences: Absences, tied: Bool? = nil) throws {
     func size(_ name: String, _ range: ClosedRange<Int>, _ fallback: Int) throws -> Int {
       absences == .areErrors

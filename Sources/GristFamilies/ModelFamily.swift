@@ -20,13 +20,13 @@ public protocol ModelFamily: Sendable {
 
   /// What a checkpoint's configuration says.
   ///
-  /// Throws 66 for a file that is missing, 65 naming the key that makes no sense or asks for what nobody computes.
+  /// - Throws: 66 for a file that is missing, 65 naming the key that makes no sense or asks for what nobody computes.
   func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration
 
   /// What a checkpoint must hold, in execution order, under canonical names: what its configuration asks for, unless the family
   /// writes down a part of a model.
   ///
-  /// Throws what reading the configuration throws.
+  /// - Throws: What reading the configuration throws.
   func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory
 }
 
@@ -58,9 +58,13 @@ public struct SideFiles {
   public var ignoredKeys: Set<String> { choices.ignoredKeys }
 
   /// A side file's bytes; nil when the model has none of that name.
+  ///
+  /// - Throws: What finding the file throws.
   public func bytes(_ name: String) throws -> Bytes? { try find(name) }
 
-  /// A side file as JSON; nil when the model has none of that name. Throws 65 where it is no JSON.
+  /// A side file as JSON; nil when the model has none of that name.
+  ///
+  /// - Throws: 65 where it is no JSON.
   public func json(_ name: String) throws -> JSONReader? {
     guard let bytes = try find(name) else { return nil }
     let place = joinPath(path, name)

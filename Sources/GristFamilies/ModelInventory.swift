@@ -26,7 +26,7 @@ public struct ModelInventory: Sendable {
   ///   - families: those to ask; the first that recognises the configuration reads it.
   ///   - file: finds a side file by name. What it throws is thrown on.
   ///
-  /// Throws 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
+  /// - Throws: 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
   public init?(
     path: String, choices: ConfigurationChoices = ConfigurationChoices(),
     families: [any ModelFamily] = ModelFamilies.builtIn, file: @escaping (String) throws -> Bytes?

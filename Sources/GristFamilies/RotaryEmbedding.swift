@@ -24,8 +24,10 @@ public struct RotaryEmbedding: Sendable, Equatable {
     self.scaling = scaling
   }
 
-  /// Reads either spelling. Throws 65 naming the field that makes no sense, contradicts the other spelling, or asks for a
-  /// scaling this version does not compute (dynamic, yarn, longrope, …).
+  /// Reads either spelling.
+  ///
+  /// - Throws: 65 naming the field that makes no sense, contradicts the other spelling, or asks for a scaling this
+  ///   version does not compute (dynamic, yarn, longrope, …).
   public init(_ json: JSONReader) throws {
     let names = ["rope_parameters", "rope_scaling"].filter { json.has($0) }
     if names.count == 2, json.value(names[0]) != json.value(names[1]) {

@@ -45,7 +45,9 @@ public struct VisionConfiguration: Sendable, Equatable {
   }
 
   /// Reads a CLIP vision configuration, also one nested under `vision_config`. Absent fields have the defaults of
-  /// transformers' `CLIPVisionConfig`. Throws 65 naming the field that makes no sense.
+  /// transformers' `CLIPVisionConfig`.
+  ///
+  /// - Throws: 65 naming the field that makes no sense.
   public init(_ document: JSONReader) throws {
     let json = document.has("vision_config") ? try document.object("vision_config") : document
     hiddenSize = try json.integer("hidden_size", in: 1...65_536, default: 768)
@@ -82,7 +84,7 @@ public struct ImageNormalization: Sendable, Equatable {
     self.standardDeviation = standardDeviation
   }
 
-  /// Throws 65 for settings this version would silently get wrong: another resampling filter, another rescaling.
+  /// - Throws: 65 for settings this version would silently get wrong: another resampling filter, another rescaling.
   public init(_ json: JSONReader, tileSize: Int) throws {
     func triple(_ name: String, _ fallback: [Float]) throws -> [Float] {
       guard let values = json.value(name) else { return fallback }

@@ -30,6 +30,8 @@ public struct PackedChunk: Sendable {
   }
 
   /// Packs a payload; what would not shrink by at least a fiftieth stays raw. `element` is the type of a plain tensor.
+  ///
+  /// - Throws: 74 when libzstd fails.
   public init(_ payload: Bytes, packing: Packing, element: ElementType? = nil) throws {
     payloadLength = payload.count
     let codec: ChunkCodec =
@@ -53,7 +55,9 @@ public struct PackedChunk: Sendable {
   }
 }
 
-/// Restores a payload. Throws 65 when the stored bytes do not decode to exactly `payloadLength` bytes.
+/// Restores a payload.
+///
+/// - Throws: 65 when the stored bytes do not decode to exactly `payloadLength` bytes.
 func unpack(_ stored: Bytes, codec: ChunkCodec, payloadLength: Int) throws -> Bytes {
   switch codec {
   case .raw:

@@ -15,8 +15,8 @@ public final class GristFile: Sendable {
   /// Chunks whose checksum was found right.
   private let verified: Mutex<[Bool]>
 
-  /// Throws 66 when the file is not there, 65 with offset and value found when it is damaged, cut short, or not of this
-  /// version.
+  /// - Throws: 66 when the file is not there, 65 with offset and value found when it is damaged, cut short, or not of
+  ///   this version.
   public init(path: String) throws {
     self.path = path
     file = try MappedFile(path: path)
@@ -145,7 +145,9 @@ public final class GristFile: Sendable {
   public func tensor(named name: String) -> TensorRecord? { tensorsByName[ByteName(name)] }
 
   /// The payload of one chunk: in place when it is stored raw, else unpacked into memory of its own. Safe to call from
-  /// several threads. Throws 65 when its checksum is wrong or it does not unpack.
+  /// several threads.
+  ///
+  /// - Throws: 65 when its checksum is wrong or it does not unpack.
   public func payload(ofChunk index: Int) throws -> Bytes {
     let chunk = chunks[index]
     let stored = try verifiedStored(index)
@@ -207,7 +209,9 @@ public final class GristFile: Sendable {
 
   public var chunkCount: Int { chunks.count }
 
-  /// A file that travels inside, nil when there is none of this name. Throws 65 when it is damaged.
+  /// A file that travels inside, nil when there is none of this name.
+  ///
+  /// - Throws: 65 when it is damaged.
   public func sideFile(named name: String) throws -> Bytes? {
     guard let record = filesByName[ByteName(name)] else { return nil }
     let pieces = try record.chunks.range.map { try payload(ofChunk: $0) }

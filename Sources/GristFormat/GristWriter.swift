@@ -10,7 +10,7 @@ public final class GristWriter {
   private var startsSegment = false
   private var firstChunkOfTensor = 0
 
-  /// Throws 74 when the destination cannot be written.
+  /// - Throws: 74 when the destination cannot be written.
   public init(path: String, provenance: Provenance) throws {
     output = try AtomicFile(path: path)
     manifest = Manifest(provenance: provenance)
@@ -33,6 +33,8 @@ public final class GristWriter {
   }
 
   /// Starts a tensor; its chunks follow by ``append(_:)``, ``endTensor(_:unitsPerChunk:)`` closes it.
+  ///
+  /// - Throws: 65 when a tensor of that name is there already.
   public func beginTensor(named name: String) throws {
     guard names.insert(ByteName(name)).inserted else {
       throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: name)
@@ -49,6 +51,8 @@ public final class GristWriter {
   }
 
   /// Adds a file. `sha256` is its hash in hexadecimal.
+  ///
+  /// - Throws: 65 when a file of that name is there already, 74 when writing fails.
   public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
     guard !manifest.files.contains(where: { ByteName($0.name) == ByteName(name) }) else {
       throw GristError(.badData, "a file is there twice", file: output.path, found: name)
@@ -65,7 +69,9 @@ public final class GristWriter {
     manifest.files.append(record)
   }
 
-  /// Adds one chunk to the tensor or file that was begun. Throws 74 when the disk is full, 65 for a row beyond 4 GiB.
+  /// Adds one chunk to the tensor or file that was begun.
+  ///
+  /// - Throws: 74 when the disk is full, 65 for a row beyond 4 GiB.
   public func append(_ chunk: PackedChunk) throws {
     precondition(!manifest.segments.isEmpty, "a chunk belongs to a segment")
     guard chunk.stored.count <= UInt32.max, chunk.payloadLength <= UInt32.max else {
@@ -87,6 +93,8 @@ public final class GristWriter {
   private func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try output.append($0) } }
 
   /// Writes the index and the header, flushes everything to the disk and gives the file its name.
+  ///
+  /// - Throws: 74 when writing fails.
   public func finish() throws {
     manifest.segments.removeAll { $0.count == 0 }
     try output.pad(toMultipleOf: GristLayout.chunkAlignment)

@@ -80,7 +80,7 @@ struct Superblock: Equatable {
     return bytes
   }
 
-  /// Throws 65 when this is no `.grist` file, one of another version, damaged, or cut short.
+  /// - Throws: 65 when this is no `.grist` file, one of another version, damaged, or cut short.
   init(_ bytes: Bytes) throws {
     func integer<Value: FixedWidthInteger>(_ offset: Int, _ type: Value.Type) throws -> Value {
       guard let value = bytes.integer(at: offset, as: type) else {

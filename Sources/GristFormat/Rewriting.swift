@@ -3,6 +3,8 @@ import GristCore
 extension GristFile {
   /// Writes this file anew, chunks copied as they are stored, with one of the files inside added or replaced. The new
   /// file takes the old one's place in one step; this value goes on reading the old one.
+  ///
+  /// - Throws: 65 when the file is damaged, 74 when writing fails, 130 when the user interrupts.
   public func rewrite(replacing name: String, with bytes: Bytes, sha256: String) throws {
     let writer = try GristWriter(path: path, provenance: manifest.provenance)
     var nextSegment = manifest.segments[...]

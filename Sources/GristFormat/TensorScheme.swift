@@ -91,7 +91,7 @@ public enum TensorScheme: Sendable, Equatable {
     return object
   }
 
-  /// Throws 65 naming whatever this version does not know.
+  /// - Throws: 65 naming whatever this version does not know.
   public init(_ json: JSONReader) throws {
     func require(_ name: String, _ known: [String]) throws -> String {
       let value = try json.string(name)

@@ -15,9 +15,9 @@ public struct ImagePreprocessor: Sendable {
   /// For each channel, the normalized value of each byte.
   private let normalizedValues: [[Float]]
 
-  /// Throws 65 when a value makes no sense: a tile size below 1 or that gives too many pixels, other than three finite
-  /// means and deviations, a deviation or factor that is not positive, no pinpoints or one that is not made of whole
-  /// tiles, a shortest edge below the tile size.
+  /// - Throws: 65 when a value makes no sense: a tile size below 1 or that gives too many pixels, other than three
+  ///   finite means and deviations, a deviation or factor that is not positive, no pinpoints or one that is not made of
+  ///   whole tiles, a shortest edge below the tile size.
   public init(
     tileSize: Int, mean: [Double], standardDeviation: [Double], aspectRatio: AspectRatioMode,
     rescaleFactor: Double = 1.0 / 255
@@ -44,8 +44,10 @@ public struct ImagePreprocessor: Sendable {
     }
   }
 
-  /// Makes the tiles of one image. Throws 65 when the image is so long and thin that a step of the way would have more
-  /// than ``RGBImage/maximumPixelCount`` pixels.
+  /// Makes the tiles of one image.
+  ///
+  /// - Throws: 65 when the image is so long and thin that a step of the way would have more than
+  ///   ``RGBImage/maximumPixelCount`` pixels.
   public func preprocess(_ image: RGBImage) throws -> ImageTiles {
     switch aspectRatio {
     case .anyres(let gridPinpoints): try anyResolutionTiles(image, gridPinpoints)

@@ -7,14 +7,16 @@ extension RGBImage {
   /// Grey is replicated; CMYK and YCCK are taken as inverted, as Adobe writes them, whether or not the file says so; an
   /// EXIF orientation is not applied. In a file that holds several images the first is decoded.
   ///
-  /// Throws 66 when the file is not there, 74 when it cannot be read, and 65 when it is not a JPEG, is damaged or cut
-  /// short anywhere (Pillow would fill some kinds of damage with grey), has more than ``maximumPixelCount`` pixels, or
-  /// is of a kind that libjpeg does not decode (12 bits a sample, lossless).
+  /// - Throws: 66 when the file is not there, 74 when it cannot be read, and 65 when it is not a JPEG, is damaged or
+  ///   cut short anywhere (Pillow would fill some kinds of damage with grey), has more than ``maximumPixelCount``
+  ///   pixels, or is of a kind that libjpeg does not decode (12 bits a sample, lossless).
   public init(jpegFile path: String) throws {
     try self.init(jpeg: MappedFile(path: path).bytes, name: path)
   }
 
   /// Decodes a JPEG held in memory, as ``init(jpegFile:)`` does; `name` stands for the file in errors.
+  ///
+  /// - Throws: 65 when the bytes are no JPEG that can be decoded whole.
   public init(jpeg bytes: Bytes, name: String) throws {
     self = try locating(file: name) {
       let format = ImageFormat(of: bytes)

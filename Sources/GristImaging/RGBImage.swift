@@ -12,8 +12,8 @@ public struct RGBImage: Sendable, Equatable {
   /// The most pixels an image may have: what Pillow's `Image.open` takes before it suspects a decompression bomb.
   public static let maximumPixelCount = 178_956_970
 
-  /// Throws 65 when an extent is not positive, when there are more than ``maximumPixelCount`` pixels, or when
-  /// `pixels` does not hold exactly `width * height * 3` bytes.
+  /// - Throws: 65 when an extent is not positive, when there are more than ``maximumPixelCount`` pixels, or when
+  ///   `pixels` does not hold exactly `width * height * 3` bytes.
   public init(width: Int, height: Int, pixels: [UInt8]) throws {
     let pixelCount = try Self.checkedPixelCount(width: width, height: height)
     guard pixels.count == pixelCount * 3 else {

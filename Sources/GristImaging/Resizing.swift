@@ -6,8 +6,9 @@ extension RGBImage {
   ///
   /// Two passes with an 8-bit image in between, along rows and then along columns; the other way round where a column
   /// of more than a hundred times the width gets shorter. An axis whose extent stays is left alone.
-  /// Throws 65 when an extent is not positive or when the result, or the image in between, would have more than
-  /// ``maximumPixelCount`` pixels.
+  ///
+  /// - Throws: 65 when an extent is not positive or when the result, or the image in between, would have more than
+  ///   ``maximumPixelCount`` pixels.
   public func resized(toWidth newWidth: Int, height newHeight: Int) throws -> RGBImage {
     _ = try Self.checkedPixelCount(width: newWidth, height: newHeight)
     if newHeight == height { return resizedRows(0..<height, toWidth: newWidth) }

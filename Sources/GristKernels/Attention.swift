@@ -90,8 +90,12 @@ extension Compute {
   /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v, for every sequence and head, summed in f32.
   ///
   /// - Parameters:
-  ///   - queries, keys, values: rows laid out by `queryLayout` and `keyLayout` (which have the same sequences). Queries
-  ///     are f32; keys and values are of one kind.
+  ///   - queries: rows laid out by `queryLayout`, f32.
+  ///   - keys: rows laid out by `keyLayout`.
+  ///   - values: as the keys, and of their kind.
+  ///   - heads: how many heads rows hold, and how wide they are.
+  ///   - queryLayout: where the rows of each sequence are; of as many sequences as `keyLayout`.
+  ///   - keyLayout: likewise, for keys and values.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
   /// - Returns: rows laid out as the queries are, `heads.count · heads.dimension` wide.
   public func attention(

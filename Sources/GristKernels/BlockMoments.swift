@@ -2,7 +2,7 @@ internal import COpenBLAS
 import GristCore
 
 /// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all
-/// tokens seen, of inputs whose blocks were turned by the Hadamard matrix as ``Rotation/hadamard64`` turns them.
+/// tokens seen, of inputs whose blocks were turned by the Hadamard matrix as `Rotation.hadamard64` turns them.
 public final class BlockMoments: @unchecked Sendable {
   // Unchecked: one caller adds; what is read is a copy.
   public let columns: Int

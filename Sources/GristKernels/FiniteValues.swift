@@ -26,7 +26,7 @@ extension GristError {
 }
 
 extension Compute {
-  /// Throws 65 with the first row that holds NaN or an infinity. One pass over the values by all threads.
+  /// - Throws: 65 with the first row that holds NaN or an infinity. One pass over the values by all threads.
   public func requireFinite(_ x: FloatMatrix, _ place: String) throws {
     let rowsPerTask = max(1, 65536 / max(x.columns, 1))
     let tasks = (x.rows + rowsPerTask - 1) / rowsPerTask
@@ -44,6 +44,8 @@ extension Compute {
   }
 
   /// Runs `body`; what it finds not to be finite is said to be in `part`.
+  ///
+  /// - Throws: What `body` throws; values that are not finite are said to be the part's.
   public func inPart<Result>(_ part: String, _ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as GristError { throw error.inPart(part) }
   }

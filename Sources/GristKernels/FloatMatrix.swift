@@ -49,6 +49,8 @@ public final class FloatMatrix: @unchecked Sendable {
   }
 
   /// The values of one row; valid while the matrix lives and is not written.
+  ///
+  /// - Throws: What `body` throws.
   public func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
     precondition(row >= 0 && row < rows)
     return try withExtendedLifetime(self) {
@@ -56,6 +58,7 @@ public final class FloatMatrix: @unchecked Sendable {
     }
   }
 
+  /// - Throws: What `body` throws.
   public func withMutableRow<Result>(
     _ row: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
   ) rethrows -> Result {

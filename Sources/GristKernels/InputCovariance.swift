@@ -2,7 +2,7 @@ internal import COpenBLAS
 import GristCore
 
 /// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose blocks
-/// were turned as ``Rotation/hadamard64`` turns them. Takes 4 · columns² bytes, which the feedback made of it takes over.
+/// were turned as `Rotation.hadamard64` turns them. Takes 4 · columns² bytes, which the feedback made of it takes over.
 public final class InputCovariance {
   public let columns: Int
   /// Only what lies on and above the diagonal is kept.

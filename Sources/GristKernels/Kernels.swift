@@ -34,7 +34,8 @@ public struct Compute: Sendable {
   /// The name of the instruction set whose kernels run here.
   public static var instructionSet: String { String(cString: kernels.name) }
 
-  /// Throws 64 when the environment variable GRISTMILL_ISA asks for an instruction set that this build does not know.
+  /// - Throws: 64 when the environment variable GRISTMILL_ISA asks for an instruction set that this build does not
+  ///   know.
   public static func checkEnvironment() throws {
     guard let name = getenv("GRISTMILL_ISA"), !grist_kernel_name_is_known(name) else { return }
     #if arch(x86_64)

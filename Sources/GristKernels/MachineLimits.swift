@@ -15,11 +15,13 @@ public struct MachineLimits: Sendable {
     self.int8OperationsPerSecond = int8OperationsPerSecond
   }
 
-  /// Measures both: the best of `trials` ≥ 1, since whatever else the machine does only slows them down.
+  /// Measures both: the best of some trials, since whatever else the machine does only slows them down.
   ///
   /// - Parameters:
+  ///   - pool: whose threads are measured.
   ///   - bufferBytes: size of the memory that is read, rounded up to whole blocks; should be far larger than the caches.
   ///   - rounds: length of the arithmetic loop; about 10 ns each.
+  ///   - trials: how many are tried, 1 or more.
   public static func measure(
     pool: ThreadPool, bufferBytes: Int = 512 << 20, rounds: Int = 10_000_000, trials: Int = 3
   ) -> MachineLimits {

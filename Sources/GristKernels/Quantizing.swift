@@ -27,6 +27,8 @@ public struct ErrorSums: Sendable, Equatable {
 /// - Parameters:
 ///   - source: whole rows of `shape.columns` finite values of `type`; they fill the tiles from the first on, rows that
 ///     are missing in the last tile become codes and scales of zero.
+///   - type: of the values.
+///   - shape: of the tiles.
 ///   - coding: what the codes stand for, and how columns are turned first.
 ///   - feedback: of the inputs that these rows meet, turned alike; only where codes have a table.
 ///   - prescale: multiplies the weights before a scale is sought; a power of two.

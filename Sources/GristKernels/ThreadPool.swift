@@ -7,7 +7,9 @@ public final class ThreadPool: @unchecked Sendable {
   private let pool: OpaquePointer
   public let threadCount: Int
 
-  /// Starts `threads` ≥ 1 threads, the caller of ``run(_:_:)`` counted in. Throws 74 when the system has none left.
+  /// Starts `threads` ≥ 1 threads, the caller of ``run(_:_:)`` counted in.
+  ///
+  /// - Throws: 74 when the system has none left.
   public init(threads: Int) throws {
     // Nothing computes without a pool: from here on OpenBLAS has been told to use the calling thread only. A product
     // that came first would be cut otherwise, and differ in its last bits.
@@ -39,6 +41,8 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// Like ``run(_:_:)`` for work that can fail: when calls throw, the error of the lowest index is rethrown after all
   /// are done.
+  ///
+  /// - Throws: What the first task that fails throws; tasks that have begun end first.
   public func runThrowing(_ count: Int, _ body: (_ index: Int, _ worker: Int) throws -> Void) throws {
     guard count > 0 else { return }
     let errors = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: count)
@@ -54,6 +58,8 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   /// The results of `body(index)` for every index, computed several at a time. Rethrows as ``runThrowing(_:_:)`` does.
+  ///
+  /// - Throws: What the first task that fails throws; tasks that have begun end first.
   public func map<Result>(_ count: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
     guard count > 0 else { return [] }
     let results = UnsafeMutableBufferPointer<Result?>.allocate(capacity: count)

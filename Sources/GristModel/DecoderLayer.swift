@@ -49,6 +49,7 @@ public struct DecoderMatrix: Sendable, Equatable {
 }
 
 extension ParameterStore {
+  /// - Throws: 65 when the tensor is missing or has another shape.
   public func matrix(_ matrix: DecoderMatrix) throws -> any LinearWeights {
     try self.matrix(matrix.name, rows: matrix.rows, columns: matrix.columns)
   }

@@ -41,9 +41,12 @@ public final class DecoderWalk {
   /// - Parameters:
   ///   - rows: of all prompts, [rows, hidden size], as they enter layer `layer`; becomes the walk's own.
   ///   - lengths: rows of each prompt.
+  ///   - layer: the first that is walked through.
+  ///   - configuration: the model's.
   ///   - store: where norms are read.
+  ///   - compute: computes.
   ///
-  /// Throws what reading the weights throws, 65 when rows, lengths and the configuration do not go together.
+  /// - Throws: What reading the weights throws, 65 when rows, lengths and the configuration do not go together.
   public init(
     rows: FloatMatrix, lengths: [Int], layer: Int = 0, configuration: ModelConfiguration, store: any ParameterStore,
     compute: Compute
@@ -94,7 +97,7 @@ public final class DecoderWalk {
 
   /// Multiplies and goes on to the next stop; `weights` are those of ``matrices``, in their order. Not at the head.
   ///
-  /// Throws 65 when a value is not finite, 130 when interrupted.
+  /// - Throws: 65 when a value is not finite, 130 when interrupted.
   public func advance(_ weights: [any LinearWeights]) throws {
     precondition(!isAtHead && weights.count == matrices.count)
     try Interruption.check()

@@ -28,6 +28,8 @@ public final class DecodingSession {
   public var cacheBytesPerRow: Int { cache.bytesPerRow }
 
   /// Appends a token; ``logits`` are then those of the next one.
+  ///
+  /// - Throws: 65 for a token without an embedding and for values that are not finite, 130 when the user interrupts.
   public func advance(_ token: Int) throws {
     logits = try locating(file: model.path) {
       try language.logits(model.embed([token]), cache: cache, model.compute)

@@ -20,6 +20,8 @@ extension VisionLanguageModel {
   }
 
   /// Answers a prepared prompt, calling `onText` with each new piece of text as it comes.
+  ///
+  /// - Throws: What decoding throws: 65 for values that are not finite, 130 when the user interrupts.
   public func answer(
     _ prompt: PreparedPrompt, maxNewTokens: Int, sampler: Sampler, onText: (String) throws -> Void = { _ in }
   ) throws -> Answer {

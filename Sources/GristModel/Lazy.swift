@@ -7,7 +7,7 @@ final class Lazy<Value: Sendable>: Sendable {
 
   init(_ make: @escaping @Sendable () throws -> Value) { self.make = make }
 
-  /// Throws what making it throws; the next call tries again.
+  /// - Throws: What making it throws; the next call tries again.
   func get() throws -> Value {
     try value.withLock { value in
       if let value { return value }

@@ -18,9 +18,13 @@ public enum ModelSource: Sendable {
   /// With what is said about its configuration.
   case checkpoint(Checkpoint, choices: ConfigurationChoices = ConfigurationChoices())
 
-  /// - Parameter reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
+  /// Opens what is at a path.
   ///
-  /// Throws 66 when nothing is there, and whatever the reader of what is there throws.
+  /// - Parameters:
+  ///   - path: a checkpoint folder, an archive or a `.grist` file.
+  ///   - reading: how a checkpoint folder is read; of a `.grist` file only its configuration.
+  ///
+  /// - Throws: 66 when nothing is there, and whatever the reader of what is there throws.
   public static func open(path: String, reading: CheckpointReading = CheckpointReading()) throws -> ModelSource {
     switch fileKind(at: path) {
     case _ where Checkpoint.isThere(at: path):
@@ -45,6 +49,7 @@ public enum ModelSource: Sendable {
     }
   }
 
+  /// - Throws: 66 when the tokenizer or a configuration is missing, 65 when a configuration or a tensor does not fit.
   public func model(compute: Compute) throws -> VisionLanguageModel {
     try VisionLanguageModel(parameters(pool: compute.pool), compute: compute)
   }
@@ -62,7 +67,7 @@ public enum ModelSource: Sendable {
   /// Whether the router's choices are upstream's whatever the question, because everything they depend on is stored value
   /// for value and computed at full precision; nil for a model without a router.
   ///
-  /// Throws what reading the configuration throws.
+  /// - Throws: What reading the configuration throws.
   public func hasExactChoices() throws -> Bool? {
     guard case .grist(let file, _) = self else { return nil }
     let configuration = try ModelConfiguration(
@@ -77,6 +82,8 @@ public enum ModelSource: Sendable {
   }
 
   /// The fingerprint of the weights this model was made from; of a folder it is computed, which reads all of it.
+  ///
+  /// - Throws: What reading the weights throws, 130 when the user interrupts.
   public func fingerprint() throws -> String {
     switch self {
     case .grist(let file, _): file.manifest.provenance.fingerprint

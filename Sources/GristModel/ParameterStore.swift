@@ -12,15 +12,23 @@ public protocol ParameterStore: Sendable {
   var choices: ConfigurationChoices { get }
 
   /// A weight matrix [rows, columns]; extents beyond the second are flattened into the columns.
+  ///
+  /// - Throws: 65 when the tensor is missing, damaged or of another shape.
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights
 
   /// A table that is looked up by row.
+  ///
+  /// - Throws: 65 when the tensor is missing, damaged or of another shape.
   func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable
 
   /// All values of a small tensor, row-major.
+  ///
+  /// - Throws: 65 when the tensor is missing, damaged or of another length.
   func values(_ name: String, count: Int) throws -> [Float]
 
   /// One of the small files that belong to the model.
+  ///
+  /// - Throws: 65 when the file is damaged.
   func sideFile(named name: String) throws -> Bytes?
 
   /// Says that a tensor will not be used again soon, so that pages it lies in can be given back.
@@ -35,6 +43,8 @@ extension ParameterStore {
 public protocol EmbeddingTable: Sendable {
   var rows: Int { get }
   /// Writes row `index` (in `0 ..< rows`) to `out`, which is one row long.
+  ///
+  /// - Throws: 65 when the row's chunk is damaged.
   func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws
 }
 

@@ -19,7 +19,7 @@ struct Projector: Sendable {
       ? try store.values(ModelConfiguration.imageNewlineName, count: width) : []
   }
 
-  /// Throws 65 when a result is not finite.
+  /// - Throws: 65 when a result is not finite.
   func callAsFunction(_ features: FloatMatrix, _ compute: Compute) throws -> FloatMatrix {
     var x = features
     for (index, layer) in layers.enumerated() {

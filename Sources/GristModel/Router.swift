@@ -81,8 +81,10 @@ struct Router: Sendable {
     norm = try LayerNorm(store, prefix + "norm", width: model.granularities.count, epsilon: epsilon)
   }
 
-  /// Logits for an image's features [tiles · side², width] and the filtered text's rows [kept, width], padded with zero rows
-  /// up to the filter's size. Throws 65 when a value is not finite, 130 when interrupted.
+  /// Logits for an image's features [tiles · side², width] and the filtered text's rows [kept, width], padded with zero
+  /// rows up to the filter's size.
+  ///
+  /// - Throws: 65 when a value is not finite, 130 when interrupted.
   ///
   /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high enough
   /// that every grid's windows end where they end, go through one after the other, and text is a band of its own.

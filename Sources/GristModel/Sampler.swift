@@ -6,7 +6,9 @@ public struct Sampler: Sendable {
   public let topP: Float
   private var generator: SplitMix64
 
-  /// Temperature 0 is greedy. Throws 64 for a negative or infinite temperature, or a top-p outside (0, 1].
+  /// Temperature 0 is greedy.
+  ///
+  /// - Throws: 64 for a negative or infinite temperature, or a top-p outside (0, 1].
   public init(temperature: Float = 0, topP: Float = 1, seed: UInt64 = 0) throws {
     guard temperature >= 0, temperature.isFinite else {
       throw GristError(.usage, "the temperature must be 0 or more", found: "\(temperature)")

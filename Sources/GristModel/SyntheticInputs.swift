@@ -11,14 +11,17 @@ extension VisionLanguageModel {
     return (0..<count).map { _ in Int.random(in: 0..<configuration.vocabularySize, using: &generator) }
   }
 
-  /// A prompt of exactly `rows` rows, however long the model's prompts may otherwise be. Throws what reading the
-  /// embeddings throws.
+  /// A prompt of exactly `rows` rows, however long the model's prompts may otherwise be.
+  ///
+  /// - Throws: What reading the embeddings throws.
   public func syntheticPrompt(rows: Int, seed: UInt64) throws -> PreparedPrompt {
     let ids = syntheticTokens(rows, seed: seed)
     return PreparedPrompt(inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: try embed(ids))
   }
 
   /// A square picture of noise, two of the tower's tiles wide; nil for a text-only model.
+  ///
+  /// - Throws: 65 when the tower's tiles are larger than a picture may be.
   public func syntheticImage(seed: UInt64) throws -> RGBImage? {
     guard let tile = configuration.vision?.tower.imageSize else { return nil }
     var generator = SplitMix64(state: seed)
@@ -27,5 +30,7 @@ extension VisionLanguageModel {
   }
 
   /// Reads the weights of the decoder's first layer: what a prompt's first row waits for before anything is computed.
+  ///
+  /// - Throws: 65 when one of its tensors is missing, damaged or of another shape.
   public func loadFirstLayer() throws { _ = try language.layers.first?.get() }
 }

@@ -26,8 +26,9 @@ public final class VisionLanguageModel: Sendable {
     let router: Lazy<Router>?
   }
 
-  /// Opens a model from its weights and side files. Throws 66 when the tokenizer or a configuration is missing, 65 when
-  /// a configuration or a tensor does not fit.
+  /// Opens a model from its weights and side files.
+  ///
+  /// - Throws: 66 when the tokenizer or a configuration is missing, 65 when a configuration or a tensor does not fit.
   public init(_ store: some ParameterStore, compute: Compute) throws {
     path = store.path
     self.compute = compute
@@ -83,15 +84,19 @@ public final class VisionLanguageModel: Sendable {
     public var tileCount: Int { tiles.tiles.count }
   }
 
-  /// Cuts an image into tiles and runs tower and projector. Throws 64 for a text-only model, 65 for an image that
-  /// cannot be tiled or a missing tensor.
+  /// Cuts an image into tiles and runs tower and projector.
+  ///
+  /// - Throws: 64 for a text-only model, 65 for an image that cannot be tiled or a missing tensor.
   public func encode(_ image: RGBImage) throws -> ImageFeatures { try encode(tiles(of: image)) }
 
-  /// Cuts an image into tiles as the model's configuration asks. Throws 64 for a text-only model, 65 for an image that
-  /// cannot be tiled.
+  /// Cuts an image into tiles as the model's configuration asks.
+  ///
+  /// - Throws: 64 for a text-only model, 65 for an image that cannot be tiled.
   public func tiles(of image: RGBImage) throws -> ImageTiles { try requireVision().preprocessor.preprocess(image) }
 
   /// Runs tower and projector on an image's tiles.
+  ///
+  /// - Throws: 64 for a text-only model, 65 for a missing tensor and for values that are not finite.
   public func encode(_ tiles: ImageTiles) throws -> ImageFeatures {
     let vision = try requireVision()
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
@@ -126,7 +131,7 @@ public final class VisionLanguageModel: Sendable {
 
   /// Builds the decoder's input, asking the router for the granularity unless one is given.
   ///
-  /// Throws 64 when the prompt and the image do not fit together or the granularity is none of the model's.
+  /// - Throws: 64 when the prompt and the image do not fit together or the granularity is none of the model's.
   public func prepare(
     _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil
   ) throws -> PreparedPrompt {
@@ -167,6 +172,8 @@ public final class VisionLanguageModel: Sendable {
   }
 
   /// What the router decides for an image and the tokens of a prompt's text; nil without a router.
+  ///
+  /// - Throws: 64 for a text-only model, 65 for a token without an embedding and for values that are not finite.
   public func route(_ image: ImageFeatures, text ids: [Int]) throws -> RouterDecision? {
     try route(requireVision(), image, text: embed(ids))
   }
@@ -186,7 +193,9 @@ public final class VisionLanguageModel: Sendable {
       granularities: configuration.granularities, logits: logits, filterOrder: filtered.order)
   }
 
-  /// Embeddings of token ids: [ids, hidden size]. Throws 65 for an id beyond the table.
+  /// Embeddings of token ids: [ids, hidden size].
+  ///
+  /// - Throws: 65 for an id beyond the table.
   func embed(_ ids: [Int]) throws -> FloatMatrix {
     let rows = FloatMatrix(rows: ids.count, columns: configuration.hiddenSize)
     for (row, id) in ids.enumerated() {
@@ -216,7 +225,8 @@ public final class VisionLanguageModel: Sendable {
 
   /// What the decoder makes of the last of some token ids, after the final norm: [hidden size].
   ///
-  /// Precondition: `ids` is not empty. Throws 65 for an id beyond the embeddings and for values that are not finite.
+  /// - Precondition: `ids` is not empty.
+  /// - Throws: 65 for an id beyond the embeddings and for values that are not finite.
   public func hiddenState(ofLast ids: [Int]) throws -> [Float] {
     try locating(file: path) {
       let cache = try language.cache(capacity: ids.count, compute)
@@ -225,6 +235,8 @@ public final class VisionLanguageModel: Sendable {
   }
 
   /// The prompt with tokens of an answer after it.
+  ///
+  /// - Throws: 65 for a token without an embedding.
   public func appending(_ tokens: [Int], to prompt: PreparedPrompt) throws -> PreparedPrompt {
     let rows = FloatMatrix(rows: prompt.rows.rows + tokens.count, columns: prompt.rows.columns)
     rows.copyRows(0..<prompt.rows.rows, of: prompt.rows, toRow: 0)
@@ -235,6 +247,8 @@ public final class VisionLanguageModel: Sendable {
   }
 
   /// Starts decoding: runs the prompt and leaves room for `newTokens` more.
+  ///
+  /// - Throws: 65 for values that are not finite, 130 when the user interrupts.
   public func start(_ prompt: PreparedPrompt, newTokens: Int) throws -> DecodingSession {
     try DecodingSession(self, prompt, newTokens: newTokens, language: language)
   }

@@ -79,9 +79,12 @@ public struct VisionTower: Sendable {
 
   /// A tower out of a model's weights, or of a checkpoint of a tower alone.
   ///
-  /// - Parameter layersRun: how many of its layers are run, in `0 ... configuration.layers`.
+  /// - Parameters:
+  ///   - store: where the weights are.
+  ///   - configuration: the tower's shape.
+  ///   - layersRun: how many of its layers are run, in `0 ... configuration.layers`.
   ///
-  /// Throws 65 when a tensor is missing or has another shape.
+  /// - Throws: 65 when a tensor is missing or has another shape.
   public init(_ store: some ParameterStore, _ configuration: VisionConfiguration, layersRun: Int) throws {
     precondition((0...configuration.layers).contains(layersRun))
     let prefix = ModelConfiguration.visionPrefix
@@ -102,8 +105,8 @@ public struct VisionTower: Sendable {
   /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width]. The class
   /// token's row is left out.
   ///
-  /// Precondition: each tile has as many values as the configuration's image size asks for. Throws 65 for values that are not
-  /// finite, naming the layer, and what reading weights throws.
+  /// - Precondition: each tile has as many values as the configuration's image size asks for.
+  /// - Throws: 65 for values that are not finite, naming the layer, and what reading weights throws.
   public func features(_ tiles: [[Float]], _ compute: Compute) throws -> FloatMatrix {
     let patches = configuration.patches
     let length = patches + 1

@@ -31,7 +31,7 @@ public struct Recipe: Sendable {
   /// Names of matrices whose inputs' second moments are known.
   public let calibrated: Set<ByteName>
 
-  /// Throws 64 for a group size the kernels do not know.
+  /// - Throws: 64 for a group size the kernels do not know.
   public init(
     _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = [],
     calibrated: Set<ByteName> = []
@@ -58,7 +58,9 @@ public struct Recipe: Sendable {
   /// when the values are seen.
   ///
   /// An override that asks for integers passes over tensors that cannot hold them, as an expression like "mlp" matches
-  /// biases too; see ``checkOverrides(_:)``. Throws 64 when one asks for a real type where there are no real numbers.
+  /// biases too; see ``checkOverrides(_:)``.
+  ///
+  /// - Throws: 64 when one asks for a real type where there are no real numbers.
   public func decide(_ tensor: SourceTensor, as expected: ExpectedTensor?) throws -> Decision {
     if let override = overrides.last(where: { $0.applies(to: tensor.name) }) {
       if case .grouped = override.choice, !Self.canHoldGroups(tensor, expected) {
@@ -77,6 +79,8 @@ public struct Recipe: Sendable {
   }
 
   /// Decides for a tensor of an architecture nobody knows: matrices are those with two or more extents.
+  ///
+  /// - Throws: 64 when an override asks for what the tensor cannot become.
   public func decideUnknown(_ tensor: SourceTensor) throws -> Decision {
     if overrides.contains(where: { $0.applies(to: tensor.name) }) { return try decide(tensor, as: nil) }
     guard tensor.elementType.isFloatingPoint, matrixExtents(tensor.shape) != nil else {
@@ -169,7 +173,7 @@ public struct Recipe: Sendable {
       && (expected == nil || expected?.kind == .linear || expected?.kind == .embedding)
   }
 
-  /// Throws 64 for an override that asks for integers and matches only tensors that cannot hold them.
+  /// - Throws: 64 for an override that asks for integers and matches only tensors that cannot hold them.
   public func checkOverrides(_ tensors: [(tensor: SourceTensor, expected: ExpectedTensor?)]) throws {
     for override in overrides {
       guard case .grouped = override.choice else { continue }

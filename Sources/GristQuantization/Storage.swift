@@ -24,7 +24,9 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Parses `source`, `f32`, `f16`, `bf16`, `int8`, `int4`, `int4-uniform`; the last three also with a group size,
-  /// `int4:32`. Throws 64.
+  /// `int4:32`.
+  ///
+  /// - Throws: 64.
   public init(_ text: String, groupSize: Int = defaultGroupSize) throws {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     let failure = GristError(
@@ -53,7 +55,9 @@ public struct StorageOverride: Sendable {
   public let choice: StorageChoice
   private let matches: @Sendable (String) -> Bool
 
-  /// Parses `REGEX=SCHEME`; the last "=" divides. A name matches when the expression is found anywhere in it. Throws 64.
+  /// Parses `REGEX=SCHEME`; the last "=" divides. A name matches when the expression is found anywhere in it.
+  ///
+  /// - Throws: 64.
   public init(_ text: String, groupSize: Int = StorageChoice.defaultGroupSize) throws {
     guard let divider = text.lastIndex(of: "="), divider != text.startIndex else {
       throw GristError(.usage, "an override must read REGEX=SCHEME", found: text)
@@ -67,7 +71,9 @@ public struct StorageOverride: Sendable {
   public func applies(to name: String) -> Bool { matches(name) }
 }
 
-/// A test whether a regular expression is found anywhere in a name. Throws 64 when it is none.
+/// A test whether a regular expression is found anywhere in a name.
+///
+/// - Throws: 64 when it is none.
 public func nameMatcher(_ pattern: String) throws -> @Sendable (String) -> Bool {
   do {
     // Regex is immutable; it only lacks the annotation.

@@ -5,7 +5,9 @@ import GristKernels
 
 extension GristFile {
   /// The file's tensors as if they came from a checkpoint: plain ones as they are stored, quantized ones expanded to
-  /// f32. Throws 65 when a shape is too large for that.
+  /// f32.
+  ///
+  /// - Throws: 65 when a shape is too large for that.
   public func sourceTensors() throws -> [SourceTensor] {
     try manifest.tensors.map { record in
       let type: ElementType = if case .plain(let type) = record.scheme { type } else { .f32 }

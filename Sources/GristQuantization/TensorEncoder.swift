@@ -15,7 +15,7 @@ public struct TensorEncoder: Sendable {
   /// Of the inputs that the matrix meets, for schemes whose codes have a table.
   private let feedback: ErrorFeedback?
 
-  /// Throws 65 when the scheme cannot hold the tensor's shape.
+  /// - Throws: 65 when the scheme cannot hold the tensor's shape.
   public init(_ source: SourceTensor, scheme: TensorScheme, feedback: ErrorFeedback? = nil) throws {
     guard let units = PayloadUnits(scheme: scheme, shape: source.shape) else {
       throw GristError(
@@ -45,7 +45,9 @@ public struct TensorEncoder: Sendable {
   /// Whether the values must be looked at before they can be encoded; see ``scanned(_:)``.
   public var needsScan: Bool { scheme != .plain(source.elementType) }
 
-  /// The greatest magnitude in some units. Throws 65 naming the tensor when a value is not a finite number.
+  /// The greatest magnitude in some units.
+  ///
+  /// - Throws: 65 naming the tensor when a value is not a finite number.
   public func scan(_ range: Range<Int>) throws -> Float {
     let bytes = try sourceBytes(range)
     let greatest = greatestMagnitude(bytes, source.elementType)
@@ -63,8 +65,10 @@ public struct TensorEncoder: Sendable {
     return greatest
   }
 
-  /// The encoder to use once the greatest magnitude of the whole tensor is known: it brings the scales into f16's
-  /// range where they would leave it. Throws 65 when values are too large for f16 or bf16.
+  /// The encoder to use once the greatest magnitude of the whole tensor is known: it brings the scales into f16's range
+  /// where they would leave it.
+  ///
+  /// - Throws: 65 when values are too large for f16 or bf16.
   public func scanned(_ greatest: Float) throws -> TensorEncoder {
     switch scheme {
     case .plain(.f16) where greatest >= 65_520, .plain(.bf16) where greatest >= 0x1.ffp127:
@@ -85,6 +89,8 @@ public struct TensorEncoder: Sendable {
   }
 
   /// The payload of some units, and the sums of what was lost.
+  ///
+  /// - Throws: What reading the tensor throws.
   public func encode(_ range: Range<Int>) throws -> (payload: Bytes, error: ErrorSums) {
     let bytes = try sourceBytes(range)
     switch scheme {

@@ -6,7 +6,7 @@ import GristFormat
 public struct EmbeddingTarget {
   private let file: GristFile
 
-  /// Throws 65 when the file was made from other weights than `fingerprint` names.
+  /// - Throws: 65 when the file was made from other weights than `fingerprint` names.
   public init(path: String, fingerprint: String) throws {
     file = try GristFile(path: path)
     guard file.manifest.provenance.fingerprint == fingerprint else {
@@ -17,6 +17,8 @@ public struct EmbeddingTarget {
   }
 
   /// Replaces the file by a copy that holds the record, in place of any it had.
+  ///
+  /// - Throws: 65 when the file is damaged, 74 when writing fails, 130 when the user interrupts.
   public func embed(_ record: Bytes) throws {
     try file.rewrite(
       replacing: ReferenceRecord.embeddedName, with: record, sha256: Checkpoint.sha256(record))

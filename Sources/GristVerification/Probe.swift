@@ -17,7 +17,9 @@ public struct Probe: Sendable, Equatable {
     self.prompt = prompt
   }
 
-  /// Reads the picture from `imagePath`. Throws 66 when it is not there.
+  /// Reads the picture from `imagePath`.
+  ///
+  /// - Throws: 66 when it is not there.
   public init(imagePath: String?, prompt: String) throws {
     self.init(
       image: imagePath.map { fileName(of: $0) }, imageBytes: try imagePath.map { try readFile($0, limit: 1 << 28) },
@@ -26,9 +28,10 @@ public struct Probe: Sendable, Equatable {
 
   public static func == (a: Probe, b: Probe) -> Bool { a.image == b.image && a.prompt == b.prompt }
 
-  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images are relative to it, they and
-  /// answers may be absent.
-  /// Throws 66 for a missing file or image, 65 for a file of another form.
+  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images are relative to it, they
+  /// and answers may be absent.
+  ///
+  /// - Throws: 66 for a missing file or image, 65 for a file of another form.
   public static func read(path: String) throws -> [Probe] {
     let document = try locating(file: path) { try JSONValue.parse(readFile(path, limit: 64 << 20)) }
     guard let array = document.array, !array.isEmpty else {

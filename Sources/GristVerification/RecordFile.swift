@@ -12,6 +12,7 @@ extension ReferenceRecord {
   static let format = "gristmill-record"
   static let version = "2"
 
+  /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
       "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
@@ -33,10 +34,14 @@ extension ReferenceRecord {
     return writer.encoded
   }
 
-  /// Reads a record file. Throws 65 when it is none, or a part of it is missing or inconsistent.
+  /// Reads a record file.
+  ///
+  /// - Throws: 65 when it is none, or a part of it is missing or inconsistent.
   public init(path: String) throws { try self.init(SafetensorsFile(path: path)) }
 
   /// Reads a record that came out of a `.grist` file; `path` is for messages.
+  ///
+  /// - Throws: 65 when the bytes are no record.
   public init(_ bytes: Bytes, path: String) throws { try self.init(SafetensorsFile(bytes, path: path)) }
 
   private init(_ file: SafetensorsFile) throws {

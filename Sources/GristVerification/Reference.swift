@@ -9,12 +9,17 @@ public enum Reference: Sendable {
   case model(ModelSource)
   case record(ReferenceRecord)
 
-  /// Opens what the user named; nil means the record inside the model's own file.
+  /// Opens what the user named.
   ///
-  /// - Parameter allowsLoss: takes a reference whose own weights are not upstream's any more; every report then says so.
+  /// - Parameters:
+  ///   - path: a record, a checkpoint folder or a `.grist` file; nil for the record inside the model's own file.
+  ///   - model: what is to be held to the reference.
+  ///   - asksProbes: whether questions of the user's own are asked, which needs a reference that can answer.
+  ///   - reading: how a checkpoint folder is read.
+  ///   - allowsLoss: takes a reference whose own weights are not upstream's any more; every report then says so.
   ///
-  /// Throws 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a record
-  /// was made from other weights than the model, or the reference has lost something itself.
+  /// - Throws: 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a
+  ///   record was made from other weights than the model, or the reference has lost something itself.
   public static func open(
     _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading = CheckpointReading(),
     allowsLoss: Bool = false
@@ -32,7 +37,7 @@ public enum Reference: Sendable {
     }
   }
 
-  /// Throws 65 when `loss` tells of something.
+  /// - Throws: 65 when `loss` tells of something.
   public static func refuseLoss(_ loss: String?, of path: String) throws {
     guard let loss else { return }
     throw GristError(
@@ -117,7 +122,9 @@ public enum Reference: Sendable {
     return try WeightComparison(model: model, reference: source, pool: pool, progress: progress)
   }
 
-  /// What each part of `model` alone does to the router. Throws 64 for a record, which has no weights to mix with.
+  /// What each part of `model` alone does to the router.
+  ///
+  /// - Throws: 64 for a record, which has no weights to mix with.
   public func attribute(
     _ model: ModelSource, record: ReferenceRecord, compute: Compute, progress: (RouterInput) -> Void = { _ in }
   ) throws -> [PartEffect] {

@@ -93,7 +93,7 @@ extension ReferenceRecord.Case {
   /// The cases with what the model chooses in bfloat16 and in float16 beside what it chose: how firmly it holds its own choices. Cases
   /// without a choice stay as they are. `progress` hears how many are done.
   ///
-  /// Throws what running tower and router throws; a value beyond the type's range is a choice that is not held.
+  /// - Throws: What running tower and router throws; a value beyond the type's range is a choice that is not held.
   public static func trying(
     _ cases: [ReferenceRecord.Case], of parameters: any ParameterStore, pool: ThreadPool,
     progress: (Int) -> Void = { _ in }

@@ -186,7 +186,7 @@ extension VisionLanguageModel {
   /// reference's granularity, teacher-forced on its greedy tokens, so that a choice that differs and weights that differ
   /// show as two figures and not as one.
   ///
-  /// Throws 65 when the record was made with another tokenizer, vocabulary or set of granularities.
+  /// - Throws: 65 when the record was made with another tokenizer, vocabulary or set of granularities.
   public func verify(
     against record: ReferenceRecord, limits: VerificationLimits, progress: (Int) -> Void = { _ in }
   ) throws -> VerificationReport {

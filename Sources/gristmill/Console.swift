@@ -31,7 +31,9 @@ enum Console {
 
   static let isTerminal = isatty(STDERR_FILENO) == 1
 
-  /// Writes all of it. Throws 74 when that fails, 130 when a signal ended the wait for a reader.
+  /// Writes all of it.
+  ///
+  /// - Throws: 74 when that fails, 130 when a signal ended the wait for a reader.
   static func write(
     _ text: String, to descriptor: Int32, _ name: String, untilInterrupted: Bool = true
   ) throws {

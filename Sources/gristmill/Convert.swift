@@ -107,7 +107,7 @@ struct Convert: ParsableCommand {
     try report(summary, plan, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
-  /// Throws 64 where calibration could do nothing, and whatever the plan throws.
+  /// - Throws: 64 where calibration could do nothing, and whatever the plan throws.
   private func requireCodeTables(_ source: ConversionSource, _ overrides: [StorageOverride]) throws {
     let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
     guard plan.hasCodeTables else {

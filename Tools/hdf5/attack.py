@@ -6,7 +6,8 @@
 A run passes when the program ends by itself with exit 65 and one sentence, having written nothing, or with exit 0 and a
 file whose fingerprint is that of what h5py reads (in a process of its own, as it may crash); within 10 seconds and 1 GiB,
 helper included. h5py may come with a newer libhdf5, which refuses some damage that cannot be seen in what is read: a mutant
-that h5py refuses passes, and is counted apart, when it reads as the file did before it was damaged. Needs h5py, numpy and xxhash.
+that h5py refuses passes, and is counted apart, when it reads as the file did before it was damaged. --h5py names a Python whose
+h5py has the libhdf5 that Gristmill has, Debian's for example, and so reads the same. Needs h5py, numpy and xxhash.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[2]
 MEMORY = 1 << 30
 SECONDS = 10
+PYTHON = sys.executable
 
 READ = r"""
 import hashlib, sys
@@ -53,7 +55,7 @@ print(hashlib.sha256("".join(line for _, line in sorted(lines)).encode()).hexdig
 
 def h5py_fingerprint(path):
     try:
-        done = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([PYTHON, "-c", READ, path], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         return "h5py hung"
     return done.stdout.strip() if done.returncode == 0 else f"h5py ended with {done.returncode}"
@@ -146,7 +148,10 @@ def main():
     parser.add_argument("--mutate", nargs="+", type=pathlib.Path, default=[])
     parser.add_argument("--count", type=int, default=700)
     parser.add_argument("--seed", type=int, default=14)
+    parser.add_argument("--h5py", help="the Python whose h5py reads")
     options = parser.parse_args()
+    global PYTHON
+    PYTHON = options.h5py or PYTHON
     failures, rows = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -2,7 +2,7 @@ import GristCore
 
 /// The datasets of an HDF5 file as tensors, each named by its path in the file.
 ///
-/// libhdf5 runs in a process of its own, ``HDF5Helper``. It refuses, before anything is read: soft, external and
+/// libhdf5 runs in a process of its own, `gristmill-hdf5`. It refuses, before anything is read: soft, external and
 /// user-defined links, external storage, virtual datasets, filters other than gzip, shuffle and fletcher32, types that are
 /// not plain numbers, and sizes that the file cannot hold.
 public struct HDF5File: Sendable {
@@ -17,10 +17,12 @@ public struct HDF5File: Sendable {
   static let pieceSize = 16 << 20
 
   /// - Parameters:
+  ///   - path: the file.
   ///   - range: the bytes of the file that are HDF5, where it is an archive's member; nil for all.
   ///   - helper: the helper's executable; nil for the one beside the running program.
   ///
-  /// Throws 66 when the file or the helper is not there, 65 with file and dataset for whatever is refused or damaged.
+  /// - Throws: 66 when the file or the helper is not there, 65 with file and dataset for whatever is refused or
+  ///   damaged.
   public init(path: String, range: Range<Int>? = nil, helper: String? = nil) throws {
     let helper = try HDF5Helper(file: path, range: range, helper: helper)
     self.path = path
@@ -113,7 +115,7 @@ private struct ByteReader {
     return value
   }
 
-  /// Throws 65 for a name that is no UTF-8: it could not be written into any other format.
+  /// - Throws: 65 for a name that is no UTF-8: it could not be written into any other format.
   mutating func text() throws -> String {
     let length = Int(try integer(UInt32.self))
     guard let slice = bytes.slice(offset, length) else { throw nonsense() }

@@ -15,8 +15,8 @@ struct HDF5Folder {
     names.contains { name in endings.contains { name.hasSuffix($0) } }
   }
 
-  /// Throws 66 when a shard is missing or nobody says which of several files is meant, 65 for what the files' reader
-  /// refuses.
+  /// - Throws: 66 when a shard is missing or nobody says which of several files is meant, 65 for what the files' reader
+  ///   refuses.
   init(path: String, helper: String?) throws {
     let contents = try folderContents(path)
     let indices = contents.filter { $0.hasSuffix(Self.indexEnding) }

@@ -42,8 +42,8 @@ final class HDF5Helper: Sendable {
   /// - Parameter range: the bytes of the file that are HDF5, where not all of them are.
   /// - Parameter helper: the helper's executable; nil for the one beside the running program.
   ///
-  /// Throws 66 when the file or the helper is not there, 65 when the file is no plain one, 74 when the helper cannot be
-  /// started.
+  /// - Throws: 66 when the file or the helper is not there, 65 when the file is no plain one, 74 when the helper cannot
+  ///   be started.
   init(file path: String, range: Range<Int>? = nil, helper: String?) throws {
     self.path = path
     let descriptor = try openForReading(path)

@@ -15,7 +15,9 @@ struct KerasArchive {
   let configuration: Bytes
   let notes: [String]
 
-  /// The archive in a folder; nil when there is none. Throws 66 when nobody says which of several is meant.
+  /// The archive in a folder; nil when there is none.
+  ///
+  /// - Throws: 66 when nobody says which of several is meant.
   static func name(among contents: [String], folder: String) throws -> String? {
     let names = contents.filter { $0.hasSuffix(ending) }
     guard names.count <= 1 else {
@@ -28,8 +30,8 @@ struct KerasArchive {
 
   /// - Parameter helper: the program that reads HDF5; nil for the one beside the running program.
   ///
-  /// Throws 66 when the archive is not there or holds no weights, 65 when it is damaged or holds what Keras does not write,
-  /// and what the reader of HDF5 throws.
+  /// - Throws: 66 when the archive is not there or holds no weights, 65 when it is damaged or holds what Keras does not
+  ///   write, and what the reader of HDF5 throws.
   init(path: String, helper: String?) throws {
     let file = try MappedFile(path: path)
     let archive = try ZipDirectory(file)

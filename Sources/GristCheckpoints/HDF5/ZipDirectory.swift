@@ -28,8 +28,8 @@ struct ZipDirectory {
   private static let endLength = 22
   private static let greatestCount = 65_536
 
-  /// Throws 65 with the offset of what does not fit: a directory that is missing or lies, members that are links, encrypted,
-  /// packed, doubled, on top of each other or not all there.
+  /// - Throws: 65 with the offset of what does not fit: a directory that is missing or lies, members that are links,
+  ///   encrypted, packed, doubled, on top of each other or not all there.
   init(_ file: MappedFile) throws {
     path = file.path
     bytes = file.bytes
@@ -62,7 +62,7 @@ struct ZipDirectory {
 
   func member(named name: String) -> Member? { members.first { $0.name == name } }
 
-  /// Throws 65 when a member's bytes are not those that the archive was made of. Reads all of them.
+  /// - Throws: 65 when a member's bytes are not those that the archive was made of. Reads all of them.
   func check(_ member: Member) throws {
     let step = 16 << 20
     var sum: UInt = 0

@@ -53,7 +53,9 @@ public struct HuggingFaceLLaVA: ModelFamily {
   }
 
   /// As (width, height); transformers has the height first. The processor's own list cuts the picture, the model's puts
-  /// it together: they must be the same. Throws 65 when they are not.
+  /// it together: they must be the same.
+  ///
+  /// - Throws: 65 when they are not.
   private static func pinpoints(_ processor: JSONReader?, _ json: JSONReader) throws -> [[Int]] {
     let model = try json.extents("image_grid_pinpoints", "[height, width]")
     if let processor, processor.has("image_grid_pinpoints") {

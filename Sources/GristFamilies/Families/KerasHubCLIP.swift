@@ -32,7 +32,9 @@ public struct KerasHubCLIP: ModelFamily {
       configuration: nil)
   }
 
-  /// The tower that a `config.json` of this family describes. Throws 65 naming the field that makes no sense.
+  /// The tower that a `config.json` of this family describes.
+  ///
+  /// - Throws: 65 naming the field that makes no sense.
   public static func tower(_ document: JSONReader, ignoring ignored: Set<String> = []) throws -> VisionConfiguration {
     var json = try document.object("config")
     if json.has("vision_encoder") { json = try json.object("vision_encoder").object("config") }

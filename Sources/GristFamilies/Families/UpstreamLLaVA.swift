@@ -106,8 +106,9 @@ public struct UpstreamLLaVA: ModelFamily {
 }
 
 extension VisionConfiguration {
-  /// How many layers are run to reach the features that a configuration's key selects: -1 is after the last. Throws 65
-  /// for a layer that the tower does not have.
+  /// How many layers are run to reach the features that a configuration's key selects: -1 is after the last.
+  ///
+  /// - Throws: 65 for a layer that the tower does not have.
   func layersRun(_ json: JSONReader, _ key: String) throws -> Int {
     let selected = try json.integer(key, in: -layers - 1...layers, default: -2)
     return selected < 0 ? layers + 1 + selected : selected
@@ -115,7 +116,9 @@ extension VisionConfiguration {
 }
 
 extension JSONReader {
-  /// A list of pairs of extents in pixels. Throws 65 when it is none.
+  /// A list of pairs of extents in pixels.
+  ///
+  /// - Throws: 65 when it is none.
   func extents(_ key: String, _ meaning: String) throws -> [[Int]] {
     let places = try array(key)
     let sizes = places.compactMap { $0.array?.compactMap(\.integer) }

@@ -9,8 +9,9 @@ extension Checkpoint {
   /// - Parameters:
   ///   - choices: what whoever reads the checkpoint says about its configuration.
   ///   - map: a map to use, whatever fits.
+  ///   - families: those that may know it.
   ///
-  /// Throws what the family throws for the configuration, and 65 when tensors do not come out as the map says.
+  /// - Throws: What the family throws for the configuration, and 65 when tensors do not come out as the map says.
   public func canonical(
     choices: ConfigurationChoices = ConfigurationChoices(), map: NameMap? = nil,
     families: [any ModelFamily] = ModelFamilies.builtIn

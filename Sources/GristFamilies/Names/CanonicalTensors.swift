@@ -8,7 +8,7 @@ struct CanonicalTensors {
   /// For people: what the map left out, and why, a reason a line.
   let notes: [String]
 
-  /// Throws 65 when two tensors become one, parts are missing, or a step does not fit its tensor.
+  /// - Throws: 65 when two tensors become one, parts are missing, or a step does not fit its tensor.
   init(_ source: [SourceTensor], map: NameMap) throws {
     var tensors: [SourceTensor] = []
     var partsByName: [ByteName: [(part: NameMap.Part, tensor: SourceTensor)]] = [:]
@@ -49,7 +49,7 @@ struct CanonicalTensors {
     }
   }
 
-  /// Throws 65 unless a tensor's values are 0, 1, 2 and so on.
+  /// - Throws: 65 unless a tensor's values are 0, 1, 2 and so on.
   private static func requireCounting(_ tensor: SourceTensor) throws {
     let bytes = try tensor.bytes()
     tensor.release()
@@ -90,7 +90,9 @@ struct CanonicalTensors {
 
 extension SourceTensor {
   /// The tensor after some steps. Only a transpose moves bytes; it is done when they are first asked for, and forgotten
-  /// when the tensor's end is released. Throws 65 for a step that does not fit.
+  /// when the tensor's end is released.
+  ///
+  /// - Throws: 65 for a step that does not fit.
   func rearranged(_ steps: [LayoutStep]) throws -> SourceTensor {
     try steps.reduce(self) { tensor, step in
       let shape = try step.shape(of: tensor.shape)

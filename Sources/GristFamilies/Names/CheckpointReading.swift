@@ -22,7 +22,9 @@ public struct CheckpointReading: Sendable {
     self.hdf5Helper = hdf5Helper
   }
 
-  /// The checkpoint in a folder, under canonical names. Throws what ``Checkpoint`` and its `canonical` throw.
+  /// The checkpoint in a folder, under canonical names.
+  ///
+  /// - Throws: What `Checkpoint` and its `canonical` throw.
   public func checkpoint(at path: String) throws -> Checkpoint {
     let checkpoint = try Checkpoint(path: path, hdf5Helper: hdf5Helper)
       .withTowerFiles(from: visionTower).canonical(choices: choices, map: map)

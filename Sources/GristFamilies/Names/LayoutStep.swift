@@ -10,7 +10,9 @@ public enum LayoutStep: Sendable, Equatable {
   /// The `index`-th of `count` equal parts along axis 0.
   case split(index: Int, count: Int)
 
-  /// The shape that the step makes of one. Throws 65 when it does not fit.
+  /// The shape that the step makes of one.
+  ///
+  /// - Throws: 65 when it does not fit.
   func shape(of shape: [Int]) throws -> [Int] {
     switch self {
     case .transpose(let order):

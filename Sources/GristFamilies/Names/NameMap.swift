@@ -72,7 +72,9 @@ public struct NameMap: Sendable {
 
   // MARK: - Reading
 
-  /// Reads a map's text; `file` is for messages. Throws 65 with the line that makes no sense.
+  /// Reads a map's text; `file` is for messages.
+  ///
+  /// - Throws: 65 with the line that makes no sense.
   public init(_ text: String, file: String) throws {
     var name = ""
     var about = ""
@@ -104,7 +106,9 @@ public struct NameMap: Sendable {
     self.rules = rules
   }
 
-  /// Reads a map's file. Throws 66 when it is not there, 65 when it makes no sense.
+  /// Reads a map's file.
+  ///
+  /// - Throws: 66 when it is not there, 65 when it makes no sense.
   public init(path: String) throws {
     guard let text = try readFile(path, limit: 1 << 20).utf8 else {
       throw GristError(.badData, "a name map must be UTF-8", file: path)

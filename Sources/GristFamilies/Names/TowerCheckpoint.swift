@@ -14,7 +14,7 @@ extension Checkpoint {
   ///
   /// - Parameter folder: the tower's; nil for the one inside of the checkpoint that `mm_vision_tower` names, if it is one.
   ///
-  /// Throws 66 when a folder that was passed has no `config.json`.
+  /// - Throws: 66 when a folder that was passed has no `config.json`.
   func withTowerFiles(from folder: String?) throws -> Checkpoint {
     guard let place = try folder ?? namedTowerFolder() else { return self }
     let files = try [
@@ -31,7 +31,7 @@ extension Checkpoint {
 
   /// A checkpoint under canonical names with the weights of the tower in `folder`, where it has none of its own.
   ///
-  /// Throws what reading the tower's checkpoint throws, and 65 when that holds no tower.
+  /// - Throws: What reading the tower's checkpoint throws, and 65 when that holds no tower.
   func withTowerWeights(from folder: String, hdf5Helper: String?) throws -> Checkpoint {
     guard !tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) }) else {
       return with(

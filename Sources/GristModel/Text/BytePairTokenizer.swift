@@ -20,11 +20,12 @@ public final class BytePairTokenizer: Tokenizer {
   /// Reads a `tokenizer.json`.
   ///
   /// - Parameters:
+  ///   - bytes: the file's.
   ///   - file: its path, for messages.
   ///   - settings: `tokenizer_config.json` and `special_tokens_map.json`, where they are there: the first that names an
   ///     `eos_token` says what ends an answer.
   ///
-  /// Throws 65 naming what is damaged, makes no sense, or is not done by this version.
+  /// - Throws: 65 naming what is damaged, makes no sense, or is not done by this version.
   public convenience init(tokenizerFile bytes: Bytes, file: String, settings: [JSONReader] = []) throws {
     let json = try JSONReader(locating(file: file) { try JSONValue.parse(bytes) }, file: file)
     self.init(try TokenizerFile(json, settings: settings))

@@ -24,7 +24,7 @@ public struct Conversation: Sendable, Equatable {
   /// Whether an image comes with the first message.
   public let hasImage: Bool
 
-  /// Throws 64 when the texts spell out the image placeholder themselves.
+  /// - Throws: 64 when the texts spell out the image placeholder themselves.
   public init(history: [Turn] = [], message: String, hasImage: Bool) throws {
     for text in history.flatMap({ [$0.user, $0.assistant] }) + [message]
     where text.contains(Self.imagePlaceholder) {
@@ -44,6 +44,8 @@ public struct Conversation: Sendable, Equatable {
   }
 
   /// The prompt's ids: what every sequence begins with, then each part between image placeholders, ``imageID`` between.
+  ///
+  /// - Throws: What the tokenizer throws.
   public func inputIDs(_ tokenizer: some Tokenizer, _ template: PromptTemplate) throws -> [Int] {
     var ids = tokenizer.prefix
     let parts = text(template).split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)

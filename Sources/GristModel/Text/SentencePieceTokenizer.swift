@@ -14,7 +14,9 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
   private let eos: Int
   private let specialTokens: [(text: String, id: Int)]
 
-  /// Loads a `tokenizer.model`. Throws 65 when the bytes are no SentencePiece model or it has no BOS and EOS.
+  /// Loads a `tokenizer.model`.
+  ///
+  /// - Throws: 65 when the bytes are no SentencePiece model or it has no BOS and EOS.
   public init(model: Bytes, file: String) throws {
     var message = [CChar](repeating: 0, count: 512)
     let processor = model.withUnsafeBytes {

@@ -7,6 +7,8 @@ public struct StreamingDecoder: Sendable {
   public init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
 
   /// The text that `id` adds for certain; bytes of an unfinished character wait for the next call.
+  ///
+  /// - Throws: What the tokenizer throws.
   public mutating func append(_ id: Int) throws -> String {
     ids.append(id)
     var text = try tokenizer.decode(ids)
@@ -15,6 +17,8 @@ public struct StreamingDecoder: Sendable {
   }
 
   /// What is still held back when no more ids come.
+  ///
+  /// - Throws: What the tokenizer throws.
   public mutating func finish() throws -> String { show(try tokenizer.decode(ids)) }
 
   private mutating func show(_ text: String) -> String {

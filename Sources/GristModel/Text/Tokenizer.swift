@@ -13,14 +13,21 @@ public protocol Tokenizer: Sendable {
 
   /// Ids of a text, without ``prefix``. Special tokens spelled out in it become their ids.
   ///
-  /// - Parameter isStart: whether the text stands at the beginning of the sequence; some tokenizers put a blank there.
+  /// - Parameters:
+  ///   - text: what is encoded.
+  ///   - isStart: whether the text stands at the beginning of the sequence; some tokenizers put a blank there.
+  ///
+  /// - Throws: 65 when the tokenizer cannot encode the text.
   func encode(_ text: String, isStart: Bool) throws -> [Int]
 
   /// The text of some ids. Special tokens give nothing, nor do ids outside the vocabulary (a model's table may be padded);
   /// bytes that form no UTF-8 become U+FFFD.
+  ///
+  /// - Throws: 65 when the tokenizer cannot decode the ids.
   func decode(_ ids: [Int]) throws -> String
 }
 
 extension Tokenizer {
+  /// - Throws: 65 when the tokenizer cannot encode the text.
   public func encode(_ text: String) throws -> [Int] { try encode(text, isStart: true) }
 }

@@ -19,7 +19,7 @@ struct TokenizerFile {
   /// - Parameter settings: `tokenizer_config.json` and `special_tokens_map.json`, where they are there: the first that
   ///   names an `eos_token` says what ends an answer.
   ///
-  /// Throws 65 naming what is missing, does not fit, or is not known.
+  /// - Throws: 65 naming what is missing, does not fit, or is not known.
   init(_ json: JSONReader, settings: [JSONReader]) throws {
     merges = try Self.merges(json.object("model"))
     addedTokens = try json.objects("added_tokens", default: []).map(Self.addedToken)
@@ -194,7 +194,9 @@ struct TokenizerFile {
     return scheme
   }
 
-  /// The ids that the post-processor puts before a text. Throws 65 where it puts any behind it.
+  /// The ids that the post-processor puts before a text.
+  ///
+  /// - Throws: 65 where it puts any behind it.
   private static func prefix(_ json: JSONReader) throws -> [Int] {
     guard json.has("post_processor") else { return [] }
     let part = try json.object("post_processor")
