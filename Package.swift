@@ -31,7 +31,6 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
     .systemLibrary(
       name: "CLibSentencePiece", pkgConfig: "sentencepiece", providers: [.apt(["libsentencepiece-dev"])]),
@@ -39,10 +38,12 @@ let package = Package(
     .target(
       name: "CGristSentencePiece", dependencies: ["CLibSentencePiece"]),
     .target(name: "CGristSystem"),
+    // Loads OpenBLAS when it is needed.
+    .target(name: "CGristBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CGristKernels"),
 
     .target(name: "GristCore", dependencies: ["CGristSystem"]),
-    .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "COpenBLAS"]),
+    .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "CGristBLAS"]),
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
     .target(
       name: "GristCheckpoints",
@@ -66,7 +67,8 @@ let package = Package(
     .target(
       name: "GristCalibration",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
+        "GristImaging", "GristModel",
       ],
       resources: [.embedInCode("conversations.json")]),
     .target(

@@ -25,6 +25,11 @@ final class CalibrationPrompts {
       ObservingParameters(base: parameters, observer: observer), compute: compute)
   }
 
+  var hiddenSize: Int { model.configuration.hiddenSize }
+  var layers: Int { model.configuration.layers }
+
+  func matrices(ofLayer layer: Int) -> [DecoderMatrix] { DecoderMatrix.all(ofLayer: layer, of: model.configuration) }
+
   /// Samples that were not prepared yet.
   var left: Int { samples.count - position + (waiting == nil ? 0 : 1) }
 

@@ -1,4 +1,4 @@
-internal import COpenBLAS
+internal import CGristBLAS
 import GristCore
 
 /// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all
@@ -33,9 +33,9 @@ public final class BlockMoments: @unchecked Sendable {
       nonisolated(unsafe) let target = base
       compute.pool.run(columns / size) { block, _ in
         let source = turned.base + block * size
-        cblas_sgemm(
-          CblasRowMajor, CblasTrans, CblasNoTrans, blasint(size), blasint(size), blasint(turned.rows), 1, source,
-          blasint(columns), source, blasint(columns), 1, target + block * size * size, blasint(size))
+        grist_blas_multiply(
+          kGristTranspose, kGristNoTranspose, Int32(size), Int32(size), Int32(turned.rows), 1, source, Int32(columns),
+          source, Int32(columns), 1, target + block * size * size, Int32(size))
       }
     }
     rows += x.rows

@@ -1,4 +1,4 @@
-internal import COpenBLAS
+internal import CGristBLAS
 import GristCore
 
 /// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose blocks
@@ -30,10 +30,11 @@ public final class InputCovariance {
     guard x.rows > 0 else { return }
     let turned = x.turned(compute)
     overUpperTiles(0..<columns) { rows, columns in
-      cblas_sgemm(
-        CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rows.count), blasint(columns.count), blasint(turned.rows), 1,
-        turned.base + rows.lowerBound, blasint(turned.columns), turned.base + columns.lowerBound,
-        blasint(turned.columns), 1, address(rows.lowerBound, columns.lowerBound), blasint(sums.columns))
+      grist_blas_multiply(
+        kGristTranspose, kGristNoTranspose, Int32(rows.count), Int32(columns.count), Int32(turned.rows), 1,
+        turned.base + rows.lowerBound, Int32(turned.columns), turned.base + columns.lowerBound, Int32(turned.columns),
+        1,
+        address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
     }
   }
 
@@ -71,17 +72,16 @@ public final class InputCovariance {
     compute.pool.run(tiles) { tile, _ in
       let rows = (tile * Self.tile..<(tile + 1) * Self.tile).clamped(to: above)
       // X·Rᵀ = A.
-      cblas_strsm(
-        CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, blasint(rows.count), blasint(size), 1,
-        address(panel.lowerBound, panel.lowerBound), blasint(columns), address(rows.lowerBound, panel.lowerBound),
-        blasint(columns))
+      grist_blas_solve_upper_transposed(
+        Int32(rows.count), Int32(size), address(panel.lowerBound, panel.lowerBound), Int32(columns),
+        address(rows.lowerBound, panel.lowerBound), Int32(columns))
     }
     overUpperTiles(above) { rows, columns in
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows.count), blasint(columns.count), blasint(size), -1,
-        address(rows.lowerBound, panel.lowerBound), blasint(sums.columns),
-        address(columns.lowerBound, panel.lowerBound), blasint(sums.columns), 1,
-        address(rows.lowerBound, columns.lowerBound), blasint(sums.columns))
+      grist_blas_multiply(
+        kGristNoTranspose, kGristTranspose, Int32(rows.count), Int32(columns.count), Int32(size), -1,
+        address(rows.lowerBound, panel.lowerBound), Int32(sums.columns),
+        address(columns.lowerBound, panel.lowerBound), Int32(sums.columns), 1,
+        address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
     }
     return raised
   }

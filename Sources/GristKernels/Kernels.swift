@@ -1,14 +1,9 @@
 internal import CGristKernels
-internal import COpenBLAS
 internal import Glibc
 import GristCore
 
 /// The kernel table of this machine, chosen once. Unsafe in name only: function pointers that are never written.
-nonisolated(unsafe) let kernels: grist_kernel_table = {
-  // OpenBLAS computes on the thread that calls it: our pool is the only one.
-  openblas_set_num_threads(1)
-  return grist_kernels().pointee
-}()
+nonisolated(unsafe) let kernels: grist_kernel_table = grist_kernels().pointee
 
 /// What computes: the pool, and how activations meet quantized weights.
 public struct Compute: Sendable {

@@ -85,7 +85,10 @@ extension LinearWeights {
   func expandedProduct(
     _ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
-    let blockRows = min(max(16, (262144 / max(columns, 1)) / 16 * 16), 256)
+    // Weights that stay in a core's cache; but every block packs all tokens anew, so where those are many it is larger.
+    let isLong = x.rows > 256
+    let weightsTogether = isLong ? 1 << 21 : 1 << 18
+    let blockRows = min(max(16, (weightsTogether / max(columns, 1)) / 16 * 16), isLong ? 512 : 256)
     let scratch = FloatMatrix(uninitializedRows: compute.pool.threadCount, columns: blockRows * columns)
     return LinearProduct(tasks: (rows + blockRows - 1) / blockRows) { block, worker in
       let range = block * blockRows..<min((block + 1) * blockRows, rows)

@@ -34,6 +34,11 @@ public struct DecoderMatrix: Sendable, Equatable {
       }
   }
 
+  /// Those of one layer, in the order in which they meet their inputs; none behind the last layer.
+  public static func all(ofLayer layer: Int, of configuration: ModelConfiguration) -> [DecoderMatrix] {
+    layer < configuration.layers ? Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) } : []
+  }
+
   private init(name: String, rows: Int, columns: Int) {
     self.name = name
     self.rows = rows

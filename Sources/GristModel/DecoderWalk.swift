@@ -89,7 +89,7 @@ public final class DecoderWalk {
 
   /// Those of one layer; of none behind the last.
   public func matrices(ofLayer layer: Int) -> [DecoderMatrix] {
-    layer < layers ? DecoderMatrix.Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) } : []
+    DecoderMatrix.all(ofLayer: layer, of: configuration)
   }
 
   /// Whether only the head is left.

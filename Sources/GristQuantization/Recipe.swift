@@ -30,11 +30,25 @@ public struct Recipe: Sendable {
   public let overrides: [StorageOverride]
   /// Names of matrices whose inputs' second moments are known.
   public let calibrated: Set<ByteName>
+  /// Matrices that get something else than the recipe's, as a budget of bits was spent; overrides count for more.
+  public let allotments: [ByteName: Allotment]
+
+  /// What a matrix was allotted, and why.
+  public struct Allotment: Sendable {
+    public let choice: StorageChoice
+    /// For people.
+    public let reason: String
+
+    public init(choice: StorageChoice, reason: String) {
+      self.choice = choice
+      self.reason = reason
+    }
+  }
 
   /// - Throws: 64 for a group size the kernels do not know.
   public init(
     _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = [],
-    calibrated: Set<ByteName> = []
+    calibrated: Set<ByteName> = [], allotments: [ByteName: Allotment] = [:]
   ) throws {
     guard TileShape.groupSizes.contains(groupSize) else {
       throw GristError(.usage, "the group size must be 32, 64 or 128", found: "\(groupSize)")
@@ -43,6 +57,7 @@ public struct Recipe: Sendable {
     self.groupSize = groupSize
     self.overrides = overrides
     self.calibrated = calibrated
+    self.allotments = allotments
   }
 
   /// What was decided for one tensor.
@@ -69,6 +84,10 @@ public struct Recipe: Sendable {
       return Decision(
         scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)",
         keepsSource: override.choice == .source)
+    }
+    if let allotment = allotments[ByteName(tensor.name)] {
+      return Decision(
+        scheme: try scheme(allotment.choice, tensor, expected), reason: allotment.reason, keepsSource: false)
     }
     guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
     let kind = expected?.kind ?? .other

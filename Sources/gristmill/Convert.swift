@@ -57,6 +57,13 @@ struct Convert: ParsableCommand {
       "With --calibrate block: what `gristmill calibrate` wrote, instead of gathering it now.", valueName: "stats"))
   var stats: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Bits that the language model's matrices may take on average, a weight, scales counted in: what 4 bits would cost each of "
+        + "them is measured, and more bits go where they save most.",
+      valueName: "bits"))
+  var targetBits: Double?
+
   @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
   var pack: Packing = .zstd
 
@@ -69,7 +76,9 @@ struct Convert: ParsableCommand {
 
   func validate() throws {
     if output == nil, !dryRun { throw ValidationError("name the file to write with --output") }
-    if calibrate == .none, probes != nil { throw ValidationError("--probes goes with --calibrate block or full") }
+    if calibrate == .none, targetBits == nil, probes != nil {
+      throw ValidationError("--probes goes with --calibrate block or full, or --target-bits")
+    }
     if calibrate != .block, stats != nil { throw ValidationError("--stats goes with --calibrate block") }
     if probes != nil, stats != nil { throw ValidationError("give either --probes or --stats") }
   }
@@ -80,9 +89,10 @@ struct Convert: ParsableCommand {
     // What cannot be is said before an hour of watching a model.
     if calibrate != .none { try requireCodeTables(source, overrides) }
     let pool = try global.pool()
+    let allotments = try allotments(source, overrides, pool)
     let feedback = try feedback(pool)
     let recipe = try Recipe(
-      recipe, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [])
+      recipe, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [], allotments: allotments)
     let plan = try ConversionPlan(source, recipe: recipe)
     if dryRun { return try show(plan, recipe, threads: pool.threadCount) }
     guard let output else { return }
@@ -117,6 +127,24 @@ struct Convert: ParsableCommand {
     }
   }
 
+  /// What the matrices that the recipe would make int4 get of --target-bits; nothing without it.
+  private func allotments(
+    _ source: ConversionSource, _ overrides: [StorageOverride], _ pool: ThreadPool
+  ) throws -> [ByteName: Recipe.Allotment] {
+    guard let targetBits else { return [:] }
+    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+    try Reference.refuseLoss(model.loss, of: self.source)
+    let allotment = BitAllotment(targetBits: targetBits, groupSize: groupSize)
+    let names = try allotment.matrices(of: plan, overrides: overrides)
+    var bar = ProgressBar(quiet: global.quiet)
+    defer { bar.clear() }
+    let probe = try SensitivityProbe(
+      Calibration.from(probes: probes), model, isCalibrated: calibrate != .none, pool: pool)
+    let measured = try probe.measure(names, choices: allotment.choices) { bar.show($0, "measuring what bits save") }
+    return try allotment.spend(measured)
+  }
+
   /// How rounding errors are fed on: by statistics that are read or gathered now, or layer by layer.
   private func feedback(_ pool: ThreadPool) throws -> (any FeedbackSource)? {
     if calibrate == .none { return nil }
@@ -147,7 +175,7 @@ struct Convert: ParsableCommand {
     let document: JSONValue = [
       "version": JSONValue(gristmillVersion), "fingerprint": JSONValue(try model.fingerprint()),
       "recipe": JSONValue(recipe.rawValue), "group_size": JSONValue(groupSize), "overrides": JSONValue(overrides),
-      "samples": JSONValue(calibration.digest),
+      "target_bits": targetBits.map { JSONValue($0) } ?? .null, "samples": JSONValue(calibration.digest),
     ]
     return document.text()
   }

@@ -1,4 +1,5 @@
 import Foundation
+import GristModel
 import GristVerification
 import Testing
 

@@ -13,6 +13,7 @@ TARGETS = (
     ("int4, block, 4.25 bits", "int4, block", "IQ4_NL, imatrix", 0.64, 0.50),
     ("int4, full, 4.25 bits", "int4, full", "IQ4_NL, imatrix", 0.55, 0.42),
     ("int4, full, groups of 32, 4.5 bits", "int4, full, g32", "IQ4_NL, imatrix", 0.45, 0.34),
+    ("--target-bits at Q4_K_M's, full", "int4, full, 5.53 bits", "Q4_K_M, imatrix", 0.7, 0.5),
     ("down and v at int8, the rest full", "int4, full, down and v int8", "Q4_K_M, imatrix", 0.7, 0.5),
     ("int8 with its activations", "int8", "Q8_0", 1.5, 1.0),
 )

@@ -21,6 +21,7 @@ OURS = {
     "int4, block, g32": ["--calibrate", "block", "--stats", "stats", "--group-size", "32"],
     "int4, full": ["--calibrate", "full"],
     "int4, full, g32": ["--calibrate", "full", "--group-size", "32"],
+    "int4, full, 5.53 bits": ["--calibrate", "full", "--target-bits", "5.53"],
     "int4, full, down and v int8": ["--calibrate", "full", "--set", "down_proj|v_proj=int8"],
 }
 # Type of llama.cpp, and whether it gets an importance matrix of the text that we calibrate with.

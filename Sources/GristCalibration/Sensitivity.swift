@@ -1,0 +1,244 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+import GristQuantization
+
+/// What storing one matrix of the language model in fewer bits does to the model's answers.
+public struct MatrixSensitivity: Sendable {
+  public let name: String
+  public let shape: [Int]
+  /// In the order in which schemes were asked about.
+  public let offers: [BitAllocation.Offer]
+}
+
+/// Measures, matrix by matrix, how far the language model's distributions move when that matrix alone is quantized: KL
+/// divergence in nats a token, on prompts with their answers.
+///
+/// The decoder is walked once, with one stream of rows for the untouched model and one more for every matrix passed, which
+/// carries what that matrix's rounding did to the end. So no more than a layer's weights are in memory, beside the streams
+/// (``streamBytes``). Only the scheme of the fewest bits is carried on; what the others cost follows from how much less they
+/// change what the matrix gives, as divergence grows with the square of the change.
+public struct SensitivityProbe {
+  /// Bytes that the streams of rows may take together.
+  public static let streamBytes = 768 << 20
+  /// Rows beyond which nothing is learned that would change a decision.
+  static let greatestRows = 1024
+  /// Rows whose logits are compared together.
+  private static let logitRows = 64
+
+  private let tensors: [ByteName: SourceTensor]
+  private let prompts: CalibrationPrompts
+  private let compute: Compute
+  private let isCalibrated: Bool
+
+  /// - Parameters:
+  ///   - calibration: what is asked; its first prompts serve.
+  ///   - source: the model.
+  ///   - isCalibrated: whether rounding errors will be fed on, and so columns be turned: the codes that are tried are made
+  ///     likewise.
+  ///   - pool: computes.
+  ///
+  /// - Throws: What opening the model throws.
+  public init(_ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
+    self.isCalibrated = isCalibrated
+    compute = Compute(pool: pool, activations: .f32)
+    prompts = try CalibrationPrompts(calibration.samples, source, observer: InputObserver(), pool: pool)
+    let tensors =
+      switch source {
+      case .checkpoint(let checkpoint, _): checkpoint.tensors
+      case .grist(let file, _): try file.sourceTensors()
+      }
+    self.tensors = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// A matrix on its way: what its schemes change, and the rows that its rounding reached.
+  private struct Stream {
+    let name: String
+    let shape: [Int]
+    let choices: [StorageChoice]
+    let byteCounts: [Int]
+    /// Squared changes of what the matrix gives, of each scheme.
+    let changes: [Double]
+    var rows: FloatMatrix
+  }
+
+  /// Measures the matrices of `names` that the decoder has in its layers.
+  ///
+  /// - Parameters:
+  ///   - names: which matrices; others stay as they are throughout.
+  ///   - choices: the schemes, the fewest bits first.
+  ///   - progress: hears the fraction done.
+  ///
+  /// - Throws: What running the model throws, 64 when there is nothing to ask, 130 when interrupted.
+  public func measure(
+    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) -> Void = { _ in }
+  ) throws -> [MatrixSensitivity] {
+    let width = prompts.hiddenSize
+    let room = Self.streamBytes / ((names.count + 1) * width * MemoryLayout<Float>.size)
+    let batch = try prompts.next(rows: max(1, min(Self.greatestRows, room)))
+    guard !batch.isEmpty else { throw GristError(.usage, "there is nothing to measure with") }
+    let lengths = batch.map(\.sequenceLength)
+    var base = try prompts.walk(batch, compute).rows
+    var streams: [Stream] = []
+    let layers = prompts.layers
+    for layer in 0..<layers {
+      progress(Double(layer * layer) / Double(layers * layers))
+      let untouched = base.copy(rows: 0..<base.rows)
+      let weights = try LayerWeights(prompts, layer: layer)
+      for index in streams.indices {
+        streams[index].rows = try run(streams[index].rows, lengths, layer, weights)
+      }
+      var tried: [(matrix: DecoderMatrix, weights: [any LinearWeights], tensor: SourceTensor, changes: [Double])] = []
+      base = try run(base, lengths, layer, weights) { matrices, input in
+        for matrix in matrices where names.contains(ByteName(matrix.name)) {
+          guard let tensor = tensors[ByteName(matrix.name)], let original = weights[matrix.name] else { continue }
+          let feedback = feedback(input)
+          let quantized = try choices.map { try quantize(tensor, $0, feedback) }
+          let exact = compute.linear(input, original)
+          tried.append(
+            (matrix, quantized, tensor, quantized.map { squaredDistance(compute.linear(input, $0), exact) }))
+        }
+      }
+      for (matrix, quantized, tensor, changes) in tried {
+        let rows = try run(
+          untouched.copy(rows: 0..<untouched.rows), lengths, layer, weights.replacing(matrix.name, by: quantized[0]))
+        streams.append(
+          Stream(
+            name: matrix.name, shape: tensor.shape, choices: choices,
+            byteCounts: try choices.map { try payloadBytes(tensor, $0) }, changes: changes, rows: rows))
+      }
+      weights.release()
+    }
+    return try price(streams, base, lengths)
+  }
+
+  /// Takes rows through one layer. `look` sees every group of matrices and what meets them.
+  private func run(
+    _ rows: FloatMatrix, _ lengths: [Int], _ layer: Int, _ weights: LayerWeights,
+    look: ([DecoderMatrix], FloatMatrix) throws -> Void = { _, _ in }
+  ) throws -> FloatMatrix {
+    let walk = try prompts.walk(rows, lengths: lengths, layer: layer, compute)
+    while walk.layer == layer {
+      try look(walk.matrices, walk.input)
+      try walk.advance(walk.matrices.compactMap { weights[$0.name] })
+    }
+    return walk.rows
+  }
+
+  /// Logits of every stream beside the untouched model's, some rows at a time.
+  private func price(_ streams: [Stream], _ base: FloatMatrix, _ lengths: [Int]) throws -> [MatrixSensitivity] {
+    var sums = [Double](repeating: 0, count: streams.count)
+    let head = try prompts.walk(base.copy(rows: 0..<base.rows), lengths: lengths, layer: prompts.layers, compute)
+    let weights = try prompts.parameters.matrix(head.matrices[0])
+    let others = try streams.map {
+      try prompts.walk($0.rows, lengths: lengths, layer: prompts.layers, compute).input
+    }
+    for start in stride(from: 0, to: base.rows, by: Self.logitRows) {
+      try Interruption.check()
+      let rows = start..<min(start + Self.logitRows, base.rows)
+      let reference = compute.linear(head.input.copy(rows: rows), weights)
+      for (index, other) in others.enumerated() {
+        let logits = compute.linear(other.copy(rows: rows), weights)
+        sums[index] += try compute.pool.map(rows.count) { row in
+          Divergence(reference: reference.row(row), model: logits.row(row)).kl
+        }.reduce(0, +)
+      }
+    }
+    return zip(streams, sums).map { stream, sum in
+      let tried = sum / Double(base.rows)
+      let largest = stream.changes[0]
+      let offers = stream.choices.indices.map { index in
+        BitAllocation.Offer(
+          choice: stream.choices[index], byteCount: stream.byteCounts[index],
+          price: largest > 0 ? tried * stream.changes[index] / largest : 0)
+      }
+      return MatrixSensitivity(name: stream.name, shape: stream.shape, offers: offers)
+    }
+  }
+
+  // MARK: - Codes
+
+  private func scheme(_ choice: StorageChoice, columns: Int) -> TensorScheme? {
+    guard case .grouped(let bits, let groupSize, let uniform) = choice else { return nil }
+    let isTurned = (bits == 8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)
+    let coding = GroupCoding(
+      table: bits == 4 && !uniform ? .nonlinear : nil, rotation: isTurned ? .hadamard64 : .none)
+    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16, coding: coding))
+  }
+
+  private func encoder(
+    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+  ) throws -> TensorEncoder {
+    guard let columns = matrixExtents(tensor.shape)?.columns, let scheme = scheme(choice, columns: columns) else {
+      throw GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name)
+    }
+    return try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
+  }
+
+  private func payloadBytes(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Int {
+    try encoder(tensor, choice, nil).units.payloadBytes
+  }
+
+  /// Of a matrix's inputs, where rounding errors will be fed on.
+  private func feedback(_ input: FloatMatrix) -> ErrorFeedback? {
+    guard isCalibrated, let moments = BlockMoments(columns: input.columns) else { return nil }
+    moments.add(input, compute)
+    return ErrorFeedback(moments: moments.values)
+  }
+
+  private func quantize(
+    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+  ) throws -> any LinearWeights {
+    // Feedback is for codes of a table.
+    let isTable = if case .grouped(4, _, false) = choice { true } else { false }
+    let first = try encoder(tensor, choice, isTable ? feedback : nil)
+    let count = first.units.count
+    let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
+    let runs = (count + unitsPerRun - 1) / unitsPerRun
+    func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
+    let greatest = try compute.pool.map(runs) { try first.scan(range($0)) }.max() ?? 0
+    let encoder = try first.scanned(greatest)
+    let payloads = try compute.pool.map(runs) { try encoder.encode(range($0)).payload }
+    let finished = FinishedMatrix(
+      scheme: encoder.scheme, shape: tensor.shape, runs: payloads, unitsPerRun: unitsPerRun, error: ErrorSums())
+    guard let weights = finished.weights else {
+      throw GristError(.badData, "the scheme cannot hold the shape", tensor: tensor.name, found: "\(tensor.shape)")
+    }
+    return weights
+  }
+
+  private func squaredDistance(_ a: FloatMatrix, _ b: FloatMatrix) -> Double {
+    var sum = 0.0
+    for row in 0..<a.rows {
+      for (left, right) in zip(a.row(row), b.row(row)) {
+        let difference = Double(left - right)
+        sum += difference * difference
+      }
+    }
+    return sum
+  }
+}
+
+/// One layer's matrices by name.
+private struct LayerWeights {
+  private let prompts: CalibrationPrompts
+  private var weights: [String: any LinearWeights]
+
+  init(_ prompts: CalibrationPrompts, layer: Int) throws {
+    self.prompts = prompts
+    weights = [:]
+    for matrix in prompts.matrices(ofLayer: layer) { weights[matrix.name] = try prompts.parameters.matrix(matrix) }
+  }
+
+  subscript(name: String) -> (any LinearWeights)? { weights[name] }
+
+  func replacing(_ name: String, by other: any LinearWeights) -> LayerWeights {
+    var copy = self
+    copy.weights[name] = other
+    return copy
+  }
+
+  func release() { for name in weights.keys { prompts.parameters.release(name) } }
+}
