@@ -24,7 +24,7 @@ public struct SensitivityProbe {
   /// Bytes that the streams of rows may take together.
   public static let streamBytes = 768 << 20
   /// Rows beyond which nothing is learned that would change a decision.
-  static let greatestRows = 1024
+  static let greatestRows = 512
   /// Rows whose logits are compared together.
   private static let logitRows = 64
 
@@ -141,9 +141,7 @@ public struct SensitivityProbe {
       let reference = compute.linear(head.input.copy(rows: rows), weights)
       for (index, other) in others.enumerated() {
         let logits = compute.linear(other.copy(rows: rows), weights)
-        sums[index] += try compute.pool.map(rows.count) { row in
-          Divergence(reference: reference.row(row), model: logits.row(row)).kl
-        }.reduce(0, +)
+        sums[index] += compute.divergences(reference: reference, model: logits).reduce(0, +)
       }
     }
     return zip(streams, sums).map { stream, sum in

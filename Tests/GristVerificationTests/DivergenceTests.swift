@@ -1,4 +1,5 @@
 import Foundation
+import GristKernels
 import GristModel
 import GristVerification
 import Testing
@@ -37,5 +38,28 @@ import Testing
     #expect(summary.maximum == 200)
     #expect(DivergenceSummary([]).mean == 0)
     #expect(DivergenceSummary([7]).p99 == 7)
+  }
+}
+
+@Suite("Divergence of many rows") struct RowDivergenceTests {
+  @Test("is what f64 throughout gives, to a millionth of a nat")
+  func agrees() throws {
+    var random = SystemRandomNumberGenerator()
+    let compute = Compute(pool: try ThreadPool(threads: 2))
+    let (rows, columns) = (7, 1003)
+    let reference = FloatMatrix(rows: rows, columns: columns)
+    let model = FloatMatrix(rows: rows, columns: columns)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        reference[row, column] = Float.random(in: -12...12, using: &random)
+        // From next to nothing to something else altogether.
+        let change = Float.random(in: -1...1, using: &random) * [0, 1e-3, 1e-2, 0.1, 1, 4, 20][row]
+        model[row, column] = reference[row, column] + change
+      }
+    }
+    for (row, quick) in compute.divergences(reference: reference, model: model).enumerated() {
+      let exact = Divergence(reference: reference.row(row), model: model.row(row)).kl
+      #expect(abs(quick - exact) < 1e-6 + 1e-6 * exact, "row \(row): \(quick) and \(exact)")
+    }
   }
 }
