@@ -42,7 +42,9 @@ let package = Package(
     .target(name: "CGristBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CGristKernels"),
 
-    .target(name: "GristCore", dependencies: ["CGristSystem"]),
+    .target(
+      name: "GristCore",
+      dependencies: ["CGristSystem", .product(name: "OrderedCollections", package: "swift-collections")]),
     .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "CGristBLAS"]),
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
     .target(

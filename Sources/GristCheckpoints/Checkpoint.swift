@@ -127,6 +127,6 @@ public struct Checkpoint: Sendable {
   public static func sha256(_ bytes: Bytes) -> String {
     var hash = SHA256()
     bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-    return hexadecimal(hash.finalize())
+    return hexadecimalDigest(hash.finalize())
   }
 }

@@ -49,7 +49,7 @@ public final class FileHasher {
     file.advise(.dontNeed, offset: offset, count: count)
     current = (file, hash, offset + count)
     if offset + count == file.count {
-      hashes.append(hexadecimal(hash.finalize()))
+      hashes.append(hexadecimalDigest(hash.finalize()))
       current = nil
     }
     return count
@@ -57,6 +57,6 @@ public final class FileHasher {
 }
 
 /// Two digits a byte.
-func hexadecimal(_ digest: SHA256.Digest) -> String {
+func hexadecimalDigest(_ digest: SHA256.Digest) -> String {
   digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
 }

@@ -9,6 +9,12 @@ final class ParallelWork {
   private let pool: ThreadPool
   private var waiting: [() throws -> Void] = []
 
+  /// What a thread can take.
+  private enum Job {
+    case write, hash
+    case encode(Int)
+  }
+
   init(pool: ThreadPool, hashing: FileHasher) {
     self.pool = pool
     self.hashing = hashing
@@ -24,15 +30,16 @@ final class ParallelWork {
   func map<Result>(_ count: Int, sourceBytes: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
     let earlier = waiting
     waiting = []
-    let results = try pool.map(count + 2) { index -> Result? in
-      switch index {
-      case 0:
+    let jobs: [Job] = [.write, .hash] + (0..<count).map { .encode($0) }
+    let results = try pool.map(jobs.count) { index -> Result? in
+      switch jobs[index] {
+      case .write:
         for work in earlier { try work() }
         return nil
-      case 1:
+      case .hash:
         try hashing.advance(by: sourceBytes)
         return nil
-      default: return try body(index - 2)
+      case .encode(let index): return try body(index)
       }
     }
     return results.compactMap { $0 }

@@ -1,3 +1,5 @@
+internal import OrderedCollections
+
 /// A JSON document. Objects keep the order in which their members were written.
 ///
 /// Ours rather than Foundation's because the files we read come from outside: duplicate keys, wrong types and stray
@@ -17,8 +19,7 @@ public indirect enum JSONValue: Sendable, Equatable {
 
 /// The members of a JSON object, in order, with unique names. Names are bytes: what only Unicode calls equal is not.
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
-  public private(set) var members: [(name: String, value: JSONValue)] = []
-  private var positions: [ByteName: Int] = [:]
+  private var values: OrderedDictionary<ByteName, JSONValue> = [:]
 
   public init() {}
 
@@ -27,29 +28,13 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   }
 
   public subscript(name: String) -> JSONValue? {
-    get { positions[ByteName(name)].map { members[$0].value } }
-    set {
-      if let position = positions[ByteName(name)] {
-        if let newValue {
-          members[position].value = newValue
-        } else {
-          members.remove(at: position)
-          positions = [:]
-          for (index, member) in members.enumerated() { positions[ByteName(member.name)] = index }
-        }
-      } else if let newValue {
-        positions[ByteName(name)] = members.count
-        members.append((name, newValue))
-      }
-    }
+    get { values[ByteName(name)] }
+    set { values[ByteName(name)] = newValue }
   }
 
-  public var names: [String] { members.map(\.name) }
+  public var members: [(name: String, value: JSONValue)] { values.map { ($0.key.text, $0.value) } }
 
-  public static func == (a: JSONObject, b: JSONObject) -> Bool {
-    a.members.count == b.members.count
-      && zip(a.members, b.members).allSatisfy { ByteName($0.name) == ByteName($1.name) && $0.value == $1.value }
-  }
+  public var names: [String] { values.keys.map(\.text) }
 }
 
 extension JSONValue {

@@ -50,7 +50,7 @@ public enum TensorKind: Sendable, Equatable {
   /// A table that is looked up by row.
   case embedding
   /// Norms, biases, positions, voter, newline: small, and precious.
-  case vector
+  case precious
   /// Unknown to us.
   case other
 }
@@ -95,7 +95,7 @@ extension ModelConfiguration {
     }
     if let vision, let router { addRouter(router, vision, to: &list) }
     for layer in 0..<language.layers { addLanguageLayer(layer, to: &list) }
-    list.add(Self.finalNormName, [language.hiddenSize], .head, .vector)
+    list.add(Self.finalNormName, [language.hiddenSize], .head, .precious)
     list.add(
       Self.headName, [language.vocabularySize, language.hiddenSize], .head, .linear,
       required: !language.tiesWordEmbeddings)
@@ -116,7 +116,7 @@ extension ModelConfiguration {
       list.addBiased(name, language.hiddenSize, index == 0 ? width : language.hiddenSize, .projector)
     }
     list.add(
-      Self.imageNewlineName, [language.hiddenSize], .projector, .vector,
+      Self.imageNewlineName, [language.hiddenSize], .projector, .precious,
       required: input.patchMerge == .spatial(unpad: true))
   }
 
@@ -125,7 +125,7 @@ extension ModelConfiguration {
     let merger = Self.routerPrefix + "merger."
     let hidden = language.hiddenSize
     list.add(merger + "self_attn.in_proj_weight", [3 * hidden, hidden], .router, .linear)
-    list.add(merger + "self_attn.in_proj_bias", [3 * hidden], .router, .vector)
+    list.add(merger + "self_attn.in_proj_bias", [3 * hidden], .router, .precious)
     list.addBiased(merger + "self_attn.out_proj", hidden, hidden, .router)
     list.addNorm(merger + "norm1", hidden, .router)
     list.addBiased(merger + "linear1", hidden, hidden, .router)
@@ -134,7 +134,7 @@ extension ModelConfiguration {
     list.addBiased(Self.routerPrefix + "router.0", hidden, hidden, .router)
     list.addBiased(Self.routerPrefix + "router.2", granularities.count, hidden, .router)
     list.add(
-      Self.routerPrefix + "voter", [granularities.reduce(0, +) + router.filteredTextTokens, 1], .router, .vector)
+      Self.routerPrefix + "voter", [granularities.reduce(0, +) + router.filteredTextTokens, 1], .router, .precious)
     list.addNorm(Self.routerPrefix + "norm", granularities.count, .router)
   }
 
@@ -148,12 +148,12 @@ extension ModelConfiguration {
     let part = ModelPart.languageLayer(layer)
     let queryWidth = language.heads * language.headDimension
     let keyWidth = language.keyValueHeads * language.headDimension
-    list.add(prefix + "input_layernorm.weight", [language.hiddenSize], part, .vector)
+    list.add(prefix + "input_layernorm.weight", [language.hiddenSize], part, .precious)
     list.add(prefix + "self_attn.q_proj.weight", [queryWidth, language.hiddenSize], part, .linear)
     list.add(prefix + "self_attn.k_proj.weight", [keyWidth, language.hiddenSize], part, .linear)
     list.add(prefix + "self_attn.v_proj.weight", [keyWidth, language.hiddenSize], part, .linear)
     list.add(prefix + "self_attn.o_proj.weight", [language.hiddenSize, queryWidth], part, .linear)
-    list.add(prefix + "post_attention_layernorm.weight", [language.hiddenSize], part, .vector)
+    list.add(prefix + "post_attention_layernorm.weight", [language.hiddenSize], part, .precious)
     list.add(prefix + "mlp.gate_proj.weight", [language.intermediateSize, language.hiddenSize], part, .linear)
     list.add(prefix + "mlp.up_proj.weight", [language.intermediateSize, language.hiddenSize], part, .linear)
     list.add(prefix + "mlp.down_proj.weight", [language.hiddenSize, language.intermediateSize], part, .linear)
@@ -168,24 +168,24 @@ private struct InventoryList {
   }
 
   mutating func addNorm(_ name: String, _ width: Int, _ part: ModelPart, required: Bool = true) {
-    add(name + ".weight", [width], part, .vector, required: required)
-    add(name + ".bias", [width], part, .vector, required: required)
+    add(name + ".weight", [width], part, .precious, required: required)
+    add(name + ".bias", [width], part, .precious, required: required)
   }
 
   mutating func addBiased(_ name: String, _ rows: Int, _ columns: Int, _ part: ModelPart, required: Bool = true) {
     add(name + ".weight", [rows, columns], part, .linear, required: required)
-    add(name + ".bias", [rows], part, .vector, required: required)
+    add(name + ".bias", [rows], part, .precious, required: required)
   }
 
   mutating func addTower(_ tower: VisionConfiguration, layersRun: Int) {
     let prefix = ModelConfiguration.visionPrefix
     let width = tower.hiddenSize
-    add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .vector)
+    add(prefix + "embeddings.class_embedding", [width], .visionEmbeddings, .precious)
     add(
       prefix + "embeddings.patch_embedding.weight", [width, 3, tower.patchSize, tower.patchSize], .visionEmbeddings,
       .linear)
     add(
-      prefix + "embeddings.position_embedding.weight", [tower.patches + 1, width], .visionEmbeddings, .vector)
+      prefix + "embeddings.position_embedding.weight", [tower.patches + 1, width], .visionEmbeddings, .precious)
     addNorm(prefix + "pre_layrnorm", width, .visionEmbeddings)
     for layer in 0..<tower.layers {
       let isRun = layer < layersRun

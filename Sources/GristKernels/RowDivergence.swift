@@ -22,7 +22,8 @@ extension Compute {
     return divergences
   }
 
-  private static func divergence(_ reference: UnsafeBufferPointer<Float>, _ model: UnsafeBufferPointer<Float>) -> Double {
+  private static func divergence(_ reference: UnsafeBufferPointer<Float>, _ model: UnsafeBufferPointer<Float>) -> Double
+  {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: reference.count) { scratch in
       guard let base = scratch.baseAddress else { return 0 }
       /// Probabilities into the scratch; the logarithm of what they were divided by.

@@ -64,15 +64,15 @@ extension VerificationReport {
     }
     tiles.append(
       tile(
-        "Mean KL", small(kl.mean),
-        "p99 \(small(kl.p99)), max \(small(kl.maximum)); limit \(small(limits.maximumMeanKL))",
+        "Mean KL", threeDigits(kl.mean),
+        "p99 \(threeDigits(kl.p99)), max \(threeDigits(kl.maximum)); limit \(threeDigits(limits.maximumMeanKL))",
         kl.mean <= limits.maximumMeanKL ? "" : "bad", extra: meter))
     let positions = cases.reduce(0) { $0 + $1.divergences.count }
     tiles.append(tile("Top-1 agreement", percent(top1Agreement), "over \(positions) positions"))
     tiles.append(
       tile(
         "Greedy match", decimal(greedyMatchMean, digits: 1),
-        "tokens on average; largest logit difference \(small(largestLogitDifference))"))
+        "tokens on average; largest logit difference \(threeDigits(largestLogitDifference))"))
     if let weights { tiles.append(weightTile(weights)) }
     return "<section class=\"figures\">\n\(tiles.joined(separator: "\n"))\n</section>"
   }
@@ -137,7 +137,7 @@ extension VerificationReport {
       <td>\(Self.choiceCell(item, choice))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       <td>\(Self.filterCell(item))</td>
-      <td class="n \(tone)">\(small(item.kl.mean))<small>max \(small(item.kl.maximum))</small></td>
+      <td class="n \(tone)">\(threeDigits(item.kl.mean))<small>max \(threeDigits(item.kl.maximum))</small></td>
       <td class="n">\(agreeing)<small>of \(item.divergences.count)</small></td>
       <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
       </tr>
@@ -177,7 +177,7 @@ extension VerificationReport {
       <tr><td>\(escaped(part.part.rawValue))</td>\
       <td class="n \(part.choicesChanged > 0 ? "bad" : "")">\(part.choicesChanged) of \(part.cases)</td>\
       <td class="n">\(part.filterSetsChanged)</td><td class="n">\(part.filterOrdersChanged)</td>\
-      <td class="n">\(small(part.largestLogitChange))</td></tr>
+      <td class="n">\(threeDigits(part.largestLogitChange))</td></tr>
       """
     }.joined(separator: "\n")
     return """

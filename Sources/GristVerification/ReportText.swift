@@ -25,7 +25,7 @@ func escaped(_ text: String) -> String {
 func decimal(_ value: Double, digits: Int = 3) -> String { printed("%.\(digits)f", value) }
 
 /// A number with three significant digits, "0" for nothing.
-func small(_ value: Double) -> String { value == 0 ? "0" : printed("%.3g", value) }
+func threeDigits(_ value: Double) -> String { value == 0 ? "0" : printed("%.3g", value) }
 
 func percent(_ value: Double) -> String { decimal(value * 100, digits: 1) + " %" }
 

@@ -163,13 +163,13 @@ public struct VerificationReport: Sendable {
     }
     // Written so that a divergence that is not a number fails too.
     if !(kl.mean <= limits.maximumMeanKL) {
-      objections.append("the mean KL divergence is \(small(kl.mean)), above \(small(limits.maximumMeanKL))")
+      objections.append("the mean KL divergence is \(threeDigits(kl.mean)), above \(threeDigits(limits.maximumMeanKL))")
     }
     if let weights {
       if let worst = weights.rejected.max(by: { $0.relativeError - $0.limit < $1.relativeError - $1.limit }) {
         objections.append(
           "\(weights.rejected.count) of \(weights.tensors.count) tensors are not the reference's: \(worst.name) is "
-            + "\(small(worst.relativeError)) off, \(small(worst.limit)) at most was expected")
+            + "\(threeDigits(worst.relativeError)) off, \(threeDigits(worst.limit)) at most was expected")
       }
       if let name = weights.missing.first {
         objections.append("\(weights.missing.count) of the reference's tensors are not there, \(name) among them")

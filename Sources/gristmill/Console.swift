@@ -103,7 +103,7 @@ enum Format {
   }
 
   static func number(_ value: Double, digits: Int = 3) -> String { String(format: "%.\(digits)f", value) }
-  static func small(_ value: Double) -> String { value == 0 ? "0" : String(format: "%.2g", value) }
+  static func twoDigits(_ value: Double) -> String { value == 0 ? "0" : String(format: "%.2g", value) }
   static func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }
 
   /// Columns aligned: the first to the left, the others to the right.

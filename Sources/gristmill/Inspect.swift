@@ -104,7 +104,7 @@ struct Inspect: ParsableCommand {
       [
         summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
         "\(summary.storedBytes)", Format.number(summary.bitsPerWeight, digits: 2),
-        Format.small(summary.record.relativeError),
+        Format.twoDigits(summary.record.relativeError),
       ]
     }
     try Console.print(Format.table(rows))

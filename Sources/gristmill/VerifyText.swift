@@ -30,9 +30,9 @@ enum VerifyText {
       }
     }
     lines.append(
-      "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.small(report.kl.mean)), "
-        + "p99 \(Format.small(report.kl.p99)), max \(Format.small(report.kl.maximum)); largest logit difference "
-        + "\(Format.small(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens"
+      "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.twoDigits(report.kl.mean)), "
+        + "p99 \(Format.twoDigits(report.kl.p99)), max \(Format.twoDigits(report.kl.maximum)); largest logit difference "
+        + "\(Format.twoDigits(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens"
     )
     if let weights = report.weights {
       let accepted = weights.tensors.count - weights.rejected.count
@@ -56,7 +56,7 @@ enum VerifyText {
         item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
         item.choice(tieMargin: report.limits.tieMargin) == .none
           ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,
-        item.reference.decision.map { Format.number(Double($0.margin)) } ?? "-", Format.small(item.kl.mean),
+        item.reference.decision.map { Format.number(Double($0.margin)) } ?? "-", Format.twoDigits(item.kl.mean),
         "\(agreeing)/\(item.divergences.count)",
       ])
     }
@@ -68,7 +68,7 @@ enum VerifyText {
     for part in parts {
       rows.append([
         part.part.rawValue, "\(part.choicesChanged) of \(part.cases)", "\(part.filterSetsChanged)",
-        "\(part.filterOrdersChanged)", Format.small(part.largestLogitChange),
+        "\(part.filterOrdersChanged)", Format.twoDigits(part.largestLogitChange),
       ])
     }
     return Format.table(rows)

@@ -1,0 +1,70 @@
+internal import CZstd
+import GristCore
+
+/// Floats of one width with their exponents apart, packed.
+///
+/// A float's exponent straddles its two top bytes. Rotated left by one bit, the top byte is the exponent alone, which takes few
+/// values and packs to a third; sign and mantissa are noise and stay as they are, a plane of bytes after the other.
+enum BytePlanes<Word: FixedWidthInteger & UnsignedInteger> {
+  private static var width: Int { MemoryLayout<Word>.size }
+
+  /// u32 length of the packed exponents, these, the other planes; nil for a payload that is not whole words.
+  ///
+  /// - Throws: 74 when libzstd fails.
+  static func pack(_ payload: Bytes) throws -> Bytes? {
+    guard payload.count % width == 0, payload.count > 0 else { return nil }
+    let count = payload.count / width
+    let planes = AlignedBuffer(byteCount: payload.count)
+    payload.withUnsafeBytes { source in
+      planes.withUnsafeMutableBytes { target in
+        for index in 0..<count {
+          let bits = source.loadUnaligned(fromByteOffset: index * width, as: Word.self)
+          let rotated = bits << 1 | bits >> (Word.bitWidth - 1)
+          for plane in 0..<width {
+            target[plane * count + index] = UInt8(truncatingIfNeeded: rotated >> (Word.bitWidth - 8 - 8 * plane))
+          }
+        }
+      }
+    }
+    guard let exponents = planes.bytes.slice(0, count), let rest = planes.bytes.slice(count, payload.count - count)
+    else { return nil }
+    let packed = try compress(
+      exponents,
+      parameters: [
+        (ZSTD_c_compressionLevel, 1), (ZSTD_c_strategy, Int32(ZSTD_fast.rawValue)), (ZSTD_c_minMatch, 7),
+        (ZSTD_c_hashLog, 6),
+      ])
+    let out = AlignedBuffer(byteCount: 4 + packed.count + rest.count)
+    out.withUnsafeMutableBytes { target in
+      target.storeBytes(of: UInt32(packed.count).littleEndian, as: UInt32.self)
+      packed.withUnsafeBytes { target[4...].copyBytes(from: $0) }
+      rest.withUnsafeBytes { target[(4 + packed.count)...].copyBytes(from: $0) }
+    }
+    return out.bytes
+  }
+
+  /// - Throws: 65 when the stored bytes do not make exactly `payloadLength` bytes.
+  static func unpack(_ stored: Bytes, payloadLength: Int) throws -> Bytes {
+    guard payloadLength % width == 0, let packedLength = stored.integer(at: 0, as: UInt32.self),
+      let packed = stored.slice(4, Int(packedLength)),
+      let rest = stored.slice(4 + packed.count, payloadLength - payloadLength / width),
+      stored.count == 4 + packed.count + rest.count
+    else { throw damaged("planes of another length") }
+    let count = payloadLength / width
+    let exponents = try decompress(packed, to: count)
+    let out = AlignedBuffer(byteCount: payloadLength)
+    exponents.withUnsafeBytes { top in
+      rest.withUnsafeBytes { rest in
+        out.withUnsafeMutableBytes { target in
+          for index in 0..<count {
+            var rotated = Word(top[index])
+            for plane in 1..<width { rotated = rotated << 8 | Word(rest[(plane - 1) * count + index]) }
+            target.storeBytes(
+              of: rotated >> 1 | rotated << (Word.bitWidth - 1), toByteOffset: index * width, as: Word.self)
+          }
+        }
+      }
+    }
+    return out.bytes
+  }
+}
