@@ -86,6 +86,7 @@ public struct SourceTensor: Sendable {
 
   /// Some bytes of the tensor; `range` must lie within `0 ..< byteCount`.
   ///
+  /// - Precondition: `range` lies in `0 ..< byteCount`.
   /// - Throws: What the source's reader throws: 65 for damage that shows only now, 74 when reading fails.
   public func bytes(_ range: Range<Int>) throws -> Bytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)

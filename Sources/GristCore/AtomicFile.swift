@@ -81,6 +81,7 @@ public final class AtomicFile {
 
   /// Overwrites bytes that were appended before.
   ///
+  /// - Precondition: The bytes at `offset` were written already.
   /// - Throws: 74 when writing fails.
   public func overwrite(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     precondition(offset >= 0 && offset + bytes.count <= count, "only bytes already written can be overwritten")

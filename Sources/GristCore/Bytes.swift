@@ -65,6 +65,7 @@ public final class AlignedBuffer: @unchecked Sendable {
 
   public static let alignment = 64
 
+  /// - Precondition: `byteCount` is 0 or more.
   public init(byteCount: Int) {
     precondition(byteCount >= 0)
     self.byteCount = byteCount

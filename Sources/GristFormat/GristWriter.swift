@@ -71,6 +71,7 @@ public final class GristWriter {
 
   /// Adds one chunk to the tensor or file that was begun.
   ///
+  /// - Precondition: A segment was begun.
   /// - Throws: 74 when the disk is full, 65 for a row beyond 4 GiB.
   public func append(_ chunk: PackedChunk) throws {
     precondition(!manifest.segments.isEmpty, "a chunk belongs to a segment")

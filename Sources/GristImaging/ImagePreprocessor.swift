@@ -59,6 +59,8 @@ public struct ImagePreprocessor: Sendable {
   /// A tile's values as the tower takes them, [channel, row, column]: the byte times the rescale factor in double
   /// precision, rounded to single, less the mean and divided by the deviation in single precision — Transformers'
   /// `rescale` and `normalize`. `tile` must hold `tileSize * tileSize * 3` bytes.
+  ///
+  /// - Precondition: The tile has `tileSize · tileSize · 3` bytes.
   public func normalized(_ tile: [UInt8]) -> [Float] {
     let area = tileSize * tileSize
     precondition(tile.count == area * 3, "a tile has tileSize * tileSize * 3 bytes")

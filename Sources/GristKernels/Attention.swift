@@ -7,6 +7,7 @@ public struct AttentionHeads: Sendable {
   public let keyValueCount: Int
   public let dimension: Int
 
+  /// - Precondition: Counts and dimension are positive, and `count` is a multiple of `keyValueCount`.
   public init(count: Int, keyValueCount: Int, dimension: Int) {
     precondition(count > 0 && keyValueCount > 0 && count % keyValueCount == 0 && dimension > 0)
     self.count = count
@@ -54,6 +55,8 @@ public struct HeadRows: Sendable {
   let dimension: Int
 
   /// Columns of a matrix from `firstColumn` on, `dimension` to a head.
+  ///
+  /// - Precondition: The first column and a head's width lie in the matrix.
   public init(_ matrix: FloatMatrix, firstColumn: Int = 0, dimension: Int) {
     precondition(firstColumn >= 0 && dimension > 0 && firstColumn + dimension <= matrix.columns)
     owner = matrix
@@ -98,6 +101,7 @@ extension Compute {
   ///   - keyLayout: likewise, for keys and values.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
   /// - Returns: rows laid out as the queries are, `heads.count · heads.dimension` wide.
+  /// - Precondition: Rows, heads and layouts go together as said; anything else traps.
   public func attention(
     queries: HeadRows, keys: HeadRows, values: HeadRows, heads: AttentionHeads, queryLayout: SequenceLayout,
     keyLayout: SequenceLayout, causalOffset: Int? = nil

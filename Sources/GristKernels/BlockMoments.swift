@@ -22,6 +22,8 @@ public final class BlockMoments: @unchecked Sendable {
 
   /// Adds the rows of `x`, [tokens, columns]. The order in which rows come decides how sums are rounded; the number of threads
   /// does not.
+  ///
+  /// - Precondition: `x` has `columns` columns.
   public func add(_ x: FloatMatrix, _ compute: Compute) {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }

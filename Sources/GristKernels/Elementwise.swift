@@ -3,6 +3,8 @@ import GristCore
 
 extension Compute {
   /// RMSNorm of every row (Zhang & Sennrich 2019, as LLaMA computes it): weight · x / √(mean(x²) + ε).
+  ///
+  /// - Precondition: `weight` is as long as `x` is wide.
   public func rmsNorm(_ x: FloatMatrix, weight: [Float], epsilon: Float) -> FloatMatrix {
     precondition(weight.count == x.columns)
     let out = FloatMatrix(uninitializedRows: x.rows, columns: x.columns)
@@ -17,6 +19,8 @@ extension Compute {
   }
 
   /// LayerNorm of every row: weight · (x − mean) / √(variance + ε) + bias, with the biased variance.
+  ///
+  /// - Precondition: `weight` and `bias` are as long as `x` is wide.
   public func layerNorm(_ x: FloatMatrix, weight: [Float], bias: [Float], epsilon: Float) -> FloatMatrix {
     precondition(weight.count == x.columns && bias.count == x.columns)
     let out = FloatMatrix(uninitializedRows: x.rows, columns: x.columns)
@@ -31,6 +35,8 @@ extension Compute {
   }
 
   /// x += y
+  ///
+  /// - Precondition: Both have the same shape.
   public func add(_ y: FloatMatrix, to x: FloatMatrix) {
     precondition(x.rows == y.rows && x.columns == y.columns)
     overRows(x.rows, cost: x.columns) { range in
@@ -63,6 +69,8 @@ extension Compute {
   }
 
   /// gate = SiLU(gate) · up, in place.
+  ///
+  /// - Precondition: Both have the same shape.
   public func siluMultiply(gate: FloatMatrix, up: FloatMatrix) {
     precondition(gate.rows == up.rows && gate.columns == up.columns)
     overRows(gate.rows, cost: gate.columns) { range in
@@ -74,6 +82,8 @@ extension Compute {
 
   /// Rotary position embedding, rotate-half form, in place: every row holds heads of `headDimension`; `cos` and `sin`
   /// hold one row per row of `x`, `headDimension / 2` wide.
+  ///
+  /// - Precondition: `x` holds whole heads of an even width; `cos` and `sin` have its rows and half a head's columns.
   public func rotate(_ x: FloatMatrix, headDimension: Int, cos: FloatMatrix, sin: FloatMatrix) {
     precondition(headDimension % 2 == 0 && x.columns % headDimension == 0)
     precondition(cos.rows == x.rows && sin.rows == x.rows)
@@ -94,6 +104,8 @@ extension Compute {
 extension FloatMatrix {
   /// Row `row` becomes the mean of a window of `source`'s rows, summed in order: `rows` times `columns` of them, where those
   /// of a window's row follow each other, and its rows begin `rowStride` apart, the first at `first`.
+  ///
+  /// - Precondition: All rows that are meant lie in the matrices, which are equally wide.
   public func setRow(
     _ row: Int, toMeanOf source: FloatMatrix, rows: Int, rowStride: Int, columns: Int, from first: Int
   ) {
@@ -114,6 +126,8 @@ extension FloatMatrix {
 }
 
 /// Dot product in f32.
+///
+/// - Precondition: Both are equally long.
 public func dot(_ a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Float {
   precondition(a.count == b.count)
   guard let x = a.baseAddress, let y = b.baseAddress else { return 0 }

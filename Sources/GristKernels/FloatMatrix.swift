@@ -25,6 +25,7 @@ public final class FloatMatrix: @unchecked Sendable {
     base = RecycledMemory.take(byteCount: count * 4).bindMemory(to: Float.self, capacity: max(count, 1))
   }
 
+  /// - Precondition: There are `rows · columns` values.
   public convenience init(rows: Int, columns: Int, values: [Float]) {
     self.init(rows: rows, columns: columns)
     precondition(values.count == rows * columns)
@@ -37,6 +38,7 @@ public final class FloatMatrix: @unchecked Sendable {
 
   public var count: Int { rows * columns }
 
+  /// - Precondition: Row and column lie in the matrix.
   public subscript(row: Int, column: Int) -> Float {
     get {
       precondition(row >= 0 && row < rows && column >= 0 && column < columns)
@@ -50,6 +52,7 @@ public final class FloatMatrix: @unchecked Sendable {
 
   /// The values of one row; valid while the matrix lives and is not written.
   ///
+  /// - Precondition: The row lies in the matrix.
   /// - Throws: What `body` throws.
   public func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
     precondition(row >= 0 && row < rows)
@@ -58,6 +61,7 @@ public final class FloatMatrix: @unchecked Sendable {
     }
   }
 
+  /// - Precondition: The row lies in the matrix.
   /// - Throws: What `body` throws.
   public func withMutableRow<Result>(
     _ row: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
@@ -70,6 +74,7 @@ public final class FloatMatrix: @unchecked Sendable {
 
   public func row(_ row: Int) -> [Float] { withRow(row) { Array($0) } }
 
+  /// - Precondition: There are `columns` values, and the row lies in the matrix.
   public func setRow(_ row: Int, _ values: [Float]) {
     precondition(values.count == columns)
     withMutableRow(row) { _ = $0.update(from: values) }
@@ -81,6 +86,8 @@ public final class FloatMatrix: @unchecked Sendable {
   }
 
   /// Copies whole rows from another matrix of the same width.
+  ///
+  /// - Precondition: Both ranges lie in their matrices, which are equally wide.
   public func copyRows(_ range: Range<Int>, of source: FloatMatrix, toRow destination: Int) {
     precondition(source.columns == columns && range.lowerBound >= 0 && range.upperBound <= source.rows)
     precondition(destination >= 0 && destination + range.count <= rows)

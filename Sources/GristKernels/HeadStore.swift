@@ -20,6 +20,8 @@ public final class HeadStore: @unchecked Sendable {
   private var memory: Memory
 
   /// Room for `capacity` ≥ 0 rows to begin with.
+  ///
+  /// - Precondition: `capacity` is 0 or more.
   public init(heads: AttentionHeads, capacity: Int, precision: Precision) {
     precondition(capacity >= 0)
     self.heads = heads
@@ -58,6 +60,8 @@ public final class HeadStore: @unchecked Sendable {
   public var bytesPerRow: Int { heads.keyValueCount * heads.dimension * precision.byteCount }
 
   /// Keeps rows [tokens, heads · dimension] at positions `first` and on, where everything before `first` is stored.
+  ///
+  /// - Precondition: Rows are as wide as all heads together, and follow what is there without a gap.
   public func store(_ rows: FloatMatrix, at first: Int, _ compute: Compute) {
     let dimension = heads.dimension
     precondition(rows.columns == heads.keyValueCount * dimension)

@@ -25,6 +25,8 @@ public final class InputCovariance {
   }
 
   /// Adds the rows of `x`, [tokens, columns].
+  ///
+  /// - Precondition: `x` has `columns` columns.
   public func add(_ x: FloatMatrix) {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }

@@ -48,6 +48,8 @@ extension Compute {
   }
 
   /// The products of one input with several matrices, each with its bias or none, computed together.
+  ///
+  /// - Precondition: `x` is as wide as every layer's weights, and a bias has a value a row.
   public func linear(_ x: FloatMatrix, _ layers: [(weights: any LinearWeights, bias: [Float]?)]) -> [FloatMatrix] {
     let input = LinearInput(x)
     var products: [LinearProduct] = []
@@ -72,6 +74,8 @@ extension Compute {
 
 extension LinearWeights {
   /// One row as f32.
+  ///
+  /// - Precondition: `index` lies in `0 ..< rows`.
   public func row(_ index: Int) -> [Float] {
     precondition(index >= 0 && index < rows)
     return [Float](unsafeUninitializedCapacity: columns) { buffer, count in

@@ -33,6 +33,7 @@ public struct ErrorSums: Sendable, Equatable {
 ///   - feedback: of the inputs that these rows meet, turned alike; only where codes have a table.
 ///   - prescale: multiplies the weights before a scale is sought; a power of two.
 /// - Returns: the payload, `tiles · shape.bytesPerTile` bytes, and the sums of its error.
+/// - Precondition: The source holds whole rows, one at least, and coding and feedback fit their width.
 public func quantizeTiles(
   _ source: Bytes, _ type: ElementType, shape: TileShape, coding: GroupCoding = GroupCoding(),
   feedback: ErrorFeedback? = nil, prescale: Float
@@ -100,6 +101,8 @@ public func greatestMagnitude(_ values: Bytes, _ type: ElementType) -> Float {
 
 /// Converts f32 to another real type, to nearest even. Values beyond f16's range become infinite. Only f32, f16 and
 /// bf16. The sums tell what rounding lost.
+///
+/// - Precondition: `type` is f32, f16 or bf16.
 public func convertFloats(
   _ values: UnsafeBufferPointer<Float>, to type: ElementType
 ) -> (payload: Bytes, error: ErrorSums) {

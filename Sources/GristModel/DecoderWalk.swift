@@ -97,6 +97,7 @@ public final class DecoderWalk {
 
   /// Multiplies and goes on to the next stop; `weights` are those of ``matrices``, in their order. Not at the head.
   ///
+  /// - Precondition: The walk is not at the head, and there are as many weights as ``matrices``.
   /// - Throws: 65 when a value is not finite, 130 when interrupted.
   public func advance(_ weights: [any LinearWeights]) throws {
     precondition(!isAtHead && weights.count == matrices.count)

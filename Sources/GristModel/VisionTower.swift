@@ -84,6 +84,7 @@ public struct VisionTower: Sendable {
   ///   - configuration: the tower's shape.
   ///   - layersRun: how many of its layers are run, in `0 ... configuration.layers`.
   ///
+  /// - Precondition: `layersRun` lies in `0 ... configuration.layers`.
   /// - Throws: 65 when a tensor is missing or has another shape.
   public init(_ store: some ParameterStore, _ configuration: VisionConfiguration, layersRun: Int) throws {
     precondition((0...configuration.layers).contains(layersRun))
