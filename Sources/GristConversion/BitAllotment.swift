@@ -21,36 +21,53 @@ public struct BitAllotment: Sendable {
   /// Names of the matrices that the budget is for: those of the language model's layers that a plan has in a table's 4 bits,
   /// and no override decides.
   ///
-  /// - Throws: 64 when there is none.
+  /// - Throws: 64 when there is none, or when the budget is less than the fewest bits or more than the most: before anything
+  ///   is measured.
   public func matrices(of plan: ConversionPlan, overrides: [StorageOverride]) throws -> Set<ByteName> {
-    let names = plan.entries.filter { entry in
+    let entries = plan.entries.filter { entry in
       guard case .grouped(let grouped) = entry.scheme, grouped.bits == 4, grouped.layout == .tile16 else {
         return false
       }
       return !overrides.contains { $0.applies(to: entry.tensor.name) }
-    }.map { ByteName($0.tensor.name) }
-    guard !names.isEmpty else {
+    }
+    guard !entries.isEmpty else {
       throw GristError(
         .usage, "--target-bits has nothing to spend on: no matrix of the language model becomes int4",
         advice: "leave it out, or choose the recipe int4")
     }
-    return Set(names)
+    let shapes = entries.map(\.tensor.shape)
+    try requireBudget(
+      weights: shapes.reduce(0) { $0 + $1.reduce(1, *) }, least: bytes(of: shapes, as: choices.first),
+      most: bytes(of: shapes, as: choices.last))
+    return Set(entries.map { ByteName($0.tensor.name) })
+  }
+
+  private func bytes(of shapes: [[Int]], as choice: StorageChoice?) -> Int {
+    guard case .grouped(let bits, let groupSize, _)? = choice else { return 0 }
+    let scheme = TensorScheme.grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16))
+    return shapes.compactMap { PayloadUnits(scheme: scheme, shape: $0)?.payloadBytes }.reduce(0, +)
+  }
+
+  private func requireBudget(weights: Int, least: Int, most: Int) throws {
+    let bounds = [least, most].map { 8 * Double($0) / Double(max(weights, 1)) }
+    guard targetBits.isFinite, targetBits >= bounds[0], targetBits <= bounds[1] else {
+      throw GristError(
+        .usage, "--target-bits must be from \(Self.text(bounds[0])) to \(Self.text(bounds[1])) for these matrices",
+        found: "\(targetBits)")
+    }
   }
 
   /// Spends the budget so that what was measured costs least altogether.
   ///
-  /// - Throws: 64 when it is less than the fewest bits or no less than the most.
+  /// - Throws: 64 when it is less than the fewest bits or more than the most.
   public func spend(_ matrices: [MatrixSensitivity]) throws -> [ByteName: Recipe.Allotment] {
     let weights = matrices.reduce(0) { $0 + $1.shape.reduce(1, *) }
-    func bits(_ bytes: Int) -> Double { 8 * Double(bytes) / Double(max(weights, 1)) }
-    let least = bits(matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).min() ?? 0) })
-    let most = bits(matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).max() ?? 0) })
-    guard targetBits.isFinite, targetBits >= least, targetBits <= most,
-      let taken = BitAllocation.cheapest(matrices.map(\.offers), budget: Int(targetBits * Double(weights) / 8))
+    try requireBudget(
+      weights: weights, least: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).min() ?? 0) },
+      most: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).max() ?? 0) })
+    guard let taken = BitAllocation.cheapest(matrices.map(\.offers), budget: Int(targetBits * Double(weights) / 8))
     else {
-      throw GristError(
-        .usage, "--target-bits must be from \(Self.text(least)) to \(Self.text(most)) for these matrices",
-        found: "\(targetBits)")
+      throw GristError(.usage, "--target-bits is less than these matrices need", found: "\(targetBits)")
     }
     var allotments: [ByteName: Recipe.Allotment] = [:]
     for (matrix, index) in zip(matrices, taken) {

@@ -85,6 +85,11 @@ import Testing
       }
       #expect(error.code == .usage && error.what.contains("--target-bits must be from 4."), "\(error)")
     }
+    // Before anything is measured, too.
+    let early = try #require(throws: GristError.self) {
+      _ = try BitAllotment(targetBits: 9, groupSize: 64).matrices(of: Self.plan(), overrides: [])
+    }
+    #expect(early.code == .usage && early.what.contains("--target-bits must be from 4."))
     let plan = try ConversionPlan(
       ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int8))
     let error = try #require(throws: GristError.self) {

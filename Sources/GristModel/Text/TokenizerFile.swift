@@ -64,8 +64,9 @@ struct TokenizerFile {
       }
       return id
     }
-    var merges: [BytePairMerges.Pair: BytePairMerges.Merge] = [:]
-    for (rank, value) in try model.array("merges").enumerated() {
+    let listed = try model.array("merges")
+    var merges = [BytePairMerges.Pair: BytePairMerges.Merge](minimumCapacity: listed.count)
+    for (rank, value) in listed.enumerated() {
       guard let (left, right) = pair(value) else {
         throw GristError(
           .badData, "\"model.merges\" must hold pairs of pieces", file: model.file, found: value.text())
