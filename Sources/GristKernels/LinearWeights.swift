@@ -89,10 +89,7 @@ extension LinearWeights {
   func expandedProduct(
     _ x: FloatMatrix, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
-    // Weights that stay in a core's cache; but every block packs all tokens anew, so where those are many it is larger.
-    let isLong = x.rows > 256
-    let weightsTogether = isLong ? 1 << 21 : 1 << 18
-    let blockRows = min(max(16, (weightsTogether / max(columns, 1)) / 16 * 16), isLong ? 512 : 256)
+    let blockRows = rowsTogether(tokens: x.rows)
     let scratch = FloatMatrix(uninitializedRows: compute.pool.threadCount, columns: blockRows * columns)
     return LinearProduct(tasks: (rows + blockRows - 1) / blockRows) { block, worker in
       let range = block * blockRows..<min((block + 1) * blockRows, rows)
@@ -103,6 +100,17 @@ extension LinearWeights {
         bStride: columns, out: out.base + range.lowerBound, outStride: out.columns)
       if let bias { addBias(bias, range, to: out) }
     }
+  }
+
+  /// How many rows of weights are multiplied at a time: as many as stay in a core's cache. But every block packs all tokens
+  /// anew, so where those are many it is larger; and there are four blocks or a multiple, so that threads end together. No
+  /// number of threads changes it, nor so what is computed.
+  private func rowsTogether(tokens: Int) -> Int {
+    func rows(of weights: Int, atMost most: Int) -> Int { min(max(16, weights / max(columns, 1) / 16 * 16), most) }
+    guard tokens > 256 else { return rows(of: 1 << 18, atMost: 256) }
+    let most = rows(of: 1 << 21, atMost: 512)
+    let blocks = ((self.rows + most - 1) / most + 3) / 4 * 4
+    return max(16, ((self.rows + blocks - 1) / max(blocks, 1) + 15) / 16 * 16)
   }
 
   func addBias(_ bias: [Float], _ range: Range<Int>, to out: FloatMatrix) {
