@@ -30,6 +30,8 @@ final class CalibrationPrompts {
 
   func matrices(ofLayer layer: Int) -> [DecoderMatrix] { DecoderMatrix.all(ofLayer: layer, of: model.configuration) }
 
+  func head() throws -> any LinearWeights { try parameters.matrix(.head(of: model.configuration)) }
+
   /// Samples that were not prepared yet.
   var left: Int { samples.count - position + (waiting == nil ? 0 : 1) }
 

@@ -111,7 +111,14 @@ public struct SensitivityProbe {
       }
       weights.release()
     }
-    return try price(streams, base, lengths)
+    // One after the other, so that the rows are not there twice.
+    for index in streams.indices { streams[index].rows = try normed(streams[index].rows, lengths) }
+    return try price(streams, normed(base, lengths))
+  }
+
+  /// Rows behind the last layer as they meet the head.
+  private func normed(_ rows: FloatMatrix, _ lengths: [Int]) throws -> FloatMatrix {
+    try prompts.walk(rows, lengths: lengths, layer: prompts.layers, compute).input
   }
 
   /// Takes rows through one layer. `look` sees every group of matrices and what meets them.
@@ -128,19 +135,15 @@ public struct SensitivityProbe {
   }
 
   /// Logits of every stream beside the untouched model's, some rows at a time.
-  private func price(_ streams: [Stream], _ base: FloatMatrix, _ lengths: [Int]) throws -> [MatrixSensitivity] {
+  private func price(_ streams: [Stream], _ base: FloatMatrix) throws -> [MatrixSensitivity] {
     var sums = [Double](repeating: 0, count: streams.count)
-    let head = try prompts.walk(base.copy(rows: 0..<base.rows), lengths: lengths, layer: prompts.layers, compute)
-    let weights = try prompts.parameters.matrix(head.matrices[0])
-    let others = try streams.map {
-      try prompts.walk($0.rows, lengths: lengths, layer: prompts.layers, compute).input
-    }
+    let head = try prompts.head()
     for start in stride(from: 0, to: base.rows, by: Self.logitRows) {
       try Interruption.check()
       let rows = start..<min(start + Self.logitRows, base.rows)
-      let reference = compute.linear(head.input.copy(rows: rows), weights)
-      for (index, other) in others.enumerated() {
-        let logits = compute.linear(other.copy(rows: rows), weights)
+      let reference = compute.linear(base.copy(rows: rows), head)
+      for (index, stream) in streams.enumerated() {
+        let logits = compute.linear(stream.rows.copy(rows: rows), head)
         sums[index] += compute.divergences(reference: reference, model: logits).reduce(0, +)
       }
     }
@@ -158,18 +161,12 @@ public struct SensitivityProbe {
 
   // MARK: - Codes
 
-  private func scheme(_ choice: StorageChoice, columns: Int) -> TensorScheme? {
-    guard case .grouped(let bits, let groupSize, let uniform) = choice else { return nil }
-    let isTurned = (bits == 8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)
-    let coding = GroupCoding(
-      table: bits == 4 && !uniform ? .nonlinear : nil, rotation: isTurned ? .hadamard64 : .none)
-    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16, coding: coding))
-  }
-
   private func encoder(
     _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
   ) throws -> TensorEncoder {
-    guard let columns = matrixExtents(tensor.shape)?.columns, let scheme = scheme(choice, columns: columns) else {
+    guard let columns = matrixExtents(tensor.shape)?.columns,
+      let scheme = choice.tiles(columns: columns, isCalibrated: isCalibrated)
+    else {
       throw GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name)
     }
     return try TensorEncoder(tensor, scheme: scheme, feedback: feedback)

@@ -43,9 +43,12 @@ public struct BitAllotment: Sendable {
   }
 
   private func bytes(of shapes: [[Int]], as choice: StorageChoice?) -> Int {
-    guard case .grouped(let bits, let groupSize, _)? = choice else { return 0 }
-    let scheme = TensorScheme.grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16))
-    return shapes.compactMap { PayloadUnits(scheme: scheme, shape: $0)?.payloadBytes }.reduce(0, +)
+    shapes.compactMap { shape -> Int? in
+      guard let columns = matrixExtents(shape)?.columns,
+        let scheme = choice?.tiles(columns: columns, isCalibrated: false)
+      else { return nil }
+      return PayloadUnits(scheme: scheme, shape: shape)?.payloadBytes
+    }.reduce(0, +)
   }
 
   private func requireBudget(weights: Int, least: Int, most: Int) throws {

@@ -48,7 +48,7 @@ public struct SideFiles {
   public let choices: ConfigurationChoices
   private let find: (String) throws -> Bytes?
 
-  init(path: String, choices: ConfigurationChoices, find: @escaping (String) throws -> Bytes?) {
+  public init(path: String, choices: ConfigurationChoices, find: @escaping (String) throws -> Bytes?) {
     self.path = path
     self.choices = choices
     self.find = find

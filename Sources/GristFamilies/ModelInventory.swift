@@ -9,6 +9,8 @@ public struct ModelInventory: Sendable {
   /// The model; nil for a part of one.
   public let configuration: ModelConfiguration?
 
+  /// The family's maps to canonical names; none where nobody was asked.
+  public private(set) var maps: [NameMap] = []
   /// For people: what the family was recognised by; nil where nobody was asked.
   public private(set) var sign: String?
 
@@ -38,5 +40,6 @@ public struct ModelInventory: Sendable {
     self = try recognition.family.inventory(json, files)
     let doubt = recognition.isCertain ? "" : ", which other kinds of models may share; no architecture is named"
     sign = recognition.sign + doubt
+    maps = recognition.family.maps
   }
 }

@@ -46,7 +46,7 @@ public struct DecoderMatrix: Sendable, Equatable {
   }
 
   /// The matrix that makes logits of the last hidden state; the token embeddings where the model ties them.
-  static func head(of configuration: ModelConfiguration) -> DecoderMatrix {
+  public static func head(of configuration: ModelConfiguration) -> DecoderMatrix {
     DecoderMatrix(
       name: configuration.tiesWordEmbeddings ? ModelConfiguration.tokenEmbeddingsName : ModelConfiguration.headName,
       rows: configuration.vocabularySize, columns: configuration.hiddenSize)

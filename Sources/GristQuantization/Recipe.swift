@@ -166,23 +166,18 @@ public struct Recipe: Sendable {
           found: tensor.elementType.rawValue)
       }
       return .plain(type)
-    case .grouped(let bits, let groupSize, let uniform):
-      let isTable = expected?.kind == .embedding
-      let coding = GroupCoding(
-        table: bits == 4 && !uniform ? .nonlinear : nil,
-        rotation: isTable || uniform ? .none : rotation(bits: bits, tensor))
+    case .grouped(let bits, let groupSize, _):
+      if expected?.kind != .embedding, let columns = matrixExtents(tensor.shape)?.columns,
+        let scheme = choice.tiles(columns: columns, isCalibrated: calibrated.contains(ByteName(tensor.name)))
+      {
+        return scheme
+      }
+      // A table is looked up by row, as it is.
       return .grouped(
-        .init(bits: bits, groupSize: groupSize, layout: isTable ? .row : .tile16, coding: coding))
+        .init(
+          bits: bits, groupSize: groupSize, layout: expected?.kind == .embedding ? .row : .tile16,
+          coding: GroupCoding(table: choice.codeTable)))
     }
-  }
-
-  /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
-  /// not give back, so they are turned only where rounding errors are fed on.
-  private func rotation(bits: Int, _ tensor: SourceTensor) -> Rotation {
-    guard bits == 8 || calibrated.contains(ByteName(tensor.name)),
-      let (_, columns) = matrixExtents(tensor.shape), Rotation.hadamard64.fits(columns: columns)
-    else { return .none }
-    return .hadamard64
   }
 
   /// Whether a tensor can be stored as integer codes in groups: matrices of real numbers can, and what the model keeps

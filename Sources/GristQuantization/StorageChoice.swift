@@ -47,3 +47,22 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
     }
   }
 }
+
+extension StorageChoice {
+  /// The scheme of a matrix of this width that is multiplied with, in tiles; nil for a choice that is not codes in groups.
+  ///
+  /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
+  /// not give back, so they are turned only where rounding errors are fed on.
+  public func tiles(columns: Int, isCalibrated: Bool) -> TensorScheme? {
+    guard case .grouped(let bits, let groupSize, let uniform) = self else { return nil }
+    let isTurned = (bits == 8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)
+    let coding = GroupCoding(table: codeTable, rotation: isTurned ? .hadamard64 : .none)
+    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16, coding: coding))
+  }
+
+  /// What the codes index; nil for steps.
+  var codeTable: CodeTable? {
+    guard case .grouped(4, _, false) = self else { return nil }
+    return .nonlinear
+  }
+}

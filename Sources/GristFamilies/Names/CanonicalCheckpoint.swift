@@ -17,14 +17,12 @@ extension Checkpoint {
     families: [any ModelFamily] = ModelFamilies.builtIn
   ) throws -> Checkpoint {
     if let map { return try applying(map, why: "as asked") }
-    guard let family = try family(among: families),
-      let inventory = try ModelInventory(
-        path: path, choices: choices, families: families, file: { sideFile(named: $0) })
-    else { return self }
+    let found = try ModelInventory(path: path, choices: choices, families: families) { sideFile(named: $0) }
+    guard let inventory = found else { return self }
     let required = inventory.tensors.filter(\.isRequired).map { ByteName($0.name) }
     let names = Set(tensors.map { ByteName($0.name) })
     var best = (found: required.count { names.contains($0) }, map: NameMap?.none)
-    for map in family.maps + BundledMaps.common where best.found < required.count {
+    for map in inventory.maps + BundledMaps.common where best.found < required.count {
       let canonical = Set(
         tensors.flatMap { tensor -> [ByteName] in
           guard case .becomes(let outcomes) = map.decide(tensor.name) else { return [] }
@@ -35,12 +33,6 @@ extension Checkpoint {
     }
     guard let map = best.map else { return self }
     return try applying(map, why: "\(best.found) of \(required.count) tensors are found under it")
-  }
-
-  private func family(among families: [any ModelFamily]) throws -> (any ModelFamily)? {
-    let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
-    guard let json = try files.json("config.json") else { return nil }
-    return ModelFamilies.recognise(json, among: families)?.family
   }
 
   private func applying(_ map: NameMap, why: String) throws -> Checkpoint {

@@ -7,15 +7,15 @@ public final class BytePairTokenizer: Tokenizer {
   public let prefix: [Int]
   public let end: Int?
   private let merges: BytePairMerges
-  private let preparation: [TextPreparation]
+  /// Steps that change the text, before ``normalizedTokens`` are looked for and it is cut.
+  private let normalizers: [TextPreparation]
+  private let cuts: [TextPreparation]
   private let decoding: [TokenDecoding]?
   private let pieces: [Int: String]
   private let specialIDs: Set<Int>
   /// Looked for in the text as it comes, and in the prepared one.
   private let rawTokens: AddedTokens
   private let normalizedTokens: AddedTokens
-  /// How many of the steps change the text, before ``normalizedTokens`` are looked for and it is cut.
-  private let normalizers: Int
 
   /// Reads a `tokenizer.json`.
   ///
@@ -33,8 +33,8 @@ public final class BytePairTokenizer: Tokenizer {
 
   private init(_ file: TokenizerFile) {
     merges = file.merges
-    preparation = file.normalizers + file.cuts
-    normalizers = file.normalizers.count
+    normalizers = file.normalizers
+    cuts = file.cuts
     decoding = file.decoding
     prefix = file.prefix
     end = file.end
@@ -62,12 +62,12 @@ public final class BytePairTokenizer: Tokenizer {
   }
 
   private func encodeBetweenTokens(_ text: String, isStart: Bool) -> [Int] {
-    let normalized = preparation[..<normalizers].reduce([text]) { $1.apply($0, isStart: isStart) }.joined()
+    let normalized = normalizers.reduce([text]) { $1.apply($0, isStart: isStart) }.joined()
     return normalizedTokens.split(normalized).enumerated().flatMap { index, piece -> [Int] in
       switch piece {
       case .token(let id): return [id]
       case .text(let text):
-        let pieces = preparation[normalizers...].reduce([text]) { $1.apply($0, isStart: isStart && index == 0) }
+        let pieces = cuts.reduce([text]) { $1.apply($0, isStart: isStart && index == 0) }
         return pieces.flatMap { merges.encode($0) }
       }
     }

@@ -12,19 +12,13 @@ extension ParameterStore {
       switch kind {
       case .sentencePiece: return try SentencePieceTokenizer(model: bytes, file: place)
       case .tokenizers:
-        let settings = try ["tokenizer_config.json", "special_tokens_map.json"].compactMap { try json($0) }
+        let files = SideFiles(path: path, choices: choices) { try sideFile(named: $0) }
+        let settings = try ["tokenizer_config.json", "special_tokens_map.json"].compactMap { try files.json($0) }
         return try BytePairTokenizer(tokenizerFile: bytes, file: place, settings: settings)
       }
     }
     throw GristError(
       .missingInput, "the model has no tokenizer", file: path,
       advice: "put its \(kinds.map(\.fileName).joined(separator: " or ")) into the checkpoint's folder")
-  }
-
-  private func json(_ name: String) throws -> JSONReader? {
-    let place = joinPath(path, name)
-    return try sideFile(named: name).map { bytes in
-      try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
-    }
   }
 }
