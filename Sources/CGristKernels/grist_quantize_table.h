@@ -14,7 +14,7 @@
 
 #pragma clang fp contract(off)
 
-enum { kTableTrials = 9 };
+enum { kTableTrials = 9, kSettlings = 2 };
 
 /* What codes stand for. Bucket b holds the numbers from 8b to 8(b + 1), b from -16 to 15, and stands at b modulo 32. */
 enum { kBuckets = 32, kBucketWidth = 8 };
@@ -148,24 +148,56 @@ GRIST_INLINE vec16 table_scales(
   return choose(zero, splat16(0), best.cross / best.square);
 }
 
-/* The scale near `scale` that leaves least when losses are fed on. Columns `first` to `first + count` of `left` and `given`, which
-   begin with the job's column `start`. */
+/* The columns that are worked on: `count` from the job's `start` on, which begins a group and a window. */
+struct table_columns {
+  size_t start, count;
+  float importance[GRIST_MAX_GROUP];
+  /* All times prescale: the weights, what they ask for after what other columns lost, and how much of that is missed. */
+  vec16 given[GRIST_MAX_GROUP], left[GRIST_MAX_GROUP], missed[GRIST_MAX_GROUP];
+  /* What is stored: the table's values and their indices, and the scale of each column's group. */
+  vec16 values[GRIST_MAX_GROUP], indices[GRIST_MAX_GROUP], scales[GRIST_MAX_GROUP];
+};
+
+/* Where the window of column `k` ends. */
+GRIST_INLINE size_t window_end(const struct grist_table_rows *job, const struct table_columns *columns, size_t k) {
+  size_t end = k - k % job->window + job->window;
+  return end < columns->count ? end : columns->count;
+}
+
+/* What the columns after `k` in its window get of its loss: that of column `next` is shares[next]. */
+GRIST_INLINE const float *shares_of(const struct grist_table_rows *job, const struct table_columns *columns, size_t k) {
+  return job->coefficients + (columns->start + k) * job->window - (k - k % job->window);
+}
+
+GRIST_INLINE void load_table_columns(const struct grist_table_rows *job, struct table_columns *columns) {
+  size_t start = columns->start, count = columns->count;
+  load_columns(job->weights, job->rows, job->columns, start, count, job->prescale, columns->given);
+  memcpy(columns->left, columns->given, count * sizeof *columns->left);
+  if (job->carried != NULL) {
+    vec16 carried[GRIST_MAX_GROUP];
+    load_columns(job->carried, job->rows, GRIST_MAX_GROUP, 0, count, 1, carried);
+    for (size_t k = 0; k < count; k++) columns->left[k] += carried[k];
+  }
+  for (size_t k = 0; k < count; k++) columns->importance[k] = job->importance != NULL ? job->importance[start + k] : 1;
+}
+
+/* The scale near `scale` that leaves least of a group when losses are fed on. */
 GRIST_INLINE vec16 scales_with_feedback(
-    const struct grist_table_rows *job, const vec16 *given, const vec16 *left, const float *importance, size_t start, size_t first,
-    size_t count, const struct code_values *table, bool in_buckets, vec16 scale) {
+    const struct grist_table_rows *job, const struct table_columns *columns, size_t first, size_t size,
+    const struct code_values *table, bool in_buckets, vec16 scale) {
   static const float factors[] = {1, 0.86f, 0.9f, 0.94f, 0.97f, 1.03f, 1.06f, 1.1f};
   vec16 least = splat16(FLT_MAX), best = scale;
   for (size_t trial = 0; trial < sizeof factors / sizeof *factors; trial++) {
     vec16 tried = scales_from_half(half_scales(scale * factors[trial])), inverse = inverse_scales(tried), loss = {0};
-    vec16 trial_left[GRIST_MAX_GROUP];
-    memcpy(trial_left, left + first, count * sizeof *left);
-    for (size_t k = 0; k < count; k++) {
-      vec16 stored = nearest16(trial_left[k] * inverse, table, in_buckets).value * tried, missed = trial_left[k] - stored;
-      vec16 lost = given[first + k] - stored;
-      loss += missed * missed * importance[first + k];
-      const float *shares = job->coefficients + (start + first + k) * job->window;
-      for (size_t next = k + 1, i = (start + first + k) % job->window + 1; i < job->window && next < count; next++, i++)
-        trial_left[next] += lost * shares[i];
+    vec16 left[GRIST_MAX_GROUP];
+    memcpy(left + first, columns->left + first, size * sizeof *left);
+    for (size_t k = first; k < first + size; k++) {
+      vec16 stored = nearest16(left[k] * inverse, table, in_buckets).value * tried, missed = left[k] - stored;
+      vec16 lost = columns->given[k] - stored;
+      loss += missed * missed * columns->importance[k];
+      const float *shares = shares_of(job, columns, k);
+      size_t end = window_end(job, columns, k);
+      for (size_t next = k + 1; next < end && next < first + size; next++) left[next] += lost * shares[next];
     }
     vec16i wins = loss < least;
     least = choose(wins, loss, least);
@@ -174,76 +206,159 @@ GRIST_INLINE vec16 scales_with_feedback(
   return best;
 }
 
+/* A group's scale, from what its columns ask for before any of them is rounded. */
+GRIST_INLINE vec16 scales_of_group(
+    const struct grist_table_rows *job, const struct table_columns *columns, size_t first, size_t size,
+    const struct code_values *table, bool in_buckets) {
+  const vec16 *left = columns->left + first;
+  vec16 exact = job->importance != NULL ? table_scales(left, columns->importance + first, size, table, in_buckets)
+                                        : table_scales(left, NULL, size, table, in_buckets);
+  if (job->coefficients != NULL)
+    exact = scales_with_feedback(job, columns, first, size, table, in_buckets, exact);
+  return scales_from_half(half_scales(exact));
+}
+
+/* Rounds one column after the other, each loss fed on. */
+GRIST_INLINE void round_columns(
+    const struct grist_table_rows *job, const struct code_values *table, bool in_buckets, struct table_columns *columns) {
+  size_t count = columns->count;
+  vec16 scale = {0}, inverse = {0};
+  for (size_t k = 0; k < count; k++) {
+    if (k % job->group_size == 0) {
+      size_t size = count - k < job->group_size ? count - k : job->group_size;
+      scale = scales_of_group(job, columns, k, size, table, in_buckets);
+      inverse = inverse_scales(scale);
+    }
+    /* Where nothing is left of a group its codes are those nearest to zero, times a scale of zero. */
+    struct nearest nearest = nearest16(columns->left[k] * inverse, table, in_buckets);
+    columns->values[k] = nearest.value;
+    columns->indices[k] = nearest.index;
+    columns->scales[k] = scale;
+    columns->missed[k] = columns->left[k] - nearest.value * scale;
+    if (job->coefficients == NULL) continue;
+    vec16 lost = columns->given[k] - nearest.value * scale;
+    const float *shares = shares_of(job, columns, k);
+    size_t end = window_end(job, columns, k);
+    for (size_t next = k + 1; next < end; next++) columns->left[next] += lost * shares[next];
+  }
+}
+
+/* Gives each group the scale that leaves least of its codes, which change what all columns after them in their window miss. */
+GRIST_INLINE void refit_scales(const struct grist_table_rows *job, struct table_columns *columns) {
+  for (size_t first = 0; first < columns->count; first += job->group_size) {
+    size_t size = columns->count - first < job->group_size ? columns->count - first : job->group_size;
+    size_t last = window_end(job, columns, first + size - 1);
+    vec16 effects[GRIST_MAX_GROUP]; /* of a scale greater by one */
+    for (size_t k = first; k < last; k++) effects[k] = k < first + size ? columns->values[k] : splat16(0);
+    for (size_t k = first; k < first + size; k++) {
+      const float *shares = shares_of(job, columns, k);
+      size_t end = window_end(job, columns, k);
+      for (size_t next = k + 1; next < end; next++) effects[next] += columns->values[k] * shares[next];
+    }
+    struct fit fit = {{0}, {0}};
+    for (size_t k = first; k < last; k++) add_to_fit(&fit, columns->missed[k], effects[k], columns->importance + k);
+    vec16 scale = columns->scales[first];
+    vec16 fitted = scale + choose(fit.square == 0.0f, splat16(0), fit.cross / fit.square);
+    fitted = scales_from_half(half_scales(fitted));
+    /* A scale of zero stays, and none becomes zero. */
+    fitted = choose((scale == 0.0f) | (fitted == 0.0f), scale, fitted);
+    vec16 change = fitted - scale;
+    for (size_t k = first; k < last; k++) columns->missed[k] -= change * effects[k];
+    for (size_t k = first; k < first + size; k++) columns->scales[k] = fitted;
+  }
+}
+
+/* Takes each column once more, all others as they are, and gives it the code that leaves least. */
+GRIST_INLINE void round_again(
+    const struct grist_table_rows *job, const struct code_values *table, bool in_buckets, struct table_columns *columns) {
+  vec16 *missed = columns->missed;
+  for (size_t k = 0; k < columns->count; k++) {
+    const float *shares = shares_of(job, columns, k);
+    size_t end = window_end(job, columns, k);
+    float curvature = columns->importance[k];
+    vec16 slope = missed[k] * curvature;
+    for (size_t next = k + 1; next < end; next++) {
+      float weighed = columns->importance[next] * shares[next];
+      slope += missed[next] * weighed;
+      curvature += shares[next] * weighed;
+    }
+    vec16 scale = columns->scales[k], stored = columns->values[k] * scale;
+    struct nearest nearest = nearest16((stored + slope / curvature) * inverse_scales(scale), table, in_buckets);
+    vec16 change = nearest.value * scale - stored;
+    columns->values[k] = nearest.value;
+    columns->indices[k] = nearest.index;
+    missed[k] -= change;
+    for (size_t next = k + 1; next < end; next++) missed[next] -= change * shares[next];
+  }
+}
+
+GRIST_INLINE void store_scales(const struct grist_table_rows *job, const struct table_columns *columns) {
+  size_t groups = (job->columns + job->group_size - 1) / job->group_size;
+  for (size_t k = 0; k < columns->count; k += job->group_size) {
+    size_t group = (columns->start + k) / job->group_size;
+    vec16u bits = half_scales(columns->scales[k]);
+    uint16_t scales[16];
+    memcpy(scales, &bits, sizeof bits);
+    if (job->tile_rows != 1)
+      memcpy(job->scales + group * 16, scales, sizeof scales);
+    else
+      for (size_t row = 0; row < job->rows; row++) job->scales[row * groups + group] = scales[row];
+  }
+}
+
+/* Pads the last block of columns, too. */
+GRIST_INLINE void store_codes(const struct grist_table_rows *job, struct table_columns *columns) {
+  size_t row_bytes = padded_columns(job->columns) / 2;
+  for (size_t k = columns->count; k < padded_columns(columns->count); k++) columns->indices[k] = splat16(8);
+  for (size_t k = 0; k < columns->count; k += GRIST_BLOCK_COLUMNS) {
+    const vec16 *indices = columns->indices + k;
+    vec16i block = four_columns(indices, 0, 15) | four_columns(indices + 4, 0, 15) << 4;
+    /* Missing rows are codes of 8, like the columns that fill the last block. */
+    for (size_t row = job->rows; row < 16; row++) block[row] = (int32_t)0x88888888;
+    size_t word = (columns->start + k) / GRIST_BLOCK_COLUMNS;
+    if (job->tile_rows != 1)
+      memcpy(job->codes + word * 64, &block, 64);
+    else
+      for (size_t row = 0; row < job->rows; row++) {
+        int32_t bytes = block[row];
+        memcpy(job->codes + row * row_bytes + word * 4, &bytes, 4);
+      }
+  }
+}
+
+/* Notes what each column lost, where it is asked for. Returns the sum of its squares, of the weights as they came. */
+GRIST_INLINE double store_losses(const struct grist_table_rows *job, const struct table_columns *columns) {
+  vec16 squares = {0};
+  for (size_t k = 0; k < columns->count; k++) {
+    vec16 lost = columns->given[k] - columns->values[k] * columns->scales[k];
+    squares += lost * lost;
+    if (job->lost == NULL) continue;
+    float values[16];
+    store16(values, lost);
+    for (size_t row = 0; row < job->rows; row++) job->lost[row * job->columns + columns->start + k] = values[row];
+  }
+  double total = 0;
+  for (size_t row = 0; row < job->rows; row++) total += (double)squares[row] / ((double)job->prescale * job->prescale);
+  return total;
+}
+
 GRIST_INLINE double quantize_by_table(
     const struct grist_table_rows *job, const struct code_values *table, bool in_buckets) {
-  size_t rows = job->rows, columns = job->columns, group_size = job->group_size, window = job->window;
-  size_t padded = padded_columns(columns), groups = (columns + group_size - 1) / group_size;
-  bool tiled = job->tile_rows != 1;
   double total = 0;
+  struct table_columns columns;
   for (size_t start = job->first; start < job->end; start += GRIST_MAX_GROUP) {
     /* Whole groups and whole windows alike. */
-    size_t count = job->end - start < GRIST_MAX_GROUP ? job->end - start : GRIST_MAX_GROUP;
-    vec16 given[GRIST_MAX_GROUP], left[GRIST_MAX_GROUP], indices[GRIST_MAX_GROUP];
-    load_columns(job->weights, rows, columns, start, count, job->prescale, given);
-    memcpy(left, given, sizeof left);
-    if (job->carried != NULL) {
-      vec16 carried[GRIST_MAX_GROUP];
-      load_columns(job->carried, rows, GRIST_MAX_GROUP, 0, count, 1, carried);
-      for (size_t k = 0; k < count; k++) left[k] += carried[k];
+    columns.start = start;
+    columns.count = job->end - start < GRIST_MAX_GROUP ? job->end - start : GRIST_MAX_GROUP;
+    load_table_columns(job, &columns);
+    round_columns(job, table, in_buckets, &columns);
+    for (int time = 0; time < kSettlings && job->coefficients != NULL; time++) {
+      refit_scales(job, &columns);
+      round_again(job, table, in_buckets, &columns);
     }
-    float importance[GRIST_MAX_GROUP];
-    if (job->importance != NULL)
-      memcpy(importance, job->importance + start, count * sizeof *importance);
-    else
-      for (size_t k = 0; k < count; k++) importance[k] = 1;
-    vec16 scale = {0}, inverse = {0}, error = {0};
-    for (size_t k = 0; k < count; k++) {
-      if (k % group_size == 0) {
-        size_t size = count - k < group_size ? count - k : group_size;
-        vec16 exact = job->importance != NULL ? table_scales(left + k, importance + k, size, table, in_buckets)
-                                              : table_scales(left + k, NULL, size, table, in_buckets);
-        if (job->coefficients != NULL)
-          exact = scales_with_feedback(job, given, left, importance, start, k, size, table, in_buckets, exact);
-        vec16u bits = half_scales(exact);
-        scale = scales_from_half(bits);
-        inverse = inverse_scales(scale);
-        size_t group = (start + k) / group_size;
-        uint16_t group_scales[16];
-        memcpy(group_scales, &bits, sizeof bits);
-        for (size_t row = 0; row < (tiled ? 16 : rows); row++)
-          job->scales[tiled ? group * 16 + row : row * groups + group] = group_scales[row];
-      }
-      struct nearest nearest = nearest16(left[k] * inverse, table, in_buckets);
-      /* Where nothing is left of a group its codes are those nearest to zero, times a scale of zero. */
-      indices[k] = nearest.index;
-      vec16 lost = given[k] - nearest.value * scale;
-      error += lost * lost;
-      if (job->lost != NULL) {
-        float values_lost[16];
-        store16(values_lost, lost);
-        for (size_t row = 0; row < rows; row++) job->lost[row * columns + start + k] = values_lost[row];
-      }
-      if (job->coefficients != NULL) {
-        const float *shares = job->coefficients + (start + k) * window;
-        for (size_t next = k + 1, i = (start + k) % window + 1; i < window && next < count; next++, i++)
-          left[next] += lost * shares[i];
-      }
-    }
-    for (size_t row = 0; row < rows; row++) total += (double)error[row] / ((double)job->prescale * job->prescale);
-    for (size_t k = count; k < padded_columns(count); k++) indices[k] = splat16(8);
-    for (size_t k = 0; k < count; k += GRIST_BLOCK_COLUMNS) {
-      vec16i block = four_columns(indices + k, 0, 15) | four_columns(indices + k + 4, 0, 15) << 4;
-      /* Missing rows are codes of 8, like the columns that fill the last block. */
-      for (size_t row = rows; row < 16; row++) block[row] = (int32_t)0x88888888;
-      size_t word = (start + k) / GRIST_BLOCK_COLUMNS;
-      if (tiled)
-        memcpy(job->codes + word * 64, &block, 64);
-      else
-        for (size_t row = 0; row < rows; row++) {
-          int32_t bytes = block[row];
-          memcpy(job->codes + row * padded / 2 + word * 4, &bytes, 4);
-        }
-    }
+    total += store_losses(job, &columns);
+    store_scales(job, &columns);
+    store_codes(job, &columns);
   }
   return total;
 }

@@ -14,7 +14,11 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-RECIPES = ("source", "int8", "int4", "int4-exact-choices", "int4-all")
+# A recipe, and how it is calibrated.
+RECIPES = (
+    "source", "int8", "int4", "int4+block", "int4+full", "int4-exact-choices", "int4-exact-choices+full",
+    "int4-all", "int4-all+block", "int4-all+full",
+)
 LEVELS = ("coarse", "medium", "fine")
 
 
@@ -29,6 +33,7 @@ def call(gristmill: Path, *arguments: object) -> dict:
 class Comparison:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.gristmill, self.checkpoint, self.work = arguments.gristmill, arguments.checkpoint, arguments.work
+        self.calibrated_with = arguments.calibrate_with
         self.work.mkdir(parents=True, exist_ok=True)
         lines = (arguments.data / "questions.jsonl").read_text().splitlines()
         questions = [json.loads(line) for line in lines]
@@ -69,6 +74,9 @@ class Comparison:
             saved.write_text(json.dumps(call(self.gristmill, "verify", model, "--reference", self.record, "--max-kl", 10)))
         return json.loads(saved.read_text())
 
+    def calibration_probes(self, calibration: str) -> list[object]:
+        return ["--probes", self.calibrated_with] if calibration and self.calibrated_with else []
+
     def right(self, answers: list[dict], level: str | None = None) -> float:
         pairs = [a["text"] == q["answer"] for a, q in zip(answers, self.questions) if level in (None, q["level"])]
         return 100 * sum(pairs) / max(1, len(pairs))
@@ -81,7 +89,9 @@ class Comparison:
         for name in recipes:
             file = self.work / f"{name}.grist"
             if not file.exists():
-                call(self.gristmill, "convert", self.checkpoint, "-o", file, "--recipe", name)
+                recipe, _, calibration = name.partition("+")
+                call(self.gristmill, "convert", self.checkpoint, "-o", file, "--recipe", recipe,
+                     "--calibrate", calibration or "none", *self.calibration_probes(calibration))
             report = self.verification(file, name)
             # Where the choice and every greedy token are the reference's, so is the answer.
             same = [
@@ -109,7 +119,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=200)
-    parser.add_argument("recipes", nargs="*", default=RECIPES)
+    parser.add_argument("--calibrate-with", type=Path, help="a probes file; default: the bundled conversations")
+    parser.add_argument("recipes", nargs="*", default=RECIPES, help="of the recipes' names, also with +block or +full")
     arguments = parser.parse_args()
     Comparison(arguments).table(list(arguments.recipes))
 

@@ -859,6 +859,36 @@ static double weighed_error(const float *weights, const uint8_t *codes, const ui
   return total;
 }
 
+/* The share of columns that another code of `table` would suit better, all others as they are, by the same weighed error. */
+static double unsettled_share(const float *weights, const uint8_t *codes, const uint16_t *scales, size_t rows, size_t columns,
+                              size_t group_size, const float *coefficients, size_t window, const float *importance) {
+  size_t unsettled = 0;
+  for (size_t row = 0; row < rows; row++) {
+    double lost[1024], missed[1024];
+    for (size_t k = 0; k < columns; k++) {
+      double scale = grist_float_from_half(scales[k / group_size * GRIST_TILE_ROWS + row]);
+      missed[k] = lost[k] = weights[row * columns + k] - scale * code_at(codes, GRIST_TILE_ROWS, row, k, 4);
+      for (size_t i = k / window * window; i < k; i++) missed[k] += coefficients[i * window + k % window] * lost[i];
+    }
+    for (size_t k = 0; k < columns; k++) {
+      double slope = importance[k] * missed[k], curvature = importance[k];
+      for (size_t next = k + 1; next < columns && next / window == k / window; next++) {
+        double share = coefficients[k * window + next % window];
+        slope += importance[next] * share * missed[next];
+        curvature += importance[next] * share * share;
+      }
+      double scale = grist_float_from_half(scales[k / group_size * GRIST_TILE_ROWS + row]);
+      double stored = scale * code_at(codes, GRIST_TILE_ROWS, row, k, 4), wanted = stored + slope / curvature;
+      for (int code = 0; code < 16; code++)
+        if (fabs(scale * tables[0][code] - wanted) < 0.999 * fabs(stored - wanted)) {
+          unsettled++;
+          break;
+        }
+    }
+  }
+  return (double)unsettled / (double)(rows * columns);
+}
+
 /* The least squared error of a group over a fine grid of scales on either side. */
 static double dense_table_error(const float *weights, size_t count) {
   double greatest = 0, least = INFINITY;
@@ -966,6 +996,8 @@ static void check_table_rows(
     /* Where nothing is to be fed on, only a few more scales were tried. */
     if (fed == 1) expect_near("weighed error where nothing is to be fed on", 0, with, without * 0.99, 0.010001 * without);
     if (fed == 2 && with > 0.9 * without) fail("the weighed error is %.4g, without feedback %.4g", with, without);
+    double unsettled = unsettled_share(weights, codes, scales, rows, columns, group_size, all, window, importance);
+    if (!whole && unsettled > 0.01) fail("other codes would suit %.1f %% of the columns better", 100 * unsettled);
   }
   table = NULL;
 }
