@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "GristCalibration", targets: ["GristCalibration"]),
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
+    .library(name: "GristReports", targets: ["GristReports"]),
     .library(name: "GristBenchmark", targets: ["GristBenchmark"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
     .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
@@ -72,7 +73,7 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristImaging", "GristModel",
       ],
-      resources: [.embedInCode("conversations.json")]),
+      resources: [.embedInCode("Samples")]),
     .target(
       name: "GristConversion",
       dependencies: [
@@ -86,6 +87,7 @@ let package = Package(
         "GristImaging",
         "GristModel",
       ]),
+    .target(name: "GristReports", dependencies: ["GristCore", "GristModel", "GristVerification"]),
     .target(
       name: "GristBenchmark",
       dependencies: [
@@ -98,7 +100,8 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristBenchmark",
+        "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristReports",
+        "GristBenchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -150,7 +153,7 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristConversion",
-        "GristImaging", "GristModel", "GristVerification", "TestSupport",
+        "GristImaging", "GristModel", "GristVerification", "GristReports", "TestSupport",
       ]),
     .testTarget(
       name: "GristBenchmarkTests",

@@ -185,7 +185,7 @@ GRIST_INLINE void load_table_columns(const struct grist_table_rows *job, struct 
 GRIST_INLINE vec16 scales_with_feedback(
     const struct grist_table_rows *job, const struct table_columns *columns, size_t first, size_t size,
     const struct code_values *table, bool in_buckets, vec16 scale) {
-  static const float factors[] = {1, 0.86f, 0.9f, 0.94f, 0.97f, 1.03f, 1.06f, 1.1f};
+  static const float factors[] = {1, 0.9f, 0.95f, 1.05f};
   vec16 least = splat16(FLT_MAX), best = scale;
   for (size_t trial = 0; trial < sizeof factors / sizeof *factors; trial++) {
     vec16 tried = scales_from_half(half_scales(scale * factors[trial])), inverse = inverse_scales(tried), loss = {0};

@@ -1,5 +1,7 @@
 import GristCheckpoints
 import GristCore
+import GristFamilies
+import GristFormat
 import GristImaging
 import GristKernels
 import GristModel
@@ -13,11 +15,14 @@ public struct Calibration: Sendable {
     public let question: String
     /// Nil lets the model answer for itself.
     public let answer: String?
+    /// Most of the finest grid's tokens that the picture may take; 1 leaves it to the router.
+    public let shareOfTokens: Double
 
-    public init(picture: Bytes? = nil, question: String, answer: String? = nil) {
+    public init(picture: Bytes? = nil, question: String, answer: String? = nil, shareOfTokens: Double = 1) {
       self.picture = picture
       self.question = question
       self.answer = answer
+      self.shareOfTokens = shareOfTokens
     }
   }
 
@@ -32,32 +37,34 @@ public struct Calibration: Sendable {
     self.name = name
   }
 
+  /// Names of the matrices whose inputs the samples will show, of a model that expects `tensors`: those whose columns come in
+  /// blocks, of tower, projector and router only where a sample has a picture.
+  public func matrices(of tensors: [ExpectedTensor]) -> Set<ByteName> {
+    let seesPictures = samples.contains { $0.picture != nil }
+    let names = tensors.filter { tensor in
+      guard tensor.kind == .linear, let columns = matrixExtents(tensor.shape)?.columns, columns % Rotation.block == 0
+      else {
+        return false
+      }
+      return switch tensor.part {
+      case .visionEmbeddings, .visionLayer, .projector, .router: seesPictures
+      case .languageLayer, .head: true
+      case .tokenEmbeddings, .unused: false
+      }
+    }
+    return Set(names.map { ByteName($0.name) })
+  }
+
   /// SHA-256 of all that the samples say and show, 64 hexadecimal digits.
   public var digest: String {
     let texts = samples.map { sample in
       JSONValue.array([
         JSONValue(sample.question), sample.answer.map { JSONValue($0) } ?? .null,
-        sample.picture.map { JSONValue(Checkpoint.sha256($0)) } ?? .null,
+        sample.picture.map { JSONValue(Checkpoint.sha256($0)) } ?? .null, JSONValue(sample.shareOfTokens),
       ])
     }
     return Checkpoint.sha256(Bytes(Array(JSONValue.array(texts).text().utf8)))
   }
-
-  /// Questions and answers of this package, `conversations.json`: the answers are those that SmolLM2-135M-Instruct (Apache
-  /// License 2.0, see NOTICE) gave at temperature 1. What a language model says is nearer to what will flow through one than a
-  /// book is.
-  public static let bundled: Calibration = {
-    do {
-      let conversations = try JSONValue.parse(Bytes(PackageResources.conversations_json)).array ?? []
-      let samples = try conversations.map { value in
-        let json = try JSONReader(value, file: "conversations.json")
-        return Sample(question: try json.string("prompt"), answer: try json.string("answer"))
-      }
-      return Calibration(samples: samples, name: "\(samples.count) bundled conversations")
-    } catch {
-      preconditionFailure("the bundled conversations cannot be read: \(error)")
-    }
-  }()
 
   /// Rows of prompts and answers that go through the decoder together.
   static let rowsTogether = 8192

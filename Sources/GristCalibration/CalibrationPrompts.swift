@@ -55,7 +55,15 @@ final class CalibrationPrompts {
       taken += prompt.sequenceLength
       batch.append(prompt)
     }
+    releaseEyes()
     return batch
+  }
+
+  /// Gives back the pages of what turned the samples into rows: the decoder goes through its own meanwhile.
+  private func releaseEyes() {
+    for tensor in model.configuration.expectedTensors where tensor.part.decidesChoices {
+      parameters.release(tensor.name)
+    }
   }
 
   private func prepare(_ index: Int) throws -> VisionLanguageModel.PreparedPrompt {
@@ -65,7 +73,10 @@ final class CalibrationPrompts {
     let image = try sample.picture.map {
       try observed.encode(RGBImage(jpeg: $0, name: "a picture to calibrate with"))
     }
-    let prompt = try observed.prepare(conversation, image: image)
+    var prompt = try observed.prepare(conversation, image: image)
+    if let granularity = prompt.granularity, let most = finestGrid(within: sample.shareOfTokens), most < granularity {
+      prompt = try model.prepare(conversation, image: image, granularity: most)
+    }
     let answer =
       try sample.answer.map { try observed.tokenizer.encode($0) }
       ?? model.answer(
@@ -73,6 +84,13 @@ final class CalibrationPrompts {
         sampler: Sampler(temperature: 1, topP: 0.95, seed: UInt64(index))
       ).tokens
     return try observed.appending(answer, to: prompt)
+  }
+
+  /// The finest grid that takes no more than a share of the finest one's tokens; nil where none is so coarse.
+  private func finestGrid(within share: Double) -> Int? {
+    let grids = model.configuration.granularities
+    guard let finest = grids.max() else { return nil }
+    return grids.filter { Double($0) <= share * Double(finest) }.max()
   }
 
   func walk(_ prompts: [VisionLanguageModel.PreparedPrompt], _ compute: Compute) throws -> DecoderWalk {

@@ -61,6 +61,11 @@ final class InputObserver: @unchecked Sendable {
     if let key = observe([name], input.x, compute) { last = (input, key) }
   }
 
+  /// How rounding errors of a matrix are to be fed on; nil when its inputs were not seen.
+  func feedback(for name: String) -> ErrorFeedback? {
+    inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0.values) }
+  }
+
   /// Adds what enters matrices that share an input; returns the name it stands under, nil where it cannot be watched.
   @discardableResult
   func observe(_ names: [String], _ x: FloatMatrix, _ compute: Compute) -> ByteName? {

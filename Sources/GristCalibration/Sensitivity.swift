@@ -5,10 +5,12 @@ import GristKernels
 import GristModel
 import GristQuantization
 
-/// What storing one matrix of the language model in fewer bits does to the model's answers.
-public struct MatrixSensitivity: Sendable {
-  public let name: String
-  public let shape: [Int]
+/// What storing matrices in fewer bits does to the model's answers.
+public struct Sensitivity: Sendable {
+  /// Names of matrices that are stored alike: one of the language model's, or all of a part of tower, projector or router.
+  public let names: [String]
+  /// Weights in all of them.
+  public let weights: Int
   /// In the order in which schemes were asked about.
   public let offers: [BitAllocation.Offer]
 }
@@ -28,10 +30,9 @@ public struct SensitivityProbe {
   /// Rows whose logits are compared together.
   private static let logitRows = 64
 
-  private let tensors: [ByteName: SourceTensor]
+  private let trial: TrialQuantization
   private let prompts: CalibrationPrompts
   private let compute: Compute
-  private let isCalibrated: Bool
 
   /// - Parameters:
   ///   - calibration: what is asked; its first prompts serve.
@@ -42,21 +43,15 @@ public struct SensitivityProbe {
   ///
   /// - Throws: What opening the model throws.
   public init(_ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
-    self.isCalibrated = isCalibrated
     compute = Compute(pool: pool, activations: .f32)
     prompts = try CalibrationPrompts(calibration.samples, source, observer: InputObserver(), pool: pool)
-    let tensors =
-      switch source {
-      case .checkpoint(let checkpoint, _): checkpoint.tensors
-      case .grist(let file, _): try file.sourceTensors()
-      }
-    self.tensors = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    trial = try TrialQuantization(source, isCalibrated: isCalibrated, pool: pool)
   }
 
   /// A matrix on its way: what its schemes change, and the rows that its rounding reached.
   private struct Stream {
     let name: String
-    let shape: [Int]
+    let weights: Int
     let choices: [StorageChoice]
     let byteCounts: [Int]
     /// Squared changes of what the matrix gives, of each scheme.
@@ -74,7 +69,7 @@ public struct SensitivityProbe {
   /// - Throws: What running the model throws, 64 when there is nothing to ask, 130 when interrupted.
   public func measure(
     _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) -> Void = { _ in }
-  ) throws -> [MatrixSensitivity] {
+  ) throws -> [Sensitivity] {
     let width = prompts.hiddenSize
     let room = Self.streamBytes / ((names.count + 1) * width * MemoryLayout<Float>.size)
     let batch = try prompts.next(rows: max(1, min(Self.greatestRows, room)))
@@ -93,9 +88,9 @@ public struct SensitivityProbe {
       var tried: [(matrix: DecoderMatrix, weights: [any LinearWeights], tensor: SourceTensor, changes: [Double])] = []
       base = try run(base, lengths, layer, weights) { matrices, input in
         for matrix in matrices where names.contains(ByteName(matrix.name)) {
-          guard let tensor = tensors[ByteName(matrix.name)], let original = weights[matrix.name] else { continue }
+          guard let tensor = trial.tensor(named: matrix.name), let original = weights[matrix.name] else { continue }
           let feedback = feedback(input)
-          let quantized = try choices.map { try quantize(tensor, $0, feedback) }
+          let quantized = try choices.map { try trial.quantize(tensor, $0, feedback).weights }
           let exact = compute.linear(input, original)
           tried.append(
             (matrix, quantized, tensor, quantized.map { squaredDistance(compute.linear(input, $0), exact) }))
@@ -106,8 +101,8 @@ public struct SensitivityProbe {
           untouched.copy(rows: 0..<untouched.rows), lengths, layer, weights.replacing(matrix.name, by: quantized[0]))
         streams.append(
           Stream(
-            name: matrix.name, shape: tensor.shape, choices: choices,
-            byteCounts: try choices.map { try payloadBytes(tensor, $0) }, changes: changes, rows: rows))
+            name: matrix.name, weights: tensor.elementCount, choices: choices,
+            byteCounts: try choices.map { try trial.byteCount(tensor, $0) }, changes: changes, rows: rows))
       }
       weights.release()
     }
@@ -135,7 +130,7 @@ public struct SensitivityProbe {
   }
 
   /// Logits of every stream beside the untouched model's, some rows at a time.
-  private func price(_ streams: [Stream], _ base: FloatMatrix) throws -> [MatrixSensitivity] {
+  private func price(_ streams: [Stream], _ base: FloatMatrix) throws -> [Sensitivity] {
     var sums = [Double](repeating: 0, count: streams.count)
     let head = try prompts.head()
     for start in stride(from: 0, to: base.rows, by: Self.logitRows) {
@@ -155,53 +150,15 @@ public struct SensitivityProbe {
           choice: stream.choices[index], byteCount: stream.byteCounts[index],
           price: largest > 0 ? tried * stream.changes[index] / largest : 0)
       }
-      return MatrixSensitivity(name: stream.name, shape: stream.shape, offers: offers)
+      return Sensitivity(names: [stream.name], weights: stream.weights, offers: offers)
     }
-  }
-
-  // MARK: - Codes
-
-  private func encoder(
-    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
-  ) throws -> TensorEncoder {
-    guard let columns = matrixExtents(tensor.shape)?.columns,
-      let scheme = choice.tiles(columns: columns, isCalibrated: isCalibrated)
-    else {
-      throw GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name)
-    }
-    return try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
-  }
-
-  private func payloadBytes(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Int {
-    try encoder(tensor, choice, nil).units.payloadBytes
   }
 
   /// Of a matrix's inputs, where rounding errors will be fed on.
   private func feedback(_ input: FloatMatrix) -> ErrorFeedback? {
-    guard isCalibrated, let moments = BlockMoments(columns: input.columns) else { return nil }
+    guard trial.isCalibrated, let moments = BlockMoments(columns: input.columns) else { return nil }
     moments.add(input, compute)
     return ErrorFeedback(moments: moments.values)
-  }
-
-  private func quantize(
-    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
-  ) throws -> any LinearWeights {
-    // Feedback is for codes of a table.
-    let isTable = if case .grouped(4, _, false) = choice { true } else { false }
-    let first = try encoder(tensor, choice, isTable ? feedback : nil)
-    let count = first.units.count
-    let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
-    let runs = (count + unitsPerRun - 1) / unitsPerRun
-    func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
-    let greatest = try compute.pool.map(runs) { try first.scan(range($0)) }.max() ?? 0
-    let encoder = try first.scanned(greatest)
-    let payloads = try compute.pool.map(runs) { try encoder.encode(range($0)).payload }
-    let finished = FinishedMatrix(
-      scheme: encoder.scheme, shape: tensor.shape, runs: payloads, unitsPerRun: unitsPerRun, error: ErrorSums())
-    guard let weights = finished.weights else {
-      throw GristError(.badData, "the scheme cannot hold the shape", tensor: tensor.name, found: "\(tensor.shape)")
-    }
-    return weights
   }
 
   private func squaredDistance(_ a: FloatMatrix, _ b: FloatMatrix) -> Double {

@@ -4,8 +4,7 @@ import GristFormat
 import GristModel
 import GristQuantization
 
-/// A budget of bits for the matrices of the language model that a recipe would store in 4: which they are, what they may
-/// become, and who gets more.
+/// A budget of bits for the matrices that a recipe would store in 4: which they are, what they may become, and who gets more.
 public struct BitAllotment: Sendable {
   public let targetBits: Double
   /// The schemes that are to be had, the fewest bits first.
@@ -18,13 +17,19 @@ public struct BitAllotment: Sendable {
       + (groupSize > 32 ? [.grouped(bits: 4, groupSize: 32)] : []) + [.grouped(bits: 8, groupSize: groupSize)]
   }
 
-  /// Names of the matrices that the budget is for: those of the language model's layers that a plan has in a table's 4 bits,
-  /// and no override decides.
+  /// Names of the matrices that the budget is for: those that a plan has in a table's 4 bits and no override decides, of the
+  /// language model's layers, and of tower, projector and router where there are pictures to measure with. The head keeps what
+  /// the recipe gives it.
   ///
   /// - Throws: 64 when there is none, or when the budget is less than the fewest bits or more than the most: before anything
   ///   is measured.
-  public func matrices(of plan: ConversionPlan, overrides: [StorageOverride]) throws -> Set<ByteName> {
-    let entries = plan.entries.filter { entry in
+  public func matrices(
+    of plan: ConversionPlan, overrides: [StorageOverride], withPictures: Bool
+  ) throws -> Set<ByteName> {
+    let segments = plan.segments.filter { segment in
+      segment.isOfLanguageLayers || withPictures && segment.decidesChoices
+    }
+    let entries = segments.flatMap(\.entries).filter { entry in
       guard case .grouped(let grouped) = entry.scheme, grouped.bits == 4, grouped.layout == .tile16 else {
         return false
       }
@@ -32,7 +37,7 @@ public struct BitAllotment: Sendable {
     }
     guard !entries.isEmpty else {
       throw GristError(
-        .usage, "--target-bits has nothing to spend on: no matrix of the language model becomes int4",
+        .usage, "--target-bits has nothing to spend on: no matrix that can be measured becomes int4",
         advice: "leave it out, or choose the recipe int4")
     }
     let shapes = entries.map(\.tensor.shape)
@@ -55,7 +60,8 @@ public struct BitAllotment: Sendable {
     let bounds = [least, most].map { 8 * Double($0) / Double(max(weights, 1)) }
     guard targetBits.isFinite, targetBits >= bounds[0], targetBits <= bounds[1] else {
       throw GristError(
-        .usage, "--target-bits must be from \(Self.text(bounds[0])) to \(Self.text(bounds[1])) for these matrices",
+        .usage,
+        "--target-bits must be from \(NumberText.significant(bounds[0])) to \(NumberText.significant(bounds[1])) for these matrices",
         found: "\(targetBits)")
     }
   }
@@ -63,8 +69,8 @@ public struct BitAllotment: Sendable {
   /// Spends the budget so that what was measured costs least altogether.
   ///
   /// - Throws: 64 when it is less than the fewest bits or more than the most.
-  public func spend(_ matrices: [MatrixSensitivity]) throws -> [ByteName: Recipe.Allotment] {
-    let weights = matrices.reduce(0) { $0 + $1.shape.reduce(1, *) }
+  public func spend(_ matrices: [Sensitivity]) throws -> [ByteName: Recipe.Allotment] {
+    let weights = matrices.reduce(0) { $0 + $1.weights }
     try requireBudget(
       weights: weights, least: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).min() ?? 0) },
       most: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).max() ?? 0) })
@@ -74,19 +80,12 @@ public struct BitAllotment: Sendable {
     }
     var allotments: [ByteName: Recipe.Allotment] = [:]
     for (matrix, index) in zip(matrices, taken) {
-      let prices = matrix.offers.map { "\($0.choice) \(Self.text($0.price))" }.joined(separator: ", ")
-      allotments[ByteName(matrix.name)] = Recipe.Allotment(
-        choice: matrix.offers[index].choice, reason: "--target-bits: divergence of \(prices)")
+      let prices = matrix.offers.map { "\($0.choice) \(NumberText.significant($0.price))" }.joined(separator: ", ")
+      let together = matrix.names.count > 1 ? " with the other \(matrix.names.count - 1) of its part" : ""
+      let allotment = Recipe.Allotment(
+        choice: matrix.offers[index].choice, reason: "--target-bits: divergence\(together) of \(prices)")
+      for name in matrix.names { allotments[ByteName(name)] = allotment }
     }
     return allotments
-  }
-
-  /// Three digits that count.
-  private static func text(_ value: Double) -> String {
-    guard value > 0 else { return "0" }
-    var (scaled, exponent) = (value, 0)
-    while scaled < 1 { (scaled, exponent) = (scaled * 10, exponent - 1) }
-    let rounded = (scaled * 100).rounded() / 100
-    return exponent > -3 ? "\((value * 1000).rounded() / 1000)" : "\(rounded)e\(exponent)"
   }
 }

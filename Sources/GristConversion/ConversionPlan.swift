@@ -38,6 +38,12 @@ public struct ConversionPlan: Sendable {
   public struct Segment: Sendable {
     public let name: String
     public let entries: [Entry]
+    /// Nil for tensors that are no part of the model.
+    let part: ModelPart?
+
+    /// Whether it is what the router's choices depend on.
+    var decidesChoices: Bool { part?.decidesChoices == true }
+    var isOfLanguageLayers: Bool { if case .languageLayer = part { true } else { false } }
   }
 
   public let segments: [Segment]
@@ -93,7 +99,7 @@ public struct ConversionPlan: Sendable {
       let entries = try source.tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }
-      segments = [Segment(name: "tensors", entries: entries)]
+      segments = [Segment(name: "tensors", entries: entries, part: nil)]
       architecture = "unknown"
       sign = nil
       hasExactChoices = nil
@@ -123,7 +129,7 @@ public struct ConversionPlan: Sendable {
     }
     // What is never computed with goes last, out of the way of what is.
     parts = parts.filter { $0.part != .unused } + parts.filter { $0.part == .unused }
-    var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries) }
+    var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries, part: $0.part) }
     let unknown = remaining.values.sorted { ByteName($0.name) < ByteName($1.name) }
     if !unknown.isEmpty {
       segments.append(
@@ -131,7 +137,7 @@ public struct ConversionPlan: Sendable {
           name: "other",
           entries: try unknown.map {
             try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source)
-          }))
+          }, part: nil))
       notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments

@@ -30,6 +30,13 @@ public struct Divergence: Sendable, Equatable {
     agreesOnTop = Self.top(reference) == Self.top(model)
   }
 
+  /// How much a token surprises a distribution: −log of its probability, in nats; infinite for logits that are not finite.
+  ///
+  /// - Precondition: `token` is one of the vocabulary.
+  public static func surprisal(of token: Int, _ logits: [Float]) -> Double {
+    logits.allSatisfy(\.isFinite) ? -logProbabilities(logits)[token] : .infinity
+  }
+
   private static func top(_ values: [Float]) -> Int? { values.indices.max { values[$0] < values[$1] } }
 
   private static func logProbabilities(_ logits: [Float]) -> [Double] {

@@ -37,6 +37,13 @@ public protocol ParameterStore: Sendable {
 
 extension ParameterStore {
   public func release(_ name: String) {}
+
+  /// What the model is, by its side files.
+  ///
+  /// - Throws: 66 when a configuration is missing, 65 when one makes no sense.
+  public func configuration() throws -> ModelConfiguration {
+    try ModelConfiguration(path: path, choices: choices) { try sideFile(named: $0) }
+  }
 }
 
 /// A table of vectors.

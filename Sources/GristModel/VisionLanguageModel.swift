@@ -32,9 +32,7 @@ public final class VisionLanguageModel: Sendable {
   public init(_ store: some ParameterStore, compute: Compute) throws {
     path = store.path
     self.compute = compute
-    let configuration = try ModelConfiguration(path: store.path, choices: store.choices) {
-      try store.sideFile(named: $0)
-    }
+    let configuration = try store.configuration()
     self.configuration = configuration
     tokenizer = try store.tokenizer(configuration.tokenizers)
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {

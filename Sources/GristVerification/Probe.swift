@@ -28,8 +28,8 @@ public struct Probe: Sendable, Equatable {
 
   public static func == (a: Probe, b: Probe) -> Bool { a.image == b.image && a.prompt == b.prompt }
 
-  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images are relative to it, they
-  /// and answers may be absent.
+  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images that are not
+  /// absolute paths are relative to it; they and answers may be absent.
   ///
   /// - Throws: 66 for a missing file or image, 65 for a file of another form.
   public static func read(path: String) throws -> [Probe] {
@@ -41,7 +41,7 @@ public struct Probe: Sendable, Equatable {
     return try array.enumerated().map { index, value in
       let json = try JSONReader(value, file: "\(path), probe \(index)")
       let image = json.has("image") ? try json.string("image") : nil
-      let bytes = try image.map { try readFile(joinPath(folder, $0), limit: 1 << 28) }
+      let bytes = try image.map { try readFile($0.hasPrefix("/") ? $0 : joinPath(folder, $0), limit: 1 << 28) }
       return Probe(
         image: image, imageBytes: bytes, prompt: try json.string("prompt"),
         answer: json.has("answer") ? try json.string("answer") : nil)

@@ -15,9 +15,10 @@ public struct ReferenceRecord: Sendable {
     /// Tokens a tile that the outputs were computed with; nil without an image.
     public let granularity: Int?
     public let sequenceLength: Int
-    /// Greedy tokens, up to the end token (which is included when it came) or the limit.
+    /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a probe that brings its answer, the
+    /// answer's.
     public let tokens: [Int]
-    /// The logits each of the tokens was chosen from.
+    /// The logits before each of the tokens.
     public let logits: [[Float]]
 
     public init(
@@ -62,7 +63,9 @@ public struct ReferenceRecord: Sendable {
 }
 
 extension VisionLanguageModel {
-  /// Answers probes greedily and keeps everything. `progress` hears how many are done.
+  /// Answers probes greedily, or reads the answers that they bring, and keeps everything. `progress` hears how many are done.
+  ///
+  /// - Throws: What running the model throws, 65 when a probe's answer has no token.
   public func record(
     _ probes: [Probe], maxNewTokens: Int, progress: (Int) -> Void = { _ in }
   ) throws -> [ReferenceRecord.Case] {
@@ -73,19 +76,28 @@ extension VisionLanguageModel {
       let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil)
       let prompt = try prepare(conversation, image: images.features(of: probe))
       let session = try start(prompt, newTokens: maxNewTokens)
+      let given = try probe.answer.map { try answerTokens($0).prefix(maxNewTokens) }
       var tokens: [Int] = []
       var logits: [[Float]] = []
-      while tokens.count < maxNewTokens {
-        let token = indexOfGreatest(session.logits)
+      while tokens.count < given?.count ?? maxNewTokens {
+        let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
         tokens.append(token)
         logits.append(session.logits)
-        if endTokens.contains(token) || tokens.count == maxNewTokens { break }
+        if given == nil && endTokens.contains(token) || tokens.count == given?.count ?? maxNewTokens { break }
         try session.advance(token)
       }
       return ReferenceRecord.Case(
         probe: probe, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
         sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
     }
+  }
+}
+
+extension VisionLanguageModel {
+  private func answerTokens(_ answer: String) throws -> [Int] {
+    let tokens = try tokenizer.encode(answer)
+    guard !tokens.isEmpty else { throw GristError(.badData, "a probe's answer is empty", advice: "leave it out") }
+    return tokens
   }
 }
 

@@ -28,6 +28,8 @@ extension VerificationReport {
         "kl_median": JSONValue(kl.median), "kl_p99": JSONValue(kl.p99),
         "kl_max": JSONValue(kl.maximum), "max_abs_logit_difference": JSONValue(largestLogitDifference),
         "greedy_match_mean": JSONValue(greedyMatchMean),
+        "perplexity": perplexity.map { JSONValue($0.model) } ?? .null,
+        "reference_perplexity": perplexity.map { JSONValue($0.reference) } ?? .null,
         "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
       ],
       "weights": weights.map(\.json) ?? .null,

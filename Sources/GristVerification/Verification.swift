@@ -1,3 +1,4 @@
+internal import Glibc
 import GristCore
 import GristKernels
 import GristModel
@@ -24,16 +25,19 @@ public struct VerificationReport: Sendable {
     public let decision: RouterDecision?
     /// One for each of the reference's tokens.
     public let divergences: [Divergence]
-    /// Leading tokens that the model, decoding greedily, would have chosen too.
+    /// How much each of the reference's tokens surprised both.
+    public let surprisals: [Surprisal]
+    /// Leading positions at which the model, decoding greedily, would have chosen what the reference would have.
     public let greedyMatch: Int
     /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
     public let failure: String?
 
     public init(
-      reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence], greedyMatch: Int,
-      failure: String? = nil
+      reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence],
+      surprisals: [Surprisal] = [], greedyMatch: Int, failure: String? = nil
     ) {
       self.reference = reference
+      self.surprisals = surprisals
       self.decision = decision
       self.divergences = divergences
       self.greedyMatch = greedyMatch
@@ -68,6 +72,12 @@ public struct VerificationReport: Sendable {
     }
 
     public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
+  }
+
+  /// −log of the probability of a token, in nats.
+  public struct Surprisal: Sendable, Equatable {
+    public let reference: Double
+    public let model: Double
   }
 
   public let model: String
@@ -132,6 +142,14 @@ public struct VerificationReport: Sendable {
     cases.flatMap { $0.divergences.map(\.largestLogitDifference) }.max() ?? 0
   }
 
+  /// How many tokens each seems to choose from on average, over the reference's tokens: exp of the mean surprisal. Nil when there
+  /// was none.
+  public var perplexity: (reference: Double, model: Double)? {
+    let surprisals = cases.flatMap(\.surprisals)
+    guard !surprisals.isEmpty else { return nil }
+    return (exp(mean(surprisals.map(\.reference))), exp(mean(surprisals.map(\.model))))
+  }
+
   private func mean(_ values: [Double]) -> Double {
     values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
   }
@@ -163,13 +181,16 @@ public struct VerificationReport: Sendable {
     }
     // Written so that a divergence that is not a number fails too.
     if !(kl.mean <= limits.maximumMeanKL) {
-      objections.append("the mean KL divergence is \(threeDigits(kl.mean)), above \(threeDigits(limits.maximumMeanKL))")
+      objections.append(
+        "the mean KL divergence is \(NumberText.significant(kl.mean)), above \(NumberText.significant(limits.maximumMeanKL))"
+      )
     }
     if let weights {
       if let worst = weights.rejected.max(by: { $0.relativeError - $0.limit < $1.relativeError - $1.limit }) {
         objections.append(
           "\(weights.rejected.count) of \(weights.tensors.count) tensors are not the reference's: \(worst.name) is "
-            + "\(threeDigits(worst.relativeError)) off, \(threeDigits(worst.limit)) at most was expected")
+            + "\(NumberText.significant(worst.relativeError)) off, \(NumberText.significant(worst.limit)) at most was expected"
+        )
       }
       if let name = weights.missing.first {
         objections.append("\(weights.missing.count) of the reference's tensors are not there, \(name) among them")
@@ -223,6 +244,7 @@ extension VisionLanguageModel {
       ? own : try prepare(conversation, image: image, granularity: reference.granularity)
     let session = try start(prompt, newTokens: reference.tokens.count)
     var divergences: [Divergence] = []
+    var surprisals: [VerificationReport.Surprisal] = []
     var greedyMatch = 0
     for (index, token) in reference.tokens.enumerated() {
       guard reference.logits[index].count == session.logits.count else {
@@ -230,11 +252,17 @@ extension VisionLanguageModel {
           .badData, "the reference has another vocabulary", file: path,
           found: "\(reference.logits[index].count) logits against \(session.logits.count)")
       }
-      divergences.append(Divergence(reference: reference.logits[index], model: session.logits))
-      if greedyMatch == index, indexOfGreatest(session.logits) == token { greedyMatch += 1 }
+      let divergence = Divergence(reference: reference.logits[index], model: session.logits)
+      divergences.append(divergence)
+      surprisals.append(
+        .init(
+          reference: Divergence.surprisal(of: token, reference.logits[index]),
+          model: Divergence.surprisal(of: token, session.logits)))
+      if greedyMatch == index, divergence.agreesOnTop { greedyMatch += 1 }
       if index + 1 < reference.tokens.count { try session.advance(token) }
     }
     return VerificationReport.Case(
-      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch)
+      reference: reference, decision: own.decision, divergences: divergences, surprisals: surprisals,
+      greedyMatch: greedyMatch)
   }
 }

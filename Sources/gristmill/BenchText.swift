@@ -16,31 +16,31 @@ enum BenchText {
       "a decoded token reads \(Format.bytes(report.cost.weightBytesPerToken)) of weights and "
         + "\(Format.bytes(report.cacheBytesPerToken)) of cache for each row before it",
       "the machine reads \(Format.bytes(Int(report.limits.memoryReadBytesPerSecond))) a second and does "
-        + "\(Format.number(report.limits.int8OperationsPerSecond / 1e12, digits: 2))·10¹² int8 operations a second",
+        + "\(NumberText.fixed(report.limits.int8OperationsPerSecond / 1e12, digits: 2))·10¹² int8 operations a second",
     ]
     return lines.joined(separator: "\n")
   }
 
   private static func rows(_ report: BenchmarkReport) -> [[String]] {
     var rows = [
-      ["open", Format.number(report.openSeconds * 1000, digits: 1), "ms"],
-      ["first row, all weights read", Format.number(report.firstRowSeconds * 1000, digits: 0), "ms"],
+      ["open", NumberText.fixed(report.openSeconds * 1000, digits: 1), "ms"],
+      ["first row, all weights read", NumberText.fixed(report.firstRowSeconds * 1000, digits: 0), "ms"],
     ]
     if let tower = report.tower {
-      rows.append(["tower, a tile", Format.number(tower.seconds / Double(tower.tiles)), "s"])
+      rows.append(["tower, a tile", NumberText.fixed(tower.seconds / Double(tower.tiles)), "s"])
     }
     if let router = report.router {
-      rows.append(["router, \(tiles(router.tiles))", Format.number(router.seconds * 1000, digits: 0), "ms"])
+      rows.append(["router, \(tiles(router.tiles))", NumberText.fixed(router.seconds * 1000, digits: 0), "ms"])
     }
     rows += report.prefill.map {
       [
-        "prompt of \($0.rows)", Format.number($0.tokensPerSecond, digits: 1),
+        "prompt of \($0.rows)", NumberText.fixed($0.tokensPerSecond, digits: 1),
         "tokens/s, " + limit($0.tokensPerSecond, report.prefillLimit),
       ]
     }
     rows += report.decode.map {
       [
-        "decoding after \($0.depth)", Format.number($0.tokensPerSecond, digits: 2),
+        "decoding after \($0.depth)", NumberText.fixed($0.tokensPerSecond, digits: 2),
         "tokens/s, " + limit($0.tokensPerSecond, report.decodeLimit(depth: $0.depth)),
       ]
     }
@@ -51,6 +51,6 @@ enum BenchText {
   private static func tiles(_ count: Int) -> String { count == 1 ? "1 tile" : "\(count) tiles" }
 
   private static func limit(_ rate: Double, _ limit: Double) -> String {
-    "\(Format.number(rate / limit * 100, digits: 0)) % of the limit"
+    "\(NumberText.fixed(rate / limit * 100, digits: 0)) % of the limit"
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import GristCalibration
 import GristCore
+import GristFamilies
 import GristKernels
 import GristModel
 import GristVerification
@@ -10,8 +11,8 @@ struct Calibrate: ParsableCommand {
     abstract: "Gather what flows into a checkpoint's matrices, for conversions that feed rounding errors on.",
     discussion: """
       Runs the checkpoint at full precision on questions and keeps the second moments of every matrix's inputs, in \
-      blocks of 64. Gathered once, they serve every recipe. Without --probes, bundled conversations are fed through; \
-      with it, the model answers the questions itself.
+      blocks of 64. Gathered once, they serve every recipe. Without --probes, bundled conversations are fed through, \
+      and photographs where the model sees; with it, the model answers the questions itself.
       """)
 
   @Argument(help: "The checkpoint folder, or a .grist file made with the recipe source.")
@@ -33,7 +34,9 @@ struct Calibrate: ParsableCommand {
     let source = try ModelSource.open(path: checkpoint, reading: options.reading())
     try Reference.refuseLoss(source.loss, of: checkpoint)
     var bar = ProgressBar(quiet: global.quiet)
-    let statistics = try Calibration.from(probes: probes).gather(source, pool: global.pool()) {
+    let pool = try global.pool()
+    let calibration = try Calibration.from(probes: probes, for: source.parameters(pool: pool).configuration())
+    let statistics = try calibration.gather(source, pool: pool) {
       bar.show($0, "watching the matrices")
     }
     bar.clear()
@@ -53,9 +56,11 @@ struct Calibrate: ParsableCommand {
 }
 
 extension Calibration {
-  /// The user's questions, or the bundled conversations.
-  static func from(probes path: String?) throws -> Calibration {
-    guard let path else { return .bundled }
+  /// The user's questions, or what is bundled: photographs for models that see, too.
+  ///
+  /// - Throws: What reading the questions throws.
+  static func from(probes path: String?, for model: ModelConfiguration?) throws -> Calibration {
+    guard let path else { return .bundled(withPhotographs: model?.vision != nil) }
     let samples = try Probe.read(path: path).map {
       Sample(picture: $0.imageBytes, question: $0.prompt, answer: $0.answer)
     }

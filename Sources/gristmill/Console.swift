@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 import GristCore
 
@@ -89,7 +88,7 @@ struct ProgressBar {
   }
 }
 
-/// Numbers as people read them.
+/// Sizes and tables as people read them.
 enum Format {
   static func bytes(_ count: Int) -> String {
     let units = ["bytes", "KB", "MB", "GB", "TB"]
@@ -99,12 +98,8 @@ enum Format {
       value /= 1000
       unit += 1
     }
-    return unit == 0 ? "\(count) bytes" : String(format: value < 10 ? "%.2f %@" : "%.1f %@", value, units[unit])
+    return unit == 0 ? "\(count) bytes" : "\(NumberText.fixed(value, digits: value < 10 ? 2 : 1)) \(units[unit])"
   }
-
-  static func number(_ value: Double, digits: Int = 3) -> String { String(format: "%.\(digits)f", value) }
-  static func twoDigits(_ value: Double) -> String { value == 0 ? "0" : String(format: "%.2g", value) }
-  static func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }
 
   /// Columns aligned: the first to the left, the others to the right.
   static func table(_ given: [[String]], leftAligned: Set<Int> = [0]) -> String {

@@ -103,8 +103,8 @@ struct Inspect: ParsableCommand {
     rows += shown.map { summary in
       [
         summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
-        "\(summary.storedBytes)", Format.number(summary.bitsPerWeight, digits: 2),
-        Format.twoDigits(summary.record.relativeError),
+        "\(summary.storedBytes)", NumberText.fixed(summary.bitsPerWeight, digits: 2),
+        NumberText.significant(summary.record.relativeError, digits: 2),
       ]
     }
     try Console.print(Format.table(rows))

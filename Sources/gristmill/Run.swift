@@ -99,14 +99,14 @@ struct Run: ParsableCommand {
     if let decision = prompt.decision {
       parts.append(
         "the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"
-          + " tokens a tile (margin \(Format.number(Double(decision.margin))))")
+          + " tokens a tile (margin \(NumberText.fixed(Double(decision.margin))))")
     } else if let granularity = prompt.granularity {
       parts.append("\(granularity) tokens a tile")
     }
-    parts.append("\(prompt.sequenceLength) rows of prompt in \(Format.number(answer.prefillSeconds, digits: 2)) s")
+    parts.append("\(prompt.sequenceLength) rows of prompt in \(NumberText.fixed(answer.prefillSeconds, digits: 2)) s")
     if answer.tokens.count > 1, answer.decodeSeconds > 0 {
       let rate = Double(answer.tokens.count - 1) / answer.decodeSeconds
-      parts.append("\(answer.tokens.count) tokens at \(Format.number(rate, digits: 1)) a second")
+      parts.append("\(answer.tokens.count) tokens at \(NumberText.fixed(rate, digits: 1)) a second")
     }
     try global.note("[" + parts.joined(separator: "; ") + "]")
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import GristCore
 import GristKernels
 import GristModel
+import GristReports
 import GristVerification
 
 struct Verify: ParsableCommand {

@@ -30,10 +30,15 @@ enum VerifyText {
       }
     }
     lines.append(
-      "outputs  top-1 agreement \(Format.percent(report.top1Agreement)); KL mean \(Format.twoDigits(report.kl.mean)), "
-        + "p99 \(Format.twoDigits(report.kl.p99)), max \(Format.twoDigits(report.kl.maximum)); largest logit difference "
-        + "\(Format.twoDigits(report.largestLogitDifference)); greedy match \(Format.number(report.greedyMatchMean, digits: 1)) tokens"
+      "outputs  top-1 agreement \(NumberText.percent(report.top1Agreement)); KL mean \(NumberText.significant(report.kl.mean, digits: 2)), "
+        + "p99 \(NumberText.significant(report.kl.p99, digits: 2)), max \(NumberText.significant(report.kl.maximum, digits: 2)); largest logit difference "
+        + "\(NumberText.significant(report.largestLogitDifference, digits: 2)); greedy match \(NumberText.fixed(report.greedyMatchMean, digits: 1)) tokens"
     )
+    if let perplexity = report.perplexity {
+      lines.append(
+        "         perplexity \(NumberText.significant(perplexity.model)), the reference's "
+          + NumberText.significant(perplexity.reference))
+    }
     if let weights = report.weights {
       let accepted = weights.tensors.count - weights.rejected.count
       lines.append(
@@ -56,7 +61,8 @@ enum VerifyText {
         item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
         item.choice(tieMargin: report.limits.tieMargin) == .none
           ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,
-        item.reference.decision.map { Format.number(Double($0.margin)) } ?? "-", Format.twoDigits(item.kl.mean),
+        item.reference.decision.map { NumberText.fixed(Double($0.margin)) } ?? "-",
+        NumberText.significant(item.kl.mean, digits: 2),
         "\(agreeing)/\(item.divergences.count)",
       ])
     }
@@ -68,7 +74,7 @@ enum VerifyText {
     for part in parts {
       rows.append([
         part.part.rawValue, "\(part.choicesChanged) of \(part.cases)", "\(part.filterSetsChanged)",
-        "\(part.filterOrdersChanged)", Format.twoDigits(part.largestLogitChange),
+        "\(part.filterOrdersChanged)", NumberText.significant(part.largestLogitChange, digits: 2),
       ])
     }
     return Format.table(rows)

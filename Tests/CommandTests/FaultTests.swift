@@ -88,15 +88,25 @@ import Testing
     #expect(process.terminationReason == .exit && process.terminationStatus == 130)
   }
 
-  @Test("Fault 10: the same bytes on every instruction set", arguments: ["int4-all", "int8", "f16"])
-  func bytesOfEveryInstructionSet(recipe: String) throws {
+  @Test(
+    "Fault 10: the same bytes on every instruction set, calibrated by the same statistics too",
+    arguments: [("int4-all", false), ("int4-all", true), ("int8", false), ("f16", false)])
+  func bytesOfEveryInstructionSet(recipe: String, isCalibrated: Bool) throws {
+    let stats = folder.file("stats")
+    if isCalibrated {
+      try folder.write("p.json", Array(#"[{"prompt": "Hi", "answer": "Good morning, all of you!"}]"#.utf8))
+      let gathered = try Command.run(
+        "calibrate", Fixtures.conformanceCheckpoint, "--probes", folder.file("p.json"), "-o", stats)
+      #expect(gathered.code == 0)
+    }
     var written: [(isa: String, bytes: Bytes)] = []
     for isa in ["portable", "avx2", "avxvnni", "avx512", "neon"] {
       let process = Process()
       process.executableURL = try #require(Command.executable)
-      process.arguments = [
-        "convert", Fixtures.conformanceCheckpoint, "-o", folder.file(isa), "--recipe", recipe, "--quiet",
-      ]
+      process.arguments =
+        [
+          "convert", Fixtures.conformanceCheckpoint, "-o", folder.file(isa), "--recipe", recipe, "--quiet",
+        ] + (isCalibrated ? ["--stats", stats] : ["--calibrate", "none"])
       process.environment = ProcessInfo.processInfo.environment.merging(["GRISTMILL_ISA": isa]) { _, new in new }
       try process.run()
       process.waitUntilExit()
@@ -124,7 +134,9 @@ import Testing
     #expect(try Command.run("inspect", folder.file("m.grist"), "--check").code == 0)
     let refused = try Command.run(["convert", Command.crop] + arguments + ["--stats", stats])
     #expect(refused.code == 65 && refused.error.contains("other weights"), "\(refused.error)")
-    #expect(try Command.run("convert", Command.crop, "-o", "x", "--stats", stats).code == 64)
+    let other = ["convert", Command.crop, "-o", folder.file("x"), "--stats", stats]
+    #expect(try Command.run(other).code == 65)
+    for mode in ["none", "full"] { #expect(try Command.run(other + ["--calibrate", mode]).code == 64) }
     #expect(
       try Command.run("calibrate", folder.file("m.grist"), "--probes", folder.file("p.json"), "-o", stats).code == 65)
   }

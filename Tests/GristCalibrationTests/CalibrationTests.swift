@@ -57,6 +57,26 @@ import Testing
     #expect(!names.contains("model.layers.0.mlp.down_proj.weight"))
   }
 
+  @Test("which matrices will be watched is known before the model is run")
+  func prediction() throws {
+    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let expected = try source.parameters(pool: pool).configuration().expectedTensors
+    for samples in [try calibration().samples, [.init(question: "What else?", answer: "Nothing.")]] {
+      let calibration = Calibration(samples: samples, name: "samples")
+      let watched = try calibration.gather(source, pool: pool).matrices
+      #expect(calibration.matrices(of: expected) == watched)
+    }
+  }
+
+  @Test("photographs are bundled for models that see, and can be read")
+  func bundled() throws {
+    let samples = Calibration.bundled(withPhotographs: true).samples
+    let pictures = samples.compactMap(\.picture)
+    #expect(pictures.count == 4 && samples.allSatisfy { $0.answer?.isEmpty == false })
+    for picture in pictures { #expect(try RGBImage(jpeg: picture, name: "bundled").width > 100) }
+    #expect(Calibration.bundled(withPhotographs: false).samples.allSatisfy { $0.picture == nil })
+  }
+
   @Test("moments are the sums of products of inputs that were turned")
   func moments() throws {
     let compute = Compute(pool: pool)
@@ -248,11 +268,13 @@ import Testing
   func full() throws {
     let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
     let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let calibration = Calibration(
+      samples: Array(Calibration.bundled(withPhotographs: false).samples.prefix(8)), name: "eight samples")
     var files: [Bytes] = []
     for threads in [1, 2] {
       let pool = try ThreadPool(threads: threads)
-      let feedback = try LayerwiseFeedback(calibration(), model, pool: pool)
-      #expect(feedback.notes.isEmpty && feedback.summary.hasPrefix("full: three samples, "))
+      let feedback = try LayerwiseFeedback(calibration, model, pool: pool)
+      #expect(feedback.notes.isEmpty && feedback.summary.hasPrefix("full: eight samples, "))
       let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
       let path = folder.file("full-\(threads).grist")
       _ = try Converter(pool: pool, packing: .raw).convert(
@@ -267,7 +289,7 @@ import Testing
       cases: try model.model(compute: Compute(pool: pool, activations: .f32)).record(
         // Weights at random: what single prompts say is chance.
         (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
-    let kl = try [convert(statistics()), folder.file("full-2.grist")].map {
+    let kl = try [convert(calibration.gather(model, pool: pool)), folder.file("full-2.grist")].map {
       try ModelSource.open(path: $0).model(compute: Compute(pool: pool)).verify(
         against: record, limits: VerificationLimits()
       ).kl.mean

@@ -7,6 +7,7 @@ import GristImaging
 import GristKernels
 import GristModel
 import GristQuantization
+import GristReports
 import GristVerification
 import TestSupport
 import Testing

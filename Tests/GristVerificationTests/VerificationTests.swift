@@ -1,3 +1,4 @@
+import Glibc
 import GristCheckpoints
 import GristConversion
 import GristCore
@@ -285,5 +286,38 @@ import Testing
     for effect in effects {
       #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")
     }
+  }
+
+  @Test("a probe's answer is what is compared on, and perplexity is that of its tokens")
+  func givenAnswers() throws {
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(
+      compute: Compute(pool: ThreadPool(threads: 2), activations: .f32))
+    let answer = "Good morning to you, and to the many who come after you."
+    let probes = [
+      Probe(image: nil, imageBytes: nil, prompt: "Good morning!", answer: answer),
+      Probe(image: nil, imageBytes: nil, prompt: "Good morning!"),
+    ]
+    let cases = try model.record(probes, maxNewTokens: 32)
+    let tokens = try model.tokenizer.encode(answer)
+    #expect(cases[0].tokens == tokens && cases[0].logits.count == tokens.count && cases[1].tokens != tokens)
+    #expect(try model.record(Array(probes.prefix(1)), maxNewTokens: 3)[0].tokens == Array(tokens.prefix(3)))
+    func perplexity(_ cases: [ReferenceRecord.Case]) -> Double {
+      let surprisals = cases.flatMap { recorded in
+        zip(recorded.tokens, recorded.logits).map { token, logits in
+          let normalizer = logits.reduce(0.0) { $0 + exp(Double($1)) }
+          return log(normalizer) - Double(logits[token])
+        }
+      }
+      return exp(surprisals.reduce(0, +) / Double(surprisals.count))
+    }
+    let record = ReferenceRecord(fingerprint: "", source: "itself", cases: cases)
+    let report = try model.verify(against: record, limits: VerificationLimits())
+    let found = try #require(report.perplexity)
+    #expect(abs(found.reference / perplexity(cases) - 1) < 1e-9 && found.model == found.reference)
+    #expect(report.passed && report.cases[0].greedyMatch == tokens.count)
+    // What it would have said itself surprises it less.
+    #expect(perplexity([cases[1]]) < perplexity([cases[0]]))
+    let empty = Probe(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "")
+    #expect(throws: GristError.self) { try model.record([empty], maxNewTokens: 4) }
   }
 }

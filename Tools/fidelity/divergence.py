@@ -1,7 +1,7 @@
-"""What a GGUF's weights do to the reference's answers: `divergence.py MODEL RECORD FILE.gguf…`, one JSON line a file.
+"""What a GGUF's weights do to the reference's answers: `divergence.py MODEL RECORD TEXTS FILE.gguf…`, one JSON line a file.
 
 The independent side of the table: PyTorch and transformers in float32, weights only (llama.cpp's own activations add a little). MODEL is the folder of make_model.py,
-RECORD what `gristmill record` wrote of it: its prompts and greedy tokens are taken, its logits are not.
+RECORD and TEXTS what `gristmill record` wrote of it, with the model's own answers and with given ones: prompts and tokens are taken, logits are not.
 """
 
 from __future__ import annotations
@@ -75,10 +75,16 @@ def load(model: LlamaForCausalLM, tensors: dict[str, torch.Tensor]) -> None:
     model.tie_weights()
 
 
+def perplexity(found: list[torch.Tensor], given: list[tuple[list[int], list[int]]]) -> float:
+    """Of the answers' tokens."""
+    surprisals = [-each[range(len(tokens)), tokens] for each, (_, tokens) in zip(found, given)]
+    return float(torch.cat(surprisals).mean().exp())
+
+
 def main() -> None:
-    folder, record, *files = map(Path, sys.argv[1:])
+    folder, record, texts, *files = map(Path, sys.argv[1:])
     torch.set_num_threads(2)
-    given, model = cases(record), empty_model()
+    given, read, model = cases(record), cases(texts), empty_model()
     # The reference's own, computed once for a record.
     kept = record.with_name(record.name + ".log-probabilities")
     if not kept.exists() or kept.stat().st_mtime < record.stat().st_mtime:
@@ -88,7 +94,8 @@ def main() -> None:
     for path in files:
         load(model, gguf_tensors(path))
         each, all_kl, agreeing = [], [], []
-        for wanted, found in zip(reference, log_probabilities(model, given)):
+        answers = log_probabilities(model, given)
+        for wanted, found in zip(reference, answers):
             kl = (wanted.exp() * (wanted - found)).sum(-1)
             each.append((float(kl.mean()), len(kl)))
             all_kl.append(kl)
@@ -97,6 +104,7 @@ def main() -> None:
         print(json.dumps({
             "file": path.name, "bits": linear_bits(path), "bytes": path.stat().st_size, "kl_mean": float(kl.mean()),
             "kl_median": float(kl.median()), "kl_p99": float(kl.quantile(0.99)), "top1": float(agreeing.float().mean()), "cases": each,
+            "perplexity": perplexity(answers, given), "text_perplexity": perplexity(log_probabilities(model, read), read),
         }), flush=True)
 
 

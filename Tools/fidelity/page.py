@@ -38,12 +38,12 @@ def line(name: str, row: Row) -> str:
     digits = 4 if row.kl_mean < 0.01 else 3
     return (
         f"| {name} | {row.bits:.2f} | {row.bytes / 1e6:.1f} | {row.kl_mean:.{digits}f} | {low:.{digits}f}–{high:.{digits}f} "
-        f"| {row.kl_median:.{digits}f} | {row.kl_p99:.{digits}f} | {100 * row.top1:.1f} % |"
+        f"| {row.kl_median:.{digits}f} | {row.kl_p99:.{digits}f} | {100 * row.top1:.1f} % | {row.perplexity:.3f} | {row.text_perplexity:.2f} |"
     )
 
 
 def table(rows: dict[str, Row]) -> str:
-    head = "| | bits of the linears | MB | KL mean | 95 % | median | p99 | top-1 |\n|---|---|---|---|---|---|---|---|"
+    head = "| | bits of the linears | MB | KL mean | 95 % | median | p99 | top-1 | perplexity, own | texts |\n|" + "---|" * 10
     ours = [line(name, rows[name]) for name in OURS if name in rows]
     theirs = [line(f"llama.cpp {name}", rows[name]) for name in THEIRS if name in rows]
     return "\n".join([head, *ours, *theirs])
@@ -91,7 +91,7 @@ def plot(rows: dict[str, Row], path: Path) -> None:
     plt.close(figure)
 
 
-def write(rows: dict[str, Row], facts: dict[str, str], page: Path) -> None:
+def write(rows: dict[str, Row], facts: dict[str, str], reference: tuple[float, float], demo: str, page: Path) -> None:
     first = next(iter(rows.values()))
     tokens = sum(count for _, count in first.cases)
     plot(rows, page.with_suffix(".svg"))
@@ -108,6 +108,8 @@ in PyTorch, so they flatter it a little. llama.cpp's importance matrix is made o
 
 {table(rows)}
 
+Perplexity, of the greedy tokens and of seven passages in the public domain (`Tools/fidelity/texts.json`); the reference's own is {reference[0]:.3f} and {reference[1]:.2f}.
+
 Gristmill's rows are `gristmill convert model --set embed_tokens=source` with
 
 {commands()}
@@ -117,4 +119,10 @@ Ratios of means, both sides' prompts drawn alike, and the bounds that were set f
 {ratios(rows)}
 
 llama.cpp's types that want 256 columns fall back to others on this model's 576, so Q4_K_M takes more bits here than it would elsewhere: compare at equal bits.
-""")
+
+## A model with a router
+
+The same recipes and calibrations on the [demo model](../Tools/DemoModel/MODEL_CARD.md), whose choices can be lost. Calibrated with what is bundled, text and photographs of
+another world than its own; the questions are those of `generate.py --seed 901`.
+
+{demo}""")

@@ -16,9 +16,9 @@ KEEP = ["--set", "embed_tokens=source"]
 OURS = {
     "int8": ["--recipe", "int8"],
     "int4-uniform": ["--set", "proj=int4-uniform"],
-    "int4": [],
-    "int4, block": ["--calibrate", "block", "--stats", "stats"],
-    "int4, block, g32": ["--calibrate", "block", "--stats", "stats", "--group-size", "32"],
+    "int4": ["--calibrate", "none"],
+    "int4, block": [],
+    "int4, block, g32": ["--group-size", "32"],
     "int4, full": ["--calibrate", "full"],
     "int4, full, g32": ["--calibrate", "full", "--group-size", "32"],
     "int4, full, 5.53 bits": ["--calibrate", "full", "--target-bits", "5.53"],
@@ -51,6 +51,9 @@ class Row:
     kl_p99: float
     top1: float
     cases: list[tuple[float, int]]
+    # Of the model's own answers, and of the texts.
+    perplexity: float
+    text_perplexity: float
     seconds: float | None = None
 
     def as_json(self) -> dict:
@@ -74,13 +77,14 @@ class Ours:
         made = json.loads(self.gristmill("convert", "model", "-o", "row.grist", "--pack", "raw", "--quiet", "--json", *KEEP, *OURS[name]))
         tensors = json.loads(self.gristmill("inspect", "row.grist", "--json"))["tensors"]
         sizes = [(t["bytes"], t["bytes"] * 8 / t["bits_per_weight"]) for t in tensors if "_proj" in t["name"]]
-        report = json.loads(self.gristmill("verify", "row.grist", "--reference", "answers", "--json", "--quiet"))
+        report, texts = (json.loads(self.gristmill("verify", "row.grist", "--reference", record, "--json", "--quiet")) for record in ("answers", "texts"))
         (self.work / "row.grist").unlink()
         outputs = report["outputs"]
         return Row(
             bits=8 * sum(size for size, _ in sizes) / sum(weights for _, weights in sizes), bytes=made["bytes"],
             kl_mean=outputs["kl_mean"], kl_median=outputs["kl_median"], kl_p99=outputs["kl_p99"], top1=outputs["top1_agreement"],
-            cases=[(case["kl_mean"], case["greedy_length"]) for case in report["cases"]], seconds=made["seconds"],
+            cases=[(case["kl_mean"], case["greedy_length"]) for case in report["cases"]], perplexity=outputs["perplexity"],
+            text_perplexity=texts["outputs"]["perplexity"], seconds=made["seconds"],
         )
 
 
@@ -121,7 +125,7 @@ class Theirs:
         output = self.file("row")
         made = measure([self.llama.program("llama-quantize"), "--token-embedding-type", "f16", *options, self.file("f16"), output, kind, 2])
         measured = subprocess.run(
-            [sys.executable, str(HERE / "divergence.py"), "model", "answers", str(output)], cwd=self.work, check=True, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(HERE / "divergence.py"), "model", "answers", "texts", str(output)], cwd=self.work, check=True, stdout=subprocess.PIPE, text=True
         )
         output.unlink()
         found = json.loads(measured.stdout.splitlines()[-1])
@@ -130,5 +134,5 @@ class Theirs:
 
 def calibration_text() -> str:
     """The conversations that Gristmill calibrates with, as it puts them to the model."""
-    conversations = json.loads((HERE.parents[1] / "Sources/GristCalibration/conversations.json").read_text())
+    conversations = json.loads((HERE.parents[1] / "Sources/GristCalibration/Samples/conversations.json").read_text())
     return "\n\n".join(f"{SYSTEM}USER: {case['prompt']} ASSISTANT: {case['answer']}" for case in conversations)

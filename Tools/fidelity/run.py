@@ -19,14 +19,15 @@ PROGRAM = ROOT / ".build" / "release" / "gristmill"
 
 
 def prepare(work: Path, ours: Ours) -> None:
-    """The model, the reference's answers and the statistics, where they are not there yet."""
+    """The model and the reference's answers, where they are not there yet."""
     if not (work / "model" / "model.safetensors").exists():
         subprocess.run([sys.executable, str(HERE / "make_model.py"), str(work / "model")], check=True)
     (work / "prompts.json").write_text(json.dumps([{"prompt": prompt} for prompt in PROMPTS]))
+    (work / "texts.json").write_text((HERE / "texts.json").read_text())
+    if not (work / "texts").exists():
+        ours.gristmill("record", "model", "--probes", "texts.json", "-o", "texts", "--max-new-tokens", "512", "--quiet")
     if not (work / "answers").exists():
         ours.gristmill("record", "model", "--probes", "prompts.json", "-o", "answers", "--max-new-tokens", "32", "--quiet")
-    if not (work / "stats").exists():
-        ours.gristmill("calibrate", "model", "-o", "stats", "--quiet")
 
 
 def facts(work: Path) -> dict[str, str]:
@@ -39,6 +40,23 @@ def facts(work: Path) -> dict[str, str]:
     if version := re.search(r"^Version: (.+)$", about.read_text(), re.M) if about.is_file() else None:
         found["llama-cpp-python"] = version[1]
     return found
+
+
+def reference_perplexity(ours: Ours) -> tuple[float, float]:
+    """Of the reference itself, on its own answers and on the texts."""
+    verified = (json.loads(ours.gristmill("verify", "model", "--reference", record, "--json", "--quiet")) for record in ("answers", "texts"))
+    answers, texts = (report["outputs"]["reference_perplexity"] for report in verified)
+    return answers, texts
+
+
+def demo_table(work: Path, program: Path) -> str:
+    """What the same does to the demo model, which has a router: 1,200 questions."""
+    demo, folder = ROOT / "Tools" / "DemoModel", work / "demo"
+    if not (folder / "test").exists():
+        generate = [sys.executable, demo / "generate.py", "--seed", "901", "--count", "200", "--out", folder / "test"]
+        subprocess.run([*map(str, generate)], check=True, stdout=subprocess.DEVNULL)
+    recipes = [sys.executable, demo / "recipes.py", "--gristmill", program.resolve(), "--data", folder / "test", "--work", folder / "recipes"]
+    return subprocess.run([*map(str, recipes)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
@@ -66,7 +84,7 @@ def main() -> None:
             results.write_text(json.dumps({name: row.as_json() for name, row in rows.items()}))
         print(page.line(name, rows[name]), flush=True)
     if set(rows) >= {*OURS, *THEIRS}:
-        page.write(rows, facts(work), ROOT / "Docs" / "fidelity.md")
+        page.write(rows, facts(work), reference_perplexity(ours), demo_table(work, arguments.gristmill), ROOT / "Docs" / "fidelity.md")
 
 
 if __name__ == "__main__":

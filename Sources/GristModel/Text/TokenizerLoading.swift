@@ -5,7 +5,7 @@ extension ParameterStore {
   /// The tokenizer of a model: of the kinds that its family uses, the first whose file is there.
   ///
   /// - Throws: 66 when there is none, 65 when the file is damaged or asks for what this version does not do.
-  func tokenizer(_ kinds: [TokenizerKind]) throws -> any Tokenizer {
+  public func tokenizer(_ kinds: [TokenizerKind]) throws -> any Tokenizer {
     for kind in kinds {
       guard let bytes = try sideFile(named: kind.fileName) else { continue }
       let place = joinPath(path, kind.fileName)

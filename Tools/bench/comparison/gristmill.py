@@ -41,6 +41,8 @@ class Gristmill:
                 self.program,
                 "convert",
                 checkpoint,
+                "--calibrate",
+                "none",
                 "-o",
                 output,
                 "--recipe",

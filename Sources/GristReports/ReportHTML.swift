@@ -1,5 +1,6 @@
 import GristCore
 import GristModel
+import GristVerification
 
 extension VerificationReport {
   /// The report as one page that needs nothing else: no scripts, no fonts, no pictures from elsewhere. Everything that
@@ -64,15 +65,21 @@ extension VerificationReport {
     }
     tiles.append(
       tile(
-        "Mean KL", threeDigits(kl.mean),
-        "p99 \(threeDigits(kl.p99)), max \(threeDigits(kl.maximum)); limit \(threeDigits(limits.maximumMeanKL))",
+        "Mean KL", NumberText.significant(kl.mean),
+        "p99 \(NumberText.significant(kl.p99)), max \(NumberText.significant(kl.maximum)); limit \(NumberText.significant(limits.maximumMeanKL))",
         kl.mean <= limits.maximumMeanKL ? "" : "bad", extra: meter))
     let positions = cases.reduce(0) { $0 + $1.divergences.count }
-    tiles.append(tile("Top-1 agreement", percent(top1Agreement), "over \(positions) positions"))
+    tiles.append(tile("Top-1 agreement", NumberText.percent(top1Agreement), "over \(positions) positions"))
     tiles.append(
       tile(
-        "Greedy match", decimal(greedyMatchMean, digits: 1),
-        "tokens on average; largest logit difference \(threeDigits(largestLogitDifference))"))
+        "Greedy match", NumberText.fixed(greedyMatchMean, digits: 1),
+        "tokens on average; largest logit difference \(NumberText.significant(largestLogitDifference))"))
+    if let perplexity {
+      tiles.append(
+        tile(
+          "Perplexity", NumberText.significant(perplexity.model),
+          "the reference's is \(NumberText.significant(perplexity.reference))"))
+    }
     if let weights { tiles.append(weightTile(weights)) }
     return "<section class=\"figures\">\n\(tiles.joined(separator: "\n"))\n</section>"
   }
@@ -96,7 +103,7 @@ extension VerificationReport {
   private var meter: String {
     let ratio = limits.maximumMeanKL > 0 ? kl.mean / limits.maximumMeanKL : (kl.mean > 0 ? 2 : 0)
     let filled = ratio.isFinite ? min(max(ratio / 2, 0), 1) * 100 : 100
-    return "<div class=\"meter\"><i style=\"width:\(decimal(filled, digits: 1))%\"></i></div>"
+    return "<div class=\"meter\"><i style=\"width:\(NumberText.fixed(filled, digits: 1))%\"></i></div>"
   }
 
   // MARK: case by case
@@ -137,7 +144,7 @@ extension VerificationReport {
       <td>\(Self.choiceCell(item, choice))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       <td>\(Self.filterCell(item))</td>
-      <td class="n \(tone)">\(threeDigits(item.kl.mean))<small>max \(threeDigits(item.kl.maximum))</small></td>
+      <td class="n \(tone)">\(NumberText.significant(item.kl.mean))<small>max \(NumberText.significant(item.kl.maximum))</small></td>
       <td class="n">\(agreeing)<small>of \(item.divergences.count)</small></td>
       <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
       </tr>
@@ -153,7 +160,9 @@ extension VerificationReport {
       default: "differs"
       }
     func text(_ decision: RouterDecision?) -> String { decision.map { "\($0.choice)" } ?? "none" }
-    func margin(_ decision: RouterDecision?) -> String { decision.map { decimal(Double($0.margin)) } ?? "none" }
+    func margin(_ decision: RouterDecision?) -> String {
+      decision.map { NumberText.fixed(Double($0.margin)) } ?? "none"
+    }
     let (expected, chosen) = (item.reference.decision, item.decision)
     return "<span class=\"pill \(label)\">\(label)</span> <b>\(text(expected)) → \(text(chosen))</b>"
       + "<small>margin \(margin(expected)) → \(margin(chosen))</small>"
@@ -177,7 +186,7 @@ extension VerificationReport {
       <tr><td>\(escaped(part.part.rawValue))</td>\
       <td class="n \(part.choicesChanged > 0 ? "bad" : "")">\(part.choicesChanged) of \(part.cases)</td>\
       <td class="n">\(part.filterSetsChanged)</td><td class="n">\(part.filterOrdersChanged)</td>\
-      <td class="n">\(threeDigits(part.largestLogitChange))</td></tr>
+      <td class="n">\(NumberText.significant(part.largestLogitChange))</td></tr>
       """
     }.joined(separator: "\n")
     return """

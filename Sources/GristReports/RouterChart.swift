@@ -1,3 +1,4 @@
+import GristCore
 import GristModel
 
 /// Draws two decisions of the router side by side: a pair of bars a granularity. All charts of a page share one scale.
@@ -27,11 +28,11 @@ struct RouterChart {
     guard let some = reference ?? model else { return "" }
     let width = Self.groupWidth * Double(some.granularities.count)
     let total = Self.top + Self.height + Self.labelHeight
-    let size = "width=\"\(decimal(width, digits: 0))\" height=\"\(decimal(total, digits: 0))\""
+    let size = "width=\"\(NumberText.fixed(width, digits: 0))\" height=\"\(NumberText.fixed(total, digits: 0))\""
     let (expected, chosen) = (reference.map { "\($0.choice)" }, model.map { "\($0.choice)" })
     let spoken = "reference chose \(expected ?? "nothing"), model \(chosen ?? "nothing")"
     var parts = [
-      "<svg class=\"chart\" viewBox=\"0 0 \(decimal(width, digits: 0)) \(decimal(total, digits: 0))\" \(size) role=\"img\" "
+      "<svg class=\"chart\" viewBox=\"0 0 \(NumberText.fixed(width, digits: 0)) \(NumberText.fixed(total, digits: 0))\" \(size) role=\"img\" "
         + "aria-label=\"\(spoken)\">"
     ]
     for (index, tokens) in some.granularities.enumerated() {
@@ -41,17 +42,17 @@ struct RouterChart {
       parts.append(bar(reference, index, left, "r"))
       parts.append(bar(model, index, left + Self.barWidth + 1, "m"))
       let middle = left + Self.barWidth + 0.5
-      let (x, y) = (decimal(middle, digits: 1), decimal(total - 2, digits: 1))
+      let (x, y) = (NumberText.fixed(middle, digits: 1), NumberText.fixed(total - 2, digits: 1))
       parts.append("<text x=\"\(x)\" y=\"\(y)\">\(tokens)</text></g>")
     }
-    let zero = decimal(y(0), digits: 1)
-    parts.append("<line x1=\"0\" x2=\"\(decimal(width, digits: 0))\" y1=\"\(zero)\" y2=\"\(zero)\"/></svg>")
+    let zero = NumberText.fixed(y(0), digits: 1)
+    parts.append("<line x1=\"0\" x2=\"\(NumberText.fixed(width, digits: 0))\" y1=\"\(zero)\" y2=\"\(zero)\"/></svg>")
     return parts.joined()
   }
 
   private func value(_ decision: RouterDecision?, _ index: Int) -> String {
     guard let decision, decision.logits.indices.contains(index) else { return "none" }
-    return decimal(Double(decision.logits[index]))
+    return NumberText.fixed(Double(decision.logits[index]))
   }
 
   private func bar(_ decision: RouterDecision?, _ index: Int, _ left: Double, _ kind: String) -> String {
@@ -60,12 +61,12 @@ struct RouterChart {
     let upper = y(max(value, 0))
     let lower = y(min(value, 0))
     var out =
-      "<rect class=\"\(kind)\" x=\"\(decimal(left, digits: 1))\" y=\"\(decimal(upper, digits: 1))\" "
-      + "width=\"\(decimal(Self.barWidth, digits: 1))\" height=\"\(decimal(max(lower - upper, 0.5), digits: 1))\"/>"
+      "<rect class=\"\(kind)\" x=\"\(NumberText.fixed(left, digits: 1))\" y=\"\(NumberText.fixed(upper, digits: 1))\" "
+      + "width=\"\(NumberText.fixed(Self.barWidth, digits: 1))\" height=\"\(NumberText.fixed(max(lower - upper, 0.5), digits: 1))\"/>"
     if decision.choiceIndex == index {
       out +=
-        "<circle class=\"\(kind)\" cx=\"\(decimal(left + Self.barWidth / 2, digits: 1))\" "
-        + "cy=\"\(decimal(upper - 4.5, digits: 1))\" r=\"2.6\"/>"
+        "<circle class=\"\(kind)\" cx=\"\(NumberText.fixed(left + Self.barWidth / 2, digits: 1))\" "
+        + "cy=\"\(NumberText.fixed(upper - 4.5, digits: 1))\" r=\"2.6\"/>"
     }
     return out
   }

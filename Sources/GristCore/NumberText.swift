@@ -1,0 +1,21 @@
+internal import Glibc
+
+/// Numbers as people read them, the same in every locale.
+public enum NumberText {
+  /// With a fixed count of decimals: "0.250".
+  public static func fixed(_ value: Double, digits: Int = 3) -> String { printed("%.\(digits)f", value) }
+
+  /// With a count of significant digits, and an exponent where it is shorter: "0.25", "2.5e-07"; "0" for nothing.
+  public static func significant(_ value: Double, digits: Int = 3) -> String {
+    value == 0 ? "0" : printed("%.\(digits)g", value)
+  }
+
+  /// A share of one: "25.0 %".
+  public static func percent(_ value: Double) -> String { fixed(value * 100, digits: 1) + " %" }
+
+  private static func printed(_ format: String, _ value: Double) -> String {
+    var buffer = [CChar](repeating: 0, count: 400)
+    let count = withVaList([value]) { vsnprintf(&buffer, buffer.count, format, $0) }
+    return String(decoding: buffer.prefix(max(0, Int(count))).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

@@ -1,0 +1,134 @@
+import ArgumentParser
+import GristCalibration
+import GristCheckpoints
+import GristConversion
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+import GristQuantization
+import GristVerification
+
+/// How a conversion uses what flows into the matrices.
+enum CalibrationMode: String, ExpressibleByArgument, CaseIterable {
+  case none, block, full
+}
+
+/// What a conversion is going to do about rounding errors, known before the model is run.
+struct PlannedCalibration {
+  var mode = CalibrationMode.none
+  /// Names of the matrices whose inputs will be known.
+  var matrices: Set<ByteName> = []
+  /// What the model is to be watched with, for people.
+  var samples: String?
+  /// What whoever did not ask for it should know.
+  var notes: [String] = []
+}
+
+extension Convert {
+  /// What was asked for, or `block` where nothing was and it can be had.
+  ///
+  /// - Throws: 64 where calibration was asked for and could do nothing, and whatever the plan or reading the questions throws.
+  func calibration(of source: ConversionSource, _ overrides: [StorageOverride], _ pool: ThreadPool) throws
+    -> PlannedCalibration
+  {
+    if calibrate == CalibrationMode.none { return PlannedCalibration() }
+    let isAsked = calibrate != nil || probes != nil || stats != nil
+    // What cannot be is said before an hour of watching a model.
+    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    guard plan.hasCodeTables else {
+      guard isAsked, targetBits == nil || calibrate != nil else { return PlannedCalibration() }
+      throw GristError(
+        .usage, "there is nothing to calibrate: no tensor becomes int4",
+        advice: "leave --calibrate, --probes and --stats out, or choose a recipe or --set with int4")
+    }
+    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+    if !isAsked, let obstacle = try obstacle(to: source, model, pool) {
+      return PlannedCalibration(notes: ["not calibrated, 4-bit codes are rounded each for itself: \(obstacle)"])
+    }
+    try Reference.refuseLoss(model.loss, of: self.source)
+    var planned = PlannedCalibration(mode: calibrate ?? .block)
+    if let stats {
+      let statistics = try InputStatistics(path: stats)
+      (planned.matrices, planned.samples) = (statistics.matrices, statistics.text)
+    } else if let inventory = try source.inventory() {
+      let calibration = try Calibration.from(probes: probes, for: inventory.configuration)
+      (planned.matrices, planned.samples) = (calibration.matrices(of: inventory.tensors), calibration.name)
+    }
+    return planned
+  }
+
+  /// Why a model cannot be watched; nil where it can.
+  private func obstacle(to source: ConversionSource, _ model: ModelSource, _ pool: ThreadPool) throws -> String? {
+    guard let configuration = try source.inventory()?.configuration else { return "the model cannot be run" }
+    if let loss = model.loss { return "of the source, " + loss }
+    do {
+      _ = try model.parameters(pool: pool).tokenizer(configuration.tokenizers)
+    } catch let error as GristError where error.code == .missingInput {
+      return error.what
+    }
+    return nil
+  }
+
+  /// What the matrices that the recipe would make int4 get of --target-bits; nothing without it.
+  ///
+  /// - Throws: 64 for a budget that cannot be, and what running the model throws.
+  func allotments(
+    _ source: ConversionSource, _ overrides: [StorageOverride], _ mode: CalibrationMode, _ pool: ThreadPool
+  ) throws -> [ByteName: Recipe.Allotment] {
+    guard let targetBits else { return [:] }
+    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+    try Reference.refuseLoss(model.loss, of: self.source)
+    let allotment = BitAllotment(targetBits: targetBits, groupSize: groupSize)
+    let calibration = try Calibration.from(probes: probes, for: source.inventory()?.configuration)
+    let names = try allotment.matrices(
+      of: plan, overrides: overrides, withPictures: calibration.samples.contains { $0.picture != nil })
+    var bar = ProgressBar(quiet: global.quiet)
+    defer { bar.clear() }
+    let isCalibrated = mode != .none
+    let seeing = try PictureSensitivityProbe(calibration, model, isCalibrated: isCalibrated, pool: pool)
+      .measure(names, choices: allotment.choices) { bar.show($0, "measuring what bits save where it looks") }
+    let speaking = try SensitivityProbe(calibration, model, isCalibrated: isCalibrated, pool: pool)
+      .measure(names, choices: allotment.choices) { bar.show($0, "measuring what bits save where it speaks") }
+    return try allotment.spend(seeing + speaking)
+  }
+
+  /// How rounding errors are fed on: by statistics that are read or gathered now, or layer by layer.
+  ///
+  /// - Throws: 65 for statistics of other weights, and what running the model throws.
+  func feedback(
+    _ source: ConversionSource, _ mode: CalibrationMode, _ pool: ThreadPool
+  ) throws -> (any FeedbackSource)? {
+    if mode == .none { return nil }
+    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+    if let stats {
+      let statistics = try InputStatistics(path: stats)
+      try statistics.require(fingerprint: model.fingerprint(), path: stats)
+      return BlockFeedback(statistics)
+    }
+    var bar = ProgressBar(quiet: global.quiet)
+    defer { bar.clear() }
+    let calibration = try Calibration.from(probes: probes, for: source.inventory()?.configuration)
+    guard mode == .full else {
+      return BlockFeedback(try calibration.gather(model, pool: pool) { bar.show($0, "watching the matrices") })
+    }
+    bar.show(0, "preparing prompts")
+    let progress = try output.map {
+      try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(calibration, model))
+    }
+    let feedback = try LayerwiseFeedback(calibration, model, pool: pool, progress: progress)
+    for note in feedback.notes { try global.note("note: \(note)") }
+    return feedback
+  }
+
+  /// What two full calibrations with the same result have in common.
+  private func progressKey(_ calibration: Calibration, _ model: ModelSource) throws -> String {
+    let document: JSONValue = [
+      "version": JSONValue(gristmillVersion), "fingerprint": JSONValue(try model.fingerprint()),
+      "recipe": JSONValue(recipe.rawValue), "group_size": JSONValue(groupSize), "overrides": JSONValue(overrides),
+      "target_bits": targetBits.map { JSONValue($0) } ?? .null, "samples": JSONValue(calibration.digest),
+    ]
+    return document.text()
+  }
+}
