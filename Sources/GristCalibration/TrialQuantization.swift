@@ -39,7 +39,7 @@ struct TrialQuantization {
     let count = first.units.count
     let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
     let runs = (count + unitsPerRun - 1) / unitsPerRun
-    func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
+    @Sendable func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
     let greatest = try pool.map(runs) { try first.scan(range($0)) }.max() ?? 0
     let encoder = try first.scanned(greatest)
     let encoded = try pool.map(runs) { try encoder.encode(range($0)) }

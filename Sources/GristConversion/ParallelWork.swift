@@ -27,8 +27,11 @@ final class ParallelWork {
   /// more of the source's files are hashed.
   ///
   /// - Throws: What any of them throws.
-  func map<Result>(_ count: Int, sourceBytes: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
-    let earlier = waiting
+  func map<Result: Sendable>(
+    _ count: Int, sourceBytes: Int, _ body: @Sendable (_ index: Int) throws -> Result
+  ) throws -> [Result] {
+    // One thread has the one, one the other.
+    nonisolated(unsafe) let (earlier, hashing) = (waiting, hashing)
     waiting = []
     let jobs: [Job] = [.write, .hash] + (0..<count).map { .encode($0) }
     let results = try pool.map(jobs.count) { index -> Result? in

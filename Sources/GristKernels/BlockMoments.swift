@@ -3,8 +3,7 @@ import GristCore
 
 /// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all
 /// tokens seen, of inputs whose blocks were turned by the Hadamard matrix as `Rotation.hadamard64` turns them.
-public final class BlockMoments: @unchecked Sendable {
-  // Unchecked: one caller adds; what is read is a copy.
+public final class BlockMoments {
   public let columns: Int
   private var sums: [Float]
   /// Rows that were added.
@@ -28,7 +27,7 @@ public final class BlockMoments: @unchecked Sendable {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }
     let turned = x.turned(compute)
-    let size = Rotation.block
+    let (size, columns) = (Rotation.block, columns)
     sums.withUnsafeMutableBufferPointer { sums in
       guard let base = sums.baseAddress else { return }
       // Disjoint: each block's task writes its own sums.

@@ -30,7 +30,7 @@ extension Compute {
   public func requireFinite(_ x: FloatMatrix, _ place: String) throws {
     let rowsPerTask = max(1, 65536 / max(x.columns, 1))
     let tasks = (x.rows + rowsPerTask - 1) / rowsPerTask
-    func isFinite(_ task: Int) -> Bool {
+    @Sendable func isFinite(_ task: Int) -> Bool {
       let first = task * rowsPerTask
       let count = (min(first + rowsPerTask, x.rows) - first) * x.columns
       return kernels.greatest_magnitude_bits(x.base + first * x.columns, count) < Float.infinity.bitPattern

@@ -5,7 +5,7 @@ import GristCore
 /// A reference type: operations write in place. Shapes are checked by preconditions, since they come from a
 /// configuration that was validated when the model was opened.
 public final class FloatMatrix: @unchecked Sendable {
-  // Unchecked: the owner decides who writes; kernels write to disjoint rows.
+  // Unchecked: only this package writes, and there whoever made it, or threads of a pool to rows of their own.
   public let rows: Int
   public let columns: Int
   let base: UnsafeMutablePointer<Float>
@@ -39,7 +39,7 @@ public final class FloatMatrix: @unchecked Sendable {
   public var count: Int { rows * columns }
 
   /// - Precondition: Row and column lie in the matrix.
-  public subscript(row: Int, column: Int) -> Float {
+  public package(set) subscript(row: Int, column: Int) -> Float {
     get {
       precondition(row >= 0 && row < rows && column >= 0 && column < columns)
       return base[row * columns + column]
@@ -63,7 +63,7 @@ public final class FloatMatrix: @unchecked Sendable {
 
   /// - Precondition: The row lies in the matrix.
   /// - Throws: What `body` throws.
-  public func withMutableRow<Result>(
+  package func withMutableRow<Result>(
     _ row: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
   ) rethrows -> Result {
     precondition(row >= 0 && row < rows)
@@ -75,7 +75,7 @@ public final class FloatMatrix: @unchecked Sendable {
   public func row(_ row: Int) -> [Float] { withRow(row) { Array($0) } }
 
   /// - Precondition: There are `columns` values, and the row lies in the matrix.
-  public func setRow(_ row: Int, _ values: [Float]) {
+  package func setRow(_ row: Int, _ values: [Float]) {
     precondition(values.count == columns)
     withMutableRow(row) { _ = $0.update(from: values) }
   }
@@ -88,7 +88,7 @@ public final class FloatMatrix: @unchecked Sendable {
   /// Copies whole rows from another matrix of the same width.
   ///
   /// - Precondition: Both ranges lie in their matrices, which are equally wide.
-  public func copyRows(_ range: Range<Int>, of source: FloatMatrix, toRow destination: Int) {
+  package func copyRows(_ range: Range<Int>, of source: FloatMatrix, toRow destination: Int) {
     precondition(source.columns == columns && range.lowerBound >= 0 && range.upperBound <= source.rows)
     precondition(destination >= 0 && destination + range.count <= rows)
     (base + destination * columns).update(from: source.base + range.lowerBound * columns, count: range.count * columns)

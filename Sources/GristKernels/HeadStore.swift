@@ -3,8 +3,7 @@ import GristCore
 
 /// Keys or values of one decoder layer, kept head by head, [heads, capacity, dimension], so that a head's are read in
 /// one stride.
-public final class HeadStore: @unchecked Sendable {
-  // Unchecked: belongs to one decoding session, which one caller drives.
+public final class HeadStore {
   /// How the values are kept.
   public enum Precision: Sendable {
     case f32
@@ -67,7 +66,9 @@ public final class HeadStore: @unchecked Sendable {
     precondition(rows.columns == heads.keyValueCount * dimension)
     precondition(first >= 0 && first <= capacity)
     reserve(first + rows.rows, keeping: first)
-    let (base, capacity) = (memory.base, capacity)
+    // Every row has its own place.
+    nonisolated(unsafe) let base = memory.base
+    let (capacity, heads, precision) = (capacity, heads, precision)
     compute.overRows(rows.rows, cost: rows.columns) { range in
       for row in range {
         for head in 0..<heads.keyValueCount {

@@ -31,12 +31,13 @@ public final class InputCovariance {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }
     let turned = x.turned(compute)
+    let sums = sums
     overUpperTiles(0..<columns) { rows, columns in
       grist_blas_multiply(
         kGristTranspose, kGristNoTranspose, Int32(rows.count), Int32(columns.count), Int32(turned.rows), 1,
         turned.base + rows.lowerBound, Int32(turned.columns), turned.base + columns.lowerBound, Int32(turned.columns),
         1,
-        address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
+        sums.address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
     }
   }
 
@@ -59,6 +60,7 @@ public final class InputCovariance {
 
   /// The factor's columns `panel`, and what they take from all before them. Returns the pivots that were raised.
   private func factorPanel(_ panel: Range<Int>, floor: Double) -> Int {
+    let sums = sums
     let size = panel.count
     var corner = (0..<size * size).map {
       Double(sums[panel.lowerBound + $0 / size, panel.lowerBound + $0 % size])
@@ -75,27 +77,25 @@ public final class InputCovariance {
       let rows = (tile * Self.tile..<(tile + 1) * Self.tile).clamped(to: above)
       // X·Rᵀ = A.
       grist_blas_solve_upper_transposed(
-        Int32(rows.count), Int32(size), address(panel.lowerBound, panel.lowerBound), Int32(columns),
-        address(rows.lowerBound, panel.lowerBound), Int32(columns))
+        Int32(rows.count), Int32(size), sums.address(panel.lowerBound, panel.lowerBound), Int32(sums.columns),
+        sums.address(rows.lowerBound, panel.lowerBound), Int32(sums.columns))
     }
     overUpperTiles(above) { rows, columns in
       grist_blas_multiply(
         kGristNoTranspose, kGristTranspose, Int32(rows.count), Int32(columns.count), Int32(size), -1,
-        address(rows.lowerBound, panel.lowerBound), Int32(sums.columns),
-        address(columns.lowerBound, panel.lowerBound), Int32(sums.columns), 1,
-        address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
+        sums.address(rows.lowerBound, panel.lowerBound), Int32(sums.columns),
+        sums.address(columns.lowerBound, panel.lowerBound), Int32(sums.columns), 1,
+        sums.address(rows.lowerBound, columns.lowerBound), Int32(sums.columns))
     }
     return raised
   }
 
-  private func address(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
-    sums.base + row * sums.columns + column
-  }
-
   /// Calls `body` for tiles that together hold all of `range` × `range` on and above the diagonal, several at a time.
-  private func overUpperTiles(_ range: Range<Int>, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
+  private func overUpperTiles(
+    _ range: Range<Int>, _ body: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>) -> Void
+  ) {
     let side = (range.count + Self.tile - 1) / Self.tile
-    func extent(_ index: Int) -> Range<Int> {
+    @Sendable func extent(_ index: Int) -> Range<Int> {
       (range.lowerBound + index * Self.tile..<range.lowerBound + (index + 1) * Self.tile).clamped(to: range)
     }
     let tiles = (0..<side).flatMap { row in (row..<side).map { (row, $0) } }
@@ -104,6 +104,8 @@ public final class InputCovariance {
 }
 
 extension FloatMatrix {
+  fileprivate func address(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> { base + row * columns + column }
+
   /// A copy whose blocks of 64 columns are turned by the Hadamard matrix.
   func turned(_ compute: Compute) -> FloatMatrix {
     let result = copy(rows: 0..<rows)

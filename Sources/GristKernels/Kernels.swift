@@ -46,7 +46,7 @@ public struct Compute: Sendable {
   }
 
   /// Calls `body` for ranges of rows that together are all of `rows`.
-  func overRows(_ rows: Int, cost columns: Int, _ body: (Range<Int>) -> Void) {
+  func overRows(_ rows: Int, cost columns: Int, _ body: @Sendable (Range<Int>) -> Void) {
     let rowsPerTask = max(1, 16384 / max(columns, 1))
     let tasks = (rows + rowsPerTask - 1) / rowsPerTask
     pool.run(tasks) { task, _ in

@@ -15,9 +15,9 @@ public protocol LinearWeights: Sendable {
 }
 
 /// A product cut into tasks that write to disjoint memory.
-public struct LinearProduct {
+public struct LinearProduct: Sendable {
   let tasks: Int
-  let run: (_ task: Int, _ worker: Int) -> Void
+  let run: @Sendable (_ task: Int, _ worker: Int) -> Void
 }
 
 /// What enters one or several linear layers: it is quantized once, whoever uses it.
@@ -60,9 +60,10 @@ extension Compute {
       if x.rows > 0 { products.append(weights.product(input, bias: bias, into: out, compute: self)) }
       return out
     }
-    pool.run(products.reduce(0) { $0 + $1.tasks }) { task, worker in
+    let begun = products
+    pool.run(begun.reduce(0) { $0 + $1.tasks }) { task, worker in
       var task = task
-      for product in products {
+      for product in begun {
         if task < product.tasks { return product.run(task, worker) }
         task -= product.tasks
       }

@@ -38,14 +38,16 @@ public struct MachineLimits: Sendable {
     let pieces = max(1, (bufferBytes + pieceBytes - 1) / pieceBytes)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pieces * pieceBytes, alignment: 1 << 21)
     defer { buffer.deallocate() }
+    // Every call works on its own piece.
     guard let base = buffer.baseAddress else { return 0 }
+    nonisolated(unsafe) let (first, loops) = (base, loops)
     // Small pages would measure the address translation too. A wish: where there are none, small ones it is.
     madvise(base, buffer.count, MADV_HUGEPAGE)
     pool.run(pieces) { piece, _ in
-      memset(base + piece * pieceBytes, Int32(1 + piece % 255), pieceBytes)
+      memset(first + piece * pieceBytes, Int32(1 + piece % 255), pieceBytes)
     }
     let seconds = bestSeconds(trials) {
-      pool.run(pieces) { piece, _ in _ = loops.read(base + piece * pieceBytes, pieceBytes) }
+      pool.run(pieces) { piece, _ in _ = loops.read(first + piece * pieceBytes, pieceBytes) }
     }
     return Double(pieces * pieceBytes) / seconds
   }
@@ -53,6 +55,7 @@ public struct MachineLimits: Sendable {
   private static func dotRate(_ loops: grist_limits, _ pool: ThreadPool, rounds: Int, trials: Int) -> Double {
     let pieces = 16 * pool.threadCount
     let roundsPerPiece = max(1, rounds / 16)
+    nonisolated(unsafe) let loops = loops
     let seconds = bestSeconds(trials) { pool.run(pieces) { _, _ in _ = loops.dot(roundsPerPiece) } }
     return Double(pieces * roundsPerPiece * loops.operations_per_round) / seconds
   }

@@ -2,7 +2,8 @@ internal import CGristKernels
 import GristCore
 
 /// Activations quantized to int8, one scale a token and group.
-final class QuantizedActivations {
+final class QuantizedActivations: @unchecked Sendable {
+  // Unchecked: written while it is made, and never again.
   let codes: UnsafeMutablePointer<Int8>
   let scales: UnsafeMutablePointer<Float>
   let sums: UnsafeMutablePointer<Int32>
@@ -16,9 +17,13 @@ final class QuantizedActivations {
     let groups = (x.columns + groupSize - 1) / groupSize
     codeCount = x.rows * padded + 64
     scaleCount = x.rows * groups
-    let codes = RecycledMemory.take(byteCount: codeCount).bindMemory(to: Int8.self, capacity: codeCount)
-    let scales = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(to: Float.self, capacity: max(scaleCount, 1))
-    let sums = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(to: Int32.self, capacity: max(scaleCount, 1))
+    // Every token has its own place.
+    nonisolated(unsafe) let codes = RecycledMemory.take(byteCount: codeCount).bindMemory(
+      to: Int8.self, capacity: codeCount)
+    nonisolated(unsafe) let scales = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(
+      to: Float.self, capacity: max(scaleCount, 1))
+    nonisolated(unsafe) let sums = RecycledMemory.take(byteCount: scaleCount * 4).bindMemory(
+      to: Int32.self, capacity: max(scaleCount, 1))
     compute.overRows(x.rows, cost: x.columns) { range in
       withUnsafeTemporaryAllocation(of: Float.self, capacity: rotation == .none ? 0 : x.columns) { turned in
         for token in range {

@@ -24,9 +24,9 @@ public final class ThreadPool: @unchecked Sendable {
   deinit { grist_pool_destroy(pool) }
 
   /// Calls `body(index, worker)` for every index in `0 ..< count`, several at a time, and returns when all are done.
-  /// `worker` is in `0 ..< threadCount`; calls with the same worker never overlap. `body` must be safe to call from
-  /// several threads at once; writing to disjoint memory is.
-  public func run(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
+  /// `worker` is in `0 ..< threadCount`; calls with the same worker never overlap. `body` is called from
+  /// several threads at once: what it writes to must be disjoint memory.
+  public func run(_ count: Int, _ body: @Sendable (_ index: Int, _ worker: Int) -> Void) {
     withoutActuallyEscaping(body) { escaping in
       var task = Task(body: escaping)
       withUnsafeMutablePointer(to: &task) { context in
@@ -43,9 +43,10 @@ public final class ThreadPool: @unchecked Sendable {
   /// are done.
   ///
   /// - Throws: What the first task that fails throws; tasks that have begun end first.
-  public func runThrowing(_ count: Int, _ body: (_ index: Int, _ worker: Int) throws -> Void) throws {
+  public func runThrowing(_ count: Int, _ body: @Sendable (_ index: Int, _ worker: Int) throws -> Void) throws {
     guard count > 0 else { return }
-    let errors = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: count)
+    // Every call writes its own.
+    nonisolated(unsafe) let errors = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: count)
     errors.initialize(repeating: nil)
     defer {
       errors.deinitialize()
@@ -60,9 +61,10 @@ public final class ThreadPool: @unchecked Sendable {
   /// The results of `body(index)` for every index, computed several at a time. Rethrows as ``runThrowing(_:_:)`` does.
   ///
   /// - Throws: What the first task that fails throws; tasks that have begun end first.
-  public func map<Result>(_ count: Int, _ body: (_ index: Int) throws -> Result) throws -> [Result] {
+  public func map<Result: Sendable>(_ count: Int, _ body: @Sendable (_ index: Int) throws -> Result) throws -> [Result]
+  {
     guard count > 0 else { return [] }
-    let results = UnsafeMutableBufferPointer<Result?>.allocate(capacity: count)
+    nonisolated(unsafe) let results = UnsafeMutableBufferPointer<Result?>.allocate(capacity: count)
     results.initialize(repeating: nil)
     defer {
       results.deinitialize()
@@ -73,6 +75,6 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   private struct Task {
-    let body: (Int, Int) -> Void
+    let body: @Sendable (Int, Int) -> Void
   }
 }

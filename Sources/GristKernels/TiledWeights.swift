@@ -107,6 +107,7 @@ public struct TiledWeights: LinearWeights {
     let wanted = input.x.rows == 1 ? Self.tilesOfOneRow : min(cached, 16)
     let tilesPerTask = max(1, min(wanted, shape.tiles / (compute.pool.threadCount * 4)))
     let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
+    let x = input.x
     return LinearProduct(tasks: (shape.tiles + tilesPerTask - 1) / tilesPerTask) { task, _ in
       let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
       coding.withTable { table in
@@ -117,7 +118,7 @@ public struct TiledWeights: LinearWeights {
               codes: codes, scales: scales, table: table, tiles: tiles.count, columns: columns,
               group_size: shape.groupSize, rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows),
               multiplier: multiplier, bias: bias.map { $0 + firstRow }, activations: activations.codes,
-              activation_scales: activations.scales, activation_sums: activations.sums, tokens: input.x.rows,
+              activation_scales: activations.scales, activation_sums: activations.sums, tokens: x.rows,
               out: out.base + firstRow, out_stride: out.columns)
             multiply?(&product)
           }

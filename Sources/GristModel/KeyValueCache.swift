@@ -1,8 +1,7 @@
 import GristKernels
 
 /// Keys and values of everything the decoder has seen, layer by layer.
-final class KeyValueCache: @unchecked Sendable {
-  // Unchecked: belongs to one decoding session, which one caller drives.
+final class KeyValueCache {
   /// Rows held.
   private(set) var count = 0
   private let keys: [HeadStore]
