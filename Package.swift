@@ -25,6 +25,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "3.10.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
   ],
   targets: [
     // System libraries and the thin C that lets Swift reach them.
@@ -45,7 +46,10 @@ let package = Package(
 
     .target(
       name: "GristCore",
-      dependencies: ["CGristSystem", .product(name: "OrderedCollections", package: "swift-collections")]),
+      dependencies: [
+        "CGristSystem", .product(name: "OrderedCollections", package: "swift-collections"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "CGristBLAS"]),
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
     .target(

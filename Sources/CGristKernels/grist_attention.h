@@ -7,8 +7,8 @@
 #ifndef GRIST_ATTENTION_H
 #define GRIST_ATTENTION_H
 
-#include "grist_kernels.h"
-#include "grist_vectors.h"
+#include "grist_halves.h"
+#include "grist_rows.h"
 
 enum {
   /* Queries in a block at most, keys in a block; a panel's columns. */
@@ -25,33 +25,6 @@ enum {
 #ifndef GRIST_ATTENTION_ROWS
 #define GRIST_ATTENTION_ROWS 2
 #endif
-
-#ifdef GRIST_HAS_HALF
-typedef _Float16 vec16h __attribute__((vector_size(32)));
-#endif
-
-GRIST_INLINE vec16 load_half16(const uint16_t *from) {
-#ifdef GRIST_HAS_HALF
-  vec16h v;
-  memcpy(&v, from, sizeof v);
-  return __builtin_convertvector(v, vec16);
-#else
-  vec16 v;
-  for (int i = 0; i < 16; i++) v[i] = half_bits_to_float(from[i]);
-  return v;
-#endif
-}
-
-static void half_from_float(const float *source, uint16_t *out, size_t count) {
-  size_t i = 0;
-#ifdef GRIST_HAS_HALF
-  for (; i + 16 <= count; i += 16) {
-    vec16h v = __builtin_convertvector(load16(source + i), vec16h);
-    memcpy(out + i, &v, sizeof v);
-  }
-#endif
-  for (; i < count; i++) out[i] = grist_half_from_float(source[i]);
-}
 
 /* Sixteen values of a key or value from `column` on, zeros beyond the dimension. */
 GRIST_INLINE vec16 load_row16(const grist_attention *a, const void *rows, size_t row, size_t column, bool half) {

@@ -6,7 +6,7 @@
 #ifndef GRIST_BLOCKING_H
 #define GRIST_BLOCKING_H
 
-#include "grist_kernels.h"
+#include "grist_columns.h"
 
 /* Bytes of weights that are to stay in the second-level cache. */
 enum { kWeightBlockBytes = 192 * 1024 };

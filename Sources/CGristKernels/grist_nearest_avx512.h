@@ -3,6 +3,10 @@
 #ifndef GRIST_NEAREST_AVX512_H
 #define GRIST_NEAREST_AVX512_H
 
+#include <immintrin.h>
+
+#include "grist_code_values.h"
+
 enum { kAtOnce = 4 };
 
 /* The same as nearest16 without buckets for whatever eight times x, and for several at once: one alone is a chain of

@@ -12,8 +12,8 @@
 
 #include <float.h>
 
-#include "grist_kernels.h"
-#include "grist_vectors.h"
+#include "grist_columns.h"
+#include "grist_halves.h"
 
 #pragma clang fp contract(off)
 

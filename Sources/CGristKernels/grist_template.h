@@ -6,72 +6,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "grist_columns.h"
+#include "grist_dots.h"
 #include "grist_kernels.h"
+#include "grist_rows.h"
 #include "grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
    after this file; one whose CPUs convert f16 by instruction defines GRIST_HAS_HALF. */
-
-#define GRIST_LANES 32
-
-static inline float half_bits_to_float(uint16_t bits) {
-#ifdef GRIST_HAS_HALF
-  _Float16 half;
-  memcpy(&half, &bits, sizeof half);
-  return half;
-#else
-  /* Branch-free for vectorisers: exponent rebias by multiplication also handles subnormals; infinities and NaNs keep
-     a full exponent. */
-  uint32_t wide = (uint32_t)(bits & 0x7fff) << 13;
-  float value;
-  memcpy(&value, &wide, sizeof value);
-  value *= 0x1p112f;
-  uint32_t out;
-  memcpy(&out, &value, sizeof out);
-  uint32_t special = (uint32_t)0 - (uint32_t)((bits & 0x7c00) == 0x7c00);
-  out = (out | (special & 0x7f800000)) | (uint32_t)(bits & 0x8000) << 16;
-  memcpy(&value, &out, sizeof value);
-  return value;
-#endif
-}
-
-static inline float bfloat_bits_to_float(uint16_t bits) {
-  uint32_t wide = (uint32_t)bits << 16;
-  float value;
-  memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
-static void float_from_half(const uint16_t *source, float *out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = half_bits_to_float(source[i]);
-}
-
-static void float_from_bfloat(const uint16_t *source, float *out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = bfloat_bits_to_float(source[i]);
-}
-
-static inline float sum_lanes(const float *lanes) {
-  float sums[GRIST_LANES];
-  memcpy(sums, lanes, sizeof sums);
-  for (int width = GRIST_LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) sums[i] += sums[i + width];
-  return sums[0];
-}
-
-#define GRIST_DOT(name, type, convert)                                              \
-  static float name(const type *weights, const float *x, size_t count) {            \
-    float lanes[GRIST_LANES] = {0};                                                 \
-    size_t i = 0;                                                                   \
-    for (; i + GRIST_LANES <= count; i += GRIST_LANES)                              \
-      for (int j = 0; j < GRIST_LANES; j++) lanes[j] += convert(weights[i + j]) * x[i + j]; \
-    for (int j = 0; i < count; i++, j++) lanes[j] += convert(weights[i]) * x[i];    \
-    return sum_lanes(lanes);                                                        \
-  }
-
-#define GRIST_SAME(value) (value)
-GRIST_DOT(dot_float, float, GRIST_SAME)
-GRIST_DOT(dot_half, uint16_t, half_bits_to_float)
-GRIST_DOT(dot_bfloat, uint16_t, bfloat_bits_to_float)
 
 static uint32_t greatest_magnitude_bits(const float *x, size_t count) {
   uint32_t greatest = 0;
@@ -114,10 +56,6 @@ static void quantize_activations(
     sums[group] = sum;
   }
   for (size_t i = columns; i % GRIST_BLOCK_COLUMNS != 0; i++) codes[i] = 0;
-}
-
-static inline size_t padded_columns(size_t columns) {
-  return (columns + GRIST_BLOCK_COLUMNS - 1) / GRIST_BLOCK_COLUMNS * GRIST_BLOCK_COLUMNS;
 }
 
 #ifndef GRIST_OWN_TILE_PRODUCTS
@@ -213,92 +151,6 @@ static void float_from_int4_tile(
       int code = table != NULL ? table[index] : index - 8;
       out[(size_t)row * columns + column] = scale * (float)code;
     }
-}
-
-static void rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count) {
-  float inverse = 1.0f / sqrtf(dot_float(x, x, count) / (float)count + epsilon);
-  for (size_t i = 0; i < count; i++) out[i] = weight[i] * (x[i] * inverse);
-}
-
-static void layer_norm(
-    const float *x, const float *weight, const float *bias, float epsilon, float *out, size_t count) {
-  float lanes[GRIST_LANES] = {0};
-  size_t i = 0;
-  for (; i + GRIST_LANES <= count; i += GRIST_LANES)
-    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += x[i + (size_t)j];
-  for (int j = 0; i < count; i++, j++) lanes[j] += x[i];
-  float mean = sum_lanes(lanes) / (float)count;
-  memset(lanes, 0, sizeof lanes);
-  for (i = 0; i + GRIST_LANES <= count; i += GRIST_LANES)
-    for (int j = 0; j < GRIST_LANES; j++) lanes[j] += (x[i + (size_t)j] - mean) * (x[i + (size_t)j] - mean);
-  for (int j = 0; i < count; i++, j++) lanes[j] += (x[i] - mean) * (x[i] - mean);
-  float inverse = 1.0f / sqrtf(sum_lanes(lanes) / (float)count + epsilon);
-  for (i = 0; i < count; i++) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
-}
-
-static void softmax(float *x, size_t count) {
-  float greatest = x[0];
-  for (size_t i = 1; i < count; i++) greatest = x[i] > greatest ? x[i] : greatest;
-  vec16 sums = {0};
-  size_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    vec16 e = exp16(load16(x + i) - greatest);
-    store16(x + i, e);
-    sums += e;
-  }
-  if (i < count) {
-    vec16 e = exp16(load_some(x + i, count - i, greatest - 1000) - greatest);
-    store_some(x + i, count - i, e);
-    sums += e;
-  }
-  float inverse = 1.0f / fold(sums);
-  for (i = 0; i < count; i++) x[i] *= inverse;
-}
-
-/* x[i] = `result`, an expression in v = x[i] ... x[i + 15]. */
-#define GRIST_MAP(x, count, result)                             \
-  do {                                                          \
-    size_t i = 0;                                               \
-    for (; i + 16 <= (count); i += 16) {                        \
-      vec16 v = load16((x) + i);                                \
-      store16((x) + i, result);                                 \
-    }                                                           \
-    if (i < (count)) {                                          \
-      vec16 v = load_some((x) + i, (count) - i, 0);             \
-      store_some((x) + i, (count) - i, result);                 \
-    }                                                           \
-  } while (0)
-
-GRIST_INLINE vec16 sigmoid16(vec16 x) { return 1.0f / (1.0f + exp16(-x)); }
-
-static void silu_multiply(float *gate, const float *up, size_t count) {
-  GRIST_MAP(gate, count, v * sigmoid16(v) * load_some(up + i, count - i, 0));
-}
-
-static void quick_gelu(float *x, size_t count) { GRIST_MAP(x, count, v * sigmoid16(1.702f * v)); }
-
-static void gelu(float *x, size_t count) {
-  GRIST_MAP(x, count, v * 0.5f * (1.0f + erf16(v * 0.70710678118654752440f)));
-}
-
-static void relu(float *x, size_t count) {
-  for (size_t i = 0; i < count; i++) x[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays NaN */
-}
-
-static void add(float *x, const float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) x[i] += y[i];
-}
-
-static void axpy(float a, const float *x, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] += a * x[i];
-}
-
-static void rotate_half(float *head, const float *cos, const float *sin, size_t half) {
-  for (size_t i = 0; i < half; i++) {
-    float low = head[i], high = head[i + half];
-    head[i] = low * cos[i] - high * sin[i];
-    head[i + half] = high * cos[i] + low * sin[i];
-  }
 }
 
 #include "grist_attention.h"

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SystemPackage
 
 /// What is at a path, following links.
 public enum FileKind: Sendable { case file, folder, other }
@@ -48,21 +49,16 @@ public func readFile(_ path: String, limit: Int = 1 << 30) throws -> Bytes {
 }
 
 /// `folder/name`, without doubling the separator.
-public func joinPath(_ folder: String, _ name: String) -> String {
-  folder.hasSuffix("/") ? folder + name : folder + "/" + name
-}
+public func joinPath(_ folder: String, _ name: String) -> String { FilePath(folder).appending(name).string }
 
 /// The folder part of a path, "." when it has none.
 public func folderName(of path: String) -> String {
-  guard let slash = path.lastIndex(of: "/") else { return "." }
-  return slash == path.startIndex ? "/" : String(path[..<slash])
+  let folder = FilePath(path).removingLastComponent()
+  return folder.isEmpty ? "." : folder.string
 }
 
-/// The last component of a path.
-public func fileName(of path: String) -> String {
-  guard let slash = path.lastIndex(of: "/") else { return path }
-  return String(path[path.index(after: slash)...])
-}
+/// The last component of a path; of one that has none, the path.
+public func fileName(of path: String) -> String { FilePath(path).lastComponent?.string ?? path }
 
 /// Creates a folder whose parent is there; one that exists already is as good.
 ///

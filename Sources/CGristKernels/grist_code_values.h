@@ -1,0 +1,40 @@
+/* What the codes of a table stand for, made ready to find the nearest. */
+#ifndef GRIST_CODE_VALUES_H
+#define GRIST_CODE_VALUES_H
+
+#include <math.h>
+#include <stdbool.h>
+
+#include "grist_vectors.h"
+
+/* What codes stand for. Bucket b holds the numbers from 8b to 8(b + 1), b from -16 to 15, and stands at b modulo 32. */
+enum { kBuckets = 32, kBucketWidth = 8 };
+
+struct code_values {
+  float values[16], middles[15];
+  /* Of each bucket the index of the value nearest to its least numbers, and an eighth of the middle where the next one
+     begins, or infinity. */
+  int32_t bucket_indices[kBuckets];
+  float bucket_middles[kBuckets];
+  bool buckets_suffice; /* none of them holds two middles */
+};
+
+static struct code_values code_values_of(const int8_t *table) {
+  struct code_values result = {.buckets_suffice = true};
+  for (int i = 0; i < 16; i++) result.values[i] = table[i];
+  for (int i = 0; i < 15; i++) result.middles[i] = (result.values[i] + result.values[i + 1]) / 2;
+  for (int bucket = -kBuckets / 2, i = 0; bucket < kBuckets / 2; bucket++) {
+    float end = (float)((bucket + 1) * kBucketWidth);
+    result.bucket_indices[bucket & (kBuckets - 1)] = i;
+    result.bucket_middles[bucket & (kBuckets - 1)] = i < 15 ? result.middles[i] / kBucketWidth : INFINITY;
+    if (i < 15 && result.middles[i] < end) i++;
+    if (i < 15 && result.middles[i] < end) result.buckets_suffice = false;
+  }
+  return result;
+}
+
+struct nearest {
+  vec16 value, index;
+};
+
+#endif
