@@ -21,7 +21,7 @@ public struct Recipe: Sendable {
     /// The language model's linears in int4, its head in int8, everything the router depends on as it came and computed as
     /// the reference computes it: the choices are the reference's by construction.
     case int4ExactChoices = "int4-exact-choices"
-    /// Every matrix in int4, but embeddings and projector, whose products order the text filter: those in int8.
+    /// Tower, language model and head in int4; what a choice is computed from at the end, embeddings, projector and router, in int8.
     case int4All = "int4-all"
   }
 
@@ -130,9 +130,17 @@ public struct Recipe: Sendable {
     case .f16: .plain(.f16)
     case .bf16: .plain(.bf16)
     case .int8: .grouped(bits: 8, groupSize: groupSize)
-    case .int4All: .grouped(bits: part == .tokenEmbeddings || part == .projector ? 8 : 4, groupSize: groupSize)
+    case .int4All: .grouped(bits: Self.isNearChoice(part) ? 8 : 4, groupSize: groupSize)
     case .int4ExactChoices where part?.decidesChoices == true: .source
     case .int4, .int4ExactChoices: .grouped(bits: isLanguageLayer(part) ? 4 : 8, groupSize: groupSize)
+    }
+  }
+
+  /// Embeddings and projector, whose products order the text filter, and the router.
+  private static func isNearChoice(_ part: ModelPart?) -> Bool {
+    switch part {
+    case .tokenEmbeddings, .projector, .router: true
+    default: false
     }
   }
 
@@ -150,7 +158,7 @@ public struct Recipe: Sendable {
       part?.decidesChoices == true
         ? "the router depends on it"
         : isLanguageLayer(part) ? "a layer of the language model" : "every token depends on it"
-    case .int4All where part == .tokenEmbeddings || part == .projector: "every row depends on it"
+    case .int4All where Self.isNearChoice(part): part == .router ? "it decides" : "every row depends on it"
     default: "recipe \(name.rawValue)"
     }
   }

@@ -14,8 +14,8 @@ struct Convert: ParsableCommand {
     discussion: """
       Recipes: source (every tensor as it came), f32, f16, bf16, int8, int4 (the language model's linears in int4, \
       everything the router depends on, embeddings and head in int8), int4-exact-choices (the same, but everything the \
-      router depends on as it came: its choices are the reference's on any question), int4-all (every matrix \
-      in int4 but embeddings and projector, by which the text filter orders: those in int8). Norms, biases, \
+      router depends on as it came: its choices are the reference's on any question), int4-all (tower, \
+      language model and head in int4, embeddings, projector and router in int8). Norms, biases, \
       position embeddings, voter and newline always stay as they came.
       """)
 

@@ -94,8 +94,8 @@ import Testing
     let parts = try PictureSensitivityProbe(calibration, source, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: allotment.choices)
     #expect(Set(parts.flatMap(\.names).map { ByteName($0) }) == seen)
-    // The tower's embeddings and layers, and the router; the projector is int8 by the recipe.
-    #expect(parts.count == 4 && parts.contains { $0.names.count == 6 })
+    // The tower's embeddings and layers; projector and router are int8 by the recipe.
+    #expect(parts.count == 3 && parts.contains { $0.names.count == 6 })
     for part in parts {
       let prices = part.offers.map(\.price)
       #expect(prices[0] > prices[1] && prices[1] > prices[2] && prices[2] > 0, "\(part.names): \(prices)")

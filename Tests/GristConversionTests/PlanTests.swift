@@ -92,8 +92,8 @@ import Testing
       (.int8, ["int8 g64", "int8 g64 rotated", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
       (.int4, ["int8 g64", "int4 g64 table", "int8 g64 rotated", "int8 g64", "int8 g64 rotated"]),
       (.int4ExactChoices, ["bf16", "int4 g64 table", "int8 g64 rotated", "bf16", "bf16"]),
-      // Embeddings and projector order the text filter.
-      (.int4All, ["int8 g64", "int4 g64 table", "int4 g64 table", "int8 g64", "int4 g64 table"]),
+      // Embeddings, projector and router are what a choice is computed from at the end.
+      (.int4All, ["int8 g64", "int4 g64 table", "int4 g64 table", "int8 g64", "int8 g64 rotated"]),
     ]
     for (recipe, matrices) in expected {
       let plan = try plan(Sources.sharded, recipe)
