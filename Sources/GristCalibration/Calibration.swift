@@ -69,14 +69,15 @@ public struct Calibration: Sendable {
   /// Rows of prompts and answers that go through the decoder together.
   static let rowsTogether = 8192
 
-  /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done.
+  /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done. Statistics that are not `kept` beyond
+  /// this conversion need not name their weights, which would read all of them once more.
   ///
   /// The decoder is run layer by layer, over up to 8192 rows at a time, and gives each layer's pages back: beside the
   /// moments (256 bytes a column of every input) stand one layer's weights and those rows.
   ///
   /// - Throws: What running the model throws, and 130 when interrupted.
   public func gather(
-    _ source: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
+    _ source: ModelSource, pool: ThreadPool, kept: Bool = true, progress: (Double) -> Void = { _ in }
   ) throws -> InputStatistics {
     let observer = InputObserver()
     let prompts = try CalibrationPrompts(samples, source, observer: observer, pool: pool)
@@ -95,6 +96,6 @@ public struct Calibration: Sendable {
       }
     }
     return InputStatistics(
-      fingerprint: try source.fingerprint(), text: name, tokens: tokens, observer: observer)
+      fingerprint: kept ? try source.fingerprint() : "", text: name, tokens: tokens, observer: observer)
   }
 }

@@ -111,7 +111,8 @@ extension Convert {
     defer { bar.clear() }
     let calibration = try Calibration.from(probes: probes, for: source.inventory()?.configuration)
     guard mode == .full else {
-      return BlockFeedback(try calibration.gather(model, pool: pool) { bar.show($0, "watching the matrices") })
+      return BlockFeedback(
+        try calibration.gather(model, pool: pool, kept: false) { bar.show($0, "watching the matrices") })
     }
     bar.show(0, "preparing prompts")
     let progress = try output.map {
