@@ -142,7 +142,7 @@ public struct PictureSensitivityProbe {
       for (index, choice) in choices.enumerated() {
         let quantized = try trial.quantize(tensor, choice, feedback)
         changes[index] += quantized.error.squaredError
-        byteCounts[index] += try trial.byteCount(tensor, choice)
+        byteCounts[index] += quantized.byteCount
         if index == 0 { replaced[ByteName(name)] = quantized.weights }
       }
     }
@@ -156,13 +156,9 @@ public struct PictureSensitivityProbe {
       let divergences = zip(question.views.logits, views.logits).map { Divergence(reference: $0, model: $1).kl }
       price += divergences.reduce(0, +) / Double(max(divergences.count, 1))
     }
-    price /= Double(cases.count)
-    let offers = choices.indices.map { index in
-      BitAllocation.Offer(
-        choice: choices[index], byteCount: byteCounts[index],
-        price: changes[0] > 0 ? price * changes[index] / changes[0] : 0)
-    }
-    return Sensitivity(names: names, weights: weights, offers: offers)
+    return Sensitivity(
+      names: names, weights: weights, tried: price / Double(cases.count), choices: choices, byteCounts: byteCounts,
+      changes: changes)
   }
 }
 

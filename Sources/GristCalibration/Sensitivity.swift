@@ -13,6 +13,18 @@ public struct Sensitivity: Sendable {
   public let weights: Int
   /// In the order in which schemes were asked about.
   public let offers: [BitAllocation.Offer]
+
+  /// What the scheme that was tried, the first, did, and what follows for the others from their squared changes: divergence
+  /// grows with the square of a small change.
+  init(names: [String], weights: Int, tried: Double, choices: [StorageChoice], byteCounts: [Int], changes: [Double]) {
+    self.names = names
+    self.weights = weights
+    offers = choices.indices.map { index in
+      BitAllocation.Offer(
+        choice: choices[index], byteCount: byteCounts[index],
+        price: changes[0] > 0 ? tried * changes[index] / changes[0] : 0)
+    }
+  }
 }
 
 /// Measures, matrix by matrix, how far the language model's distributions move when that matrix alone is quantized: KL
@@ -85,24 +97,24 @@ public struct SensitivityProbe {
       for index in streams.indices {
         streams[index].rows = try run(streams[index].rows, lengths, layer, weights)
       }
-      var tried: [(matrix: DecoderMatrix, weights: [any LinearWeights], tensor: SourceTensor, changes: [Double])] = []
+      var tried: [(matrix: DecoderMatrix, codes: [TrialQuantization.Codes], changes: [Double])] = []
       base = try run(base, lengths, layer, weights) { matrices, input in
         for matrix in matrices where names.contains(ByteName(matrix.name)) {
           guard let tensor = trial.tensor(named: matrix.name), let original = weights[matrix.name] else { continue }
           let feedback = feedback(input)
-          let quantized = try choices.map { try trial.quantize(tensor, $0, feedback).weights }
+          let codes = try choices.map { try trial.quantize(tensor, $0, feedback) }
           let exact = compute.linear(input, original)
-          tried.append(
-            (matrix, quantized, tensor, quantized.map { squaredDistance(compute.linear(input, $0), exact) }))
+          tried.append((matrix, codes, codes.map { squaredDistance(compute.linear(input, $0.weights), exact) }))
         }
       }
-      for (matrix, quantized, tensor, changes) in tried {
+      for (matrix, codes, changes) in tried {
         let rows = try run(
-          untouched.copy(rows: 0..<untouched.rows), lengths, layer, weights.replacing(matrix.name, by: quantized[0]))
+          untouched.copy(rows: 0..<untouched.rows), lengths, layer, weights.replacing(matrix.name, by: codes[0].weights)
+        )
         streams.append(
           Stream(
-            name: matrix.name, weights: tensor.elementCount, choices: choices,
-            byteCounts: try choices.map { try trial.byteCount(tensor, $0) }, changes: changes, rows: rows))
+            name: matrix.name, weights: matrix.rows * matrix.columns, choices: choices,
+            byteCounts: codes.map(\.byteCount), changes: changes, rows: rows))
       }
       weights.release()
     }
@@ -143,14 +155,9 @@ public struct SensitivityProbe {
       }
     }
     return zip(streams, sums).map { stream, sum in
-      let tried = sum / Double(base.rows)
-      let largest = stream.changes[0]
-      let offers = stream.choices.indices.map { index in
-        BitAllocation.Offer(
-          choice: stream.choices[index], byteCount: stream.byteCounts[index],
-          price: largest > 0 ? tried * stream.changes[index] / largest : 0)
-      }
-      return Sensitivity(names: [stream.name], weights: stream.weights, offers: offers)
+      Sensitivity(
+        names: [stream.name], weights: stream.weights, tried: sum / Double(base.rows), choices: stream.choices,
+        byteCounts: stream.byteCounts, changes: stream.changes)
     }
   }
 

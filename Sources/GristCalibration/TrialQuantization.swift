@@ -9,6 +9,13 @@ import GristQuantization
 struct TrialQuantization {
   /// Whether rounding errors will be fed on, and so columns be turned.
   let isCalibrated: Bool
+  /// What a matrix would become.
+  struct Codes {
+    let weights: any LinearWeights
+    let byteCount: Int
+    let error: ErrorSums
+  }
+
   private let tensors: [ByteName: SourceTensor]
   private let pool: ThreadPool
 
@@ -25,14 +32,10 @@ struct TrialQuantization {
 
   func tensor(named name: String) -> SourceTensor? { tensors[ByteName(name)] }
 
-  func byteCount(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Int {
-    try encoder(tensor, choice, nil).units.payloadBytes
-  }
-
   /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
   func quantize(
     _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
-  ) throws -> (weights: any LinearWeights, error: ErrorSums) {
+  ) throws -> Codes {
     // Feedback is for codes of a table.
     let isTable = if case .grouped(4, _, false) = choice { true } else { false }
     let first = try encoder(tensor, choice, isTable ? feedback : nil)
@@ -49,7 +52,7 @@ struct TrialQuantization {
     guard let weights = finished.weights else {
       throw GristError(.badData, "the scheme cannot hold the shape", tensor: tensor.name, found: "\(tensor.shape)")
     }
-    return (weights, error)
+    return Codes(weights: weights, byteCount: encoder.units.payloadBytes, error: error)
   }
 
   private func encoder(

@@ -7,14 +7,22 @@ public struct Divergence: Sendable, Equatable {
   /// Whether both have the same most likely token.
   public let agreesOnTop: Bool
   public let largestLogitDifference: Double
+  /// How much the token that came surprises each: −log of its probability, in nats. Nil where none was given.
+  public let surprisal: Surprisal?
+
+  public struct Surprisal: Sendable, Equatable {
+    public let reference: Double
+    public let model: Double
+  }
 
   /// Compares logits over the same vocabulary, in double precision. A value that is not finite makes the divergence
-  /// infinite: it must never pass.
-  public init(reference: [Float], model: [Float]) {
+  /// infinite: it must never pass. A `token` that the vocabulary has not surprises without bound.
+  public init(reference: [Float], model: [Float], token: Int? = nil) {
     guard reference.count == model.count, !reference.isEmpty, reference.allSatisfy(\.isFinite),
       model.allSatisfy(\.isFinite)
     else {
       (kl, agreesOnTop, largestLogitDifference) = (.infinity, false, .infinity)
+      surprisal = token.map { _ in Surprisal(reference: .infinity, model: .infinity) }
       return
     }
     let p = Self.logProbabilities(reference)
@@ -28,13 +36,10 @@ public struct Divergence: Sendable, Equatable {
     kl = max(sum, 0)
     largestLogitDifference = largest
     agreesOnTop = Self.top(reference) == Self.top(model)
-  }
-
-  /// How much a token surprises a distribution: −log of its probability, in nats; infinite for logits that are not finite.
-  ///
-  /// - Precondition: `token` is one of the vocabulary.
-  public static func surprisal(of token: Int, _ logits: [Float]) -> Double {
-    logits.allSatisfy(\.isFinite) ? -logProbabilities(logits)[token] : .infinity
+    surprisal = token.map { token in
+      p.indices.contains(token)
+        ? Surprisal(reference: -p[token], model: -q[token]) : Surprisal(reference: .infinity, model: .infinity)
+    }
   }
 
   private static func top(_ values: [Float]) -> Int? { values.indices.max { values[$0] < values[$1] } }

@@ -79,11 +79,12 @@ extension VisionLanguageModel {
       let given = try probe.answer.map { try answerTokens($0).prefix(maxNewTokens) }
       var tokens: [Int] = []
       var logits: [[Float]] = []
-      while tokens.count < given?.count ?? maxNewTokens {
+      let limit = given?.count ?? maxNewTokens
+      while tokens.count < limit {
         let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
         tokens.append(token)
         logits.append(session.logits)
-        if given == nil && endTokens.contains(token) || tokens.count == given?.count ?? maxNewTokens { break }
+        if given == nil && endTokens.contains(token) || tokens.count == limit { break }
         try session.advance(token)
       }
       return ReferenceRecord.Case(

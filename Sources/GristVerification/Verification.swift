@@ -25,8 +25,6 @@ public struct VerificationReport: Sendable {
     public let decision: RouterDecision?
     /// One for each of the reference's tokens.
     public let divergences: [Divergence]
-    /// How much each of the reference's tokens surprised both.
-    public let surprisals: [Surprisal]
     /// Leading positions at which the model, decoding greedily, would have chosen what the reference would have.
     public let greedyMatch: Int
     /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
@@ -34,10 +32,9 @@ public struct VerificationReport: Sendable {
 
     public init(
       reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence],
-      surprisals: [Surprisal] = [], greedyMatch: Int, failure: String? = nil
+      greedyMatch: Int, failure: String? = nil
     ) {
       self.reference = reference
-      self.surprisals = surprisals
       self.decision = decision
       self.divergences = divergences
       self.greedyMatch = greedyMatch
@@ -72,12 +69,6 @@ public struct VerificationReport: Sendable {
     }
 
     public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
-  }
-
-  /// −log of the probability of a token, in nats.
-  public struct Surprisal: Sendable, Equatable {
-    public let reference: Double
-    public let model: Double
   }
 
   public let model: String
@@ -145,7 +136,7 @@ public struct VerificationReport: Sendable {
   /// How many tokens each seems to choose from on average, over the reference's tokens: exp of the mean surprisal. Nil when there
   /// was none.
   public var perplexity: (reference: Double, model: Double)? {
-    let surprisals = cases.flatMap(\.surprisals)
+    let surprisals = cases.flatMap { $0.divergences.compactMap(\.surprisal) }
     guard !surprisals.isEmpty else { return nil }
     return (exp(mean(surprisals.map(\.reference))), exp(mean(surprisals.map(\.model))))
   }
@@ -244,7 +235,6 @@ extension VisionLanguageModel {
       ? own : try prepare(conversation, image: image, granularity: reference.granularity)
     let session = try start(prompt, newTokens: reference.tokens.count)
     var divergences: [Divergence] = []
-    var surprisals: [VerificationReport.Surprisal] = []
     var greedyMatch = 0
     for (index, token) in reference.tokens.enumerated() {
       guard reference.logits[index].count == session.logits.count else {
@@ -252,17 +242,12 @@ extension VisionLanguageModel {
           .badData, "the reference has another vocabulary", file: path,
           found: "\(reference.logits[index].count) logits against \(session.logits.count)")
       }
-      let divergence = Divergence(reference: reference.logits[index], model: session.logits)
+      let divergence = Divergence(reference: reference.logits[index], model: session.logits, token: token)
       divergences.append(divergence)
-      surprisals.append(
-        .init(
-          reference: Divergence.surprisal(of: token, reference.logits[index]),
-          model: Divergence.surprisal(of: token, session.logits)))
       if greedyMatch == index, divergence.agreesOnTop { greedyMatch += 1 }
       if index + 1 < reference.tokens.count { try session.advance(token) }
     }
     return VerificationReport.Case(
-      reference: reference, decision: own.decision, divergences: divergences, surprisals: surprisals,
-      greedyMatch: greedyMatch)
+      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch)
   }
 }

@@ -94,14 +94,14 @@ struct Convert: ParsableCommand {
     let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
     let pool = try global.pool()
     let calibration = try calibration(of: source, overrides, pool)
-    let allotments = try allotments(source, overrides, calibration.mode, pool)
+    let allotments = try allotments(source, overrides, calibration, pool)
     if dryRun {
       let recipe = try Recipe(
         recipe, groupSize: groupSize, overrides: overrides, calibrated: calibration.matrices, allotments: allotments)
       return try show(ConversionPlan(source, recipe: recipe), calibration, threads: pool.threadCount)
     }
     guard let output else { return }
-    let feedback = try feedback(source, calibration.mode, pool)
+    let feedback = try feedback(calibration, pool)
     let recipe = try Recipe(
       recipe, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [], allotments: allotments)
     let plan = try ConversionPlan(source, recipe: recipe)
@@ -188,7 +188,7 @@ struct Convert: ParsableCommand {
           ? "router choices: the reference's by construction, all that they depend on stays as it came"
           : "router choices: may differ, verify tells how many; --recipe int4-exact-choices keeps them")
     }
-    if let samples = calibration.samples {
+    if let samples = calibration.sampleNames {
       try Console.print("calibration: \(calibration.mode.rawValue), with \(samples.visible())")
     }
     try Console.print(

@@ -17,12 +17,18 @@ enum CalibrationMode: String, ExpressibleByArgument, CaseIterable {
 /// What a conversion is going to do about rounding errors, known before the model is run.
 struct PlannedCalibration {
   var mode = CalibrationMode.none
+  /// The model to be watched; nil where none is.
+  var model: ModelSource?
+  /// What it is to be watched with, unless statistics are there.
+  var samples: Calibration?
+  var statistics: InputStatistics?
   /// Names of the matrices whose inputs will be known.
   var matrices: Set<ByteName> = []
-  /// What the model is to be watched with, for people.
-  var samples: String?
   /// What whoever did not ask for it should know.
   var notes: [String] = []
+
+  /// What is known of the inputs, for people.
+  var sampleNames: String? { statistics?.text ?? samples?.name }
 }
 
 extension Convert {
@@ -47,13 +53,14 @@ extension Convert {
       return PlannedCalibration(notes: ["not calibrated, 4-bit codes are rounded each for itself: \(obstacle)"])
     }
     try Reference.refuseLoss(model.loss, of: self.source)
-    var planned = PlannedCalibration(mode: calibrate ?? .block)
+    var planned = PlannedCalibration(mode: calibrate ?? .block, model: model)
     if let stats {
       let statistics = try InputStatistics(path: stats)
-      (planned.matrices, planned.samples) = (statistics.matrices, statistics.text)
-    } else if let inventory = try source.inventory() {
-      let calibration = try Calibration.from(probes: probes, for: inventory.configuration)
-      (planned.matrices, planned.samples) = (calibration.matrices(of: inventory.tensors), calibration.name)
+      (planned.statistics, planned.matrices) = (statistics, statistics.matrices)
+    } else {
+      let inventory = try source.inventory()
+      let samples = try Calibration.from(probes: probes, for: inventory?.configuration)
+      (planned.samples, planned.matrices) = (samples, samples.matrices(of: inventory?.tensors ?? []))
     }
     return planned
   }
@@ -74,51 +81,47 @@ extension Convert {
   ///
   /// - Throws: 64 for a budget that cannot be, and what running the model throws.
   func allotments(
-    _ source: ConversionSource, _ overrides: [StorageOverride], _ mode: CalibrationMode, _ pool: ThreadPool
+    _ source: ConversionSource, _ overrides: [StorageOverride], _ planned: PlannedCalibration, _ pool: ThreadPool
   ) throws -> [ByteName: Recipe.Allotment] {
     guard let targetBits else { return [:] }
     let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
-    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+    let model = try planned.model ?? ModelSource.open(path: self.source, reading: checkpoint.reading())
     try Reference.refuseLoss(model.loss, of: self.source)
     let allotment = BitAllotment(targetBits: targetBits, groupSize: groupSize)
-    let calibration = try Calibration.from(probes: probes, for: source.inventory()?.configuration)
+    let samples = try planned.samples ?? Calibration.from(probes: probes, for: source.inventory()?.configuration)
     let names = try allotment.matrices(
-      of: plan, overrides: overrides, withPictures: calibration.samples.contains { $0.picture != nil })
+      of: plan, overrides: overrides, withPictures: samples.samples.contains { $0.picture != nil })
     var bar = ProgressBar(quiet: global.quiet)
     defer { bar.clear() }
-    let isCalibrated = mode != .none
-    let seeing = try PictureSensitivityProbe(calibration, model, isCalibrated: isCalibrated, pool: pool)
+    let isCalibrated = planned.mode != .none
+    let seeing = try PictureSensitivityProbe(samples, model, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: allotment.choices) { bar.show($0, "measuring what bits save where it looks") }
-    let speaking = try SensitivityProbe(calibration, model, isCalibrated: isCalibrated, pool: pool)
+    let speaking = try SensitivityProbe(samples, model, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: allotment.choices) { bar.show($0, "measuring what bits save where it speaks") }
     return try allotment.spend(seeing + speaking)
   }
 
-  /// How rounding errors are fed on: by statistics that are read or gathered now, or layer by layer.
+  /// How rounding errors are fed on: by statistics that are there or gathered now, or layer by layer.
   ///
   /// - Throws: 65 for statistics of other weights, and what running the model throws.
-  func feedback(
-    _ source: ConversionSource, _ mode: CalibrationMode, _ pool: ThreadPool
-  ) throws -> (any FeedbackSource)? {
-    if mode == .none { return nil }
-    let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
-    if let stats {
-      let statistics = try InputStatistics(path: stats)
+  func feedback(_ planned: PlannedCalibration, _ pool: ThreadPool) throws -> (any FeedbackSource)? {
+    guard let model = planned.model else { return nil }
+    if let stats, let statistics = planned.statistics {
       try statistics.require(fingerprint: model.fingerprint(), path: stats)
       return BlockFeedback(statistics)
     }
+    guard let samples = planned.samples else { return nil }
     var bar = ProgressBar(quiet: global.quiet)
     defer { bar.clear() }
-    let calibration = try Calibration.from(probes: probes, for: source.inventory()?.configuration)
-    guard mode == .full else {
+    guard planned.mode == .full else {
       return BlockFeedback(
-        try calibration.gather(model, pool: pool, kept: false) { bar.show($0, "watching the matrices") })
+        try samples.gather(model, pool: pool, kept: false) { bar.show($0, "watching the matrices") })
     }
     bar.show(0, "preparing prompts")
     let progress = try output.map {
-      try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(calibration, model))
+      try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(samples, model))
     }
-    let feedback = try LayerwiseFeedback(calibration, model, pool: pool, progress: progress)
+    let feedback = try LayerwiseFeedback(samples, model, pool: pool, progress: progress)
     for note in feedback.notes { try global.note("note: \(note)") }
     return feedback
   }

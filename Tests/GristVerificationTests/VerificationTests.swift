@@ -317,6 +317,9 @@ import Testing
     #expect(report.passed && report.cases[0].greedyMatch == tokens.count)
     // What it would have said itself surprises it less.
     #expect(perplexity([cases[1]]) < perplexity([cases[0]]))
+    // A record comes from outside: a token that the vocabulary has not is no reason to stop.
+    let strange = Divergence(reference: [1, 2], model: [1, 2], token: 2)
+    #expect(strange.surprisal?.reference == .infinity && strange.surprisal?.model == .infinity && strange.kl == 0)
     let empty = Probe(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "")
     #expect(throws: GristError.self) { try model.record([empty], maxNewTokens: 4) }
   }
