@@ -1,6 +1,8 @@
+import GristCheckpoints
 import GristCore
 import GristFormat
 import GristKernels
+import GristModel
 
 /// A matrix as a conversion left it: payloads of one chunk each, and what was lost.
 public struct FinishedMatrix: Sendable {
@@ -17,6 +19,17 @@ public struct FinishedMatrix: Sendable {
     self.runs = runs
     self.unitsPerRun = unitsPerRun
     self.error = error
+  }
+
+  var byteCount: Int { runs.reduce(0) { $0 + $1.count } }
+
+  /// The table to be looked up in by row, once it is no tile of the kernels'; nil for anything but a matrix.
+  func table(of tensor: SourceTensor) -> (any EmbeddingTable)? {
+    guard let (rows, columns) = matrixExtents(shape) else { return nil }
+    let runs = runs
+    return RowTable(
+      scheme: scheme, rows: rows, columns: columns, rowsPerRun: unitsPerRun, path: tensor.file, name: tensor.name
+    ) { runs[$0] }
   }
 
   /// The matrix to be multiplied with; nil for anything but codes in the kernels' tiles.

@@ -5,16 +5,21 @@ import GristKernels
 import GristModel
 import GristQuantization
 
-/// Measures, part by part, what quantizing what sees and routes does: a layer of the tower, its embeddings, the projector, the
-/// router.
+/// Measures, part by part, what quantizing what a choice depends on does: a layer of the tower, its embeddings, the projector,
+/// the token embeddings, the router.
 ///
-/// Each part in turn is quantized alone, and the model is asked about the first pictures. Its price, in nats, is how far the
-/// router's distribution over the grids moves, which weighs a change by the margins that it eats up, and how far the first tokens
-/// of the answer move, at the coarsest grid. As with ``SensitivityProbe`` only the scheme of the fewest bits is tried; what the
+/// Each part in turn is quantized alone, and the model is asked about the first pictures: as many questions as time allows, 64 of a
+/// small model and two of a large one; where pictures are fewer, other samples' questions are asked about them, too. Its price, in
+/// nats, is how far the router's distribution over the grids moves, which weighs a change by the margins that it eats up, and how
+/// far the first tokens of the picture's own answer move, at the coarsest grid. As with ``SensitivityProbe`` only the scheme of the fewest bits is tried; what the
 /// others cost follows from how much less they change the weights.
 public struct PictureSensitivityProbe {
-  /// Pictures that are asked about, and tokens of each answer.
-  static let (pictures, tokens) = (2, 8)
+  /// Fewest and most questions that are asked.
+  static let questions = 2...64
+  /// Weights that are tried, times questions: what bounds the time that measuring takes.
+  static let work = 1 << 33
+  /// Tokens of each answer.
+  static let tokens = 8
 
   private let calibration: Calibration
   private let trial: TrialQuantization
@@ -37,10 +42,11 @@ public struct PictureSensitivityProbe {
     configuration = try parameters.configuration()
   }
 
-  /// A question about a picture, and what the untouched model makes of it.
+  /// A picture, what is asked about it, and what the untouched model makes of that.
   private struct Case {
     let image: RGBImage
-    let conversation: Conversation
+    /// The first is answered.
+    let questions: [Conversation]
     /// Of the answer, those that are fed in.
     let tokens: [Int]
     var views = Views()
@@ -48,8 +54,8 @@ public struct PictureSensitivityProbe {
 
   /// What a model decides and says.
   private struct Views {
-    /// The router's logits; nil for a model without one.
-    var router: [Float]?
+    /// The router's logits to each question; none for a model without one.
+    var router: [[Float]] = []
     /// Of the answer's tokens.
     var logits: [[Float]] = []
   }
@@ -70,7 +76,8 @@ public struct PictureSensitivityProbe {
     let observer = InputObserver()
     let untouched = try VisionLanguageModel(parameters, compute: compute)
     let watched = try VisionLanguageModel(ObservingParameters(base: parameters, observer: observer), compute: compute)
-    var cases = try cases(untouched)
+    let weights = parts.joined().reduce(0) { $0 + ($1.shape.reduce(1, *)) }
+    var cases = try cases(untouched, questions: questionCount(weights))
     guard !cases.isEmpty else { return [] }
     for index in cases.indices {
       // Watched until the router has decided: what the language model meets is not wanted.
@@ -83,99 +90,132 @@ public struct PictureSensitivityProbe {
   }
 
   /// The matrices of `names` by the part they are of, in execution order.
-  private func parts(_ names: Set<ByteName>) -> [[String]] {
-    var parts: [(part: ModelPart, names: [String])] = []
+  private func parts(_ names: Set<ByteName>) -> [[ExpectedTensor]] {
+    var parts: [[ExpectedTensor]] = []
     for tensor in configuration.expectedTensors where names.contains(ByteName(tensor.name)) {
       switch tensor.part {
-      case .visionEmbeddings, .visionLayer, .projector, .router: break
-      case .tokenEmbeddings, .languageLayer, .head, .unused: continue
+      case .tokenEmbeddings, .visionEmbeddings, .visionLayer, .projector, .router: break
+      case .languageLayer, .head, .unused: continue
       }
-      if parts.last?.part == tensor.part {
-        parts[parts.count - 1].names.append(tensor.name)
+      if parts.last?.first?.part == tensor.part {
+        parts[parts.count - 1].append(tensor)
       } else {
-        parts.append((tensor.part, [tensor.name]))
+        parts.append([tensor])
       }
     }
-    return parts.map(\.names)
+    return parts
   }
 
-  private func cases(_ model: VisionLanguageModel) throws -> [Case] {
-    try calibration.samples.lazy.filter { $0.picture != nil }.prefix(Self.pictures).compactMap { sample in
+  private func questionCount(_ weights: Int) -> Int {
+    min(max(Self.work / max(weights, 1), Self.questions.lowerBound), Self.questions.upperBound)
+  }
+
+  private func cases(_ model: VisionLanguageModel, questions: Int) throws -> [Case] {
+    let seen = calibration.samples.filter { $0.picture != nil }.prefix(questions)
+    let others = calibration.samples.map(\.question)
+    let more = configuration.vision?.usesRouter == true ? questions / max(seen.count, 1) - 1 : 0
+    return try seen.enumerated().compactMap { index, sample in
       guard let picture = sample.picture else { return nil }
       let tokens = try sample.answer.map { try model.tokenizer.encode($0) } ?? []
+      let texts = [sample.question] + (0..<more).map { others[(index * more + $0) % others.count] }
       return Case(
         image: try RGBImage(jpeg: picture, name: "a picture to measure with"),
-        conversation: try Conversation(message: sample.question, hasImage: true),
+        questions: try texts.map { try Conversation(message: $0, hasImage: true) },
         tokens: Array(tokens.prefix(Self.tokens)))
     }
   }
 
   /// What a model makes of a case; `eyes` look and route, where given.
-  private func views(_ model: VisionLanguageModel, _ question: Case, by eyes: VisionLanguageModel? = nil) throws
-    -> Views
-  {
-    try Interruption.check()
+  private func views(_ model: VisionLanguageModel, _ asked: Case, by eyes: VisionLanguageModel? = nil) throws -> Views {
     let eyes = eyes ?? model
-    let image = try eyes.encode(question.image)
-    let decision = try eyes.prepare(question.conversation, image: image).decision
-    let prompt = try model.prepare(question.conversation, image: image, granularity: configuration.granularities.min())
-    let session = try model.start(prompt, newTokens: question.tokens.count)
-    var logits = [session.logits]
-    for token in question.tokens {
-      try session.advance(token)
-      logits.append(session.logits)
+    let image = try eyes.encode(asked.image)
+    var views = Views()
+    for question in asked.questions {
+      try Interruption.check()
+      if let decision = try eyes.prepare(question, image: image).decision { views.router.append(decision.logits) }
     }
-    return Views(router: decision?.logits, logits: logits)
+    guard let question = asked.questions.first else { return views }
+    let prompt = try model.prepare(question, image: image, granularity: configuration.granularities.min())
+    let session = try model.start(prompt, newTokens: asked.tokens.count)
+    views.logits.append(session.logits)
+    for token in asked.tokens {
+      try session.advance(token)
+      views.logits.append(session.logits)
+    }
+    return views
   }
 
   private func measure(
-    _ names: [String], _ choices: [StorageChoice], _ cases: [Case], _ observer: InputObserver
+    _ part: [ExpectedTensor], _ choices: [StorageChoice], _ cases: [Case], _ observer: InputObserver
   ) throws -> Sensitivity {
-    var replaced: [ByteName: any LinearWeights] = [:]
+    var replaced = ReplacedParameters(base: parameters)
     var changes = [Double](repeating: 0, count: choices.count)
     var byteCounts = [Int](repeating: 0, count: choices.count)
     var weights = 0
-    for name in names {
-      guard let tensor = trial.tensor(named: name) else { continue }
+    for expected in part {
+      guard let tensor = trial.tensor(named: expected.name) else { continue }
+      let name = ByteName(expected.name)
       weights += tensor.elementCount
-      let feedback = trial.isCalibrated ? observer.feedback(for: name) : nil
+      let feedback = trial.isCalibrated ? observer.feedback(for: expected.name) : nil
       for (index, choice) in choices.enumerated() {
-        let quantized = try trial.quantize(tensor, choice, feedback)
-        changes[index] += quantized.error.squaredError
-        byteCounts[index] += quantized.byteCount
-        if index == 0 { replaced[ByteName(name)] = quantized.weights }
+        let error: ErrorSums
+        if expected.kind == .embedding {
+          let quantized = try trial.quantizeTable(tensor, choice)
+          if index == 0 { replaced.tables[name] = quantized.weights }
+          (error, byteCounts[index]) = (quantized.error, byteCounts[index] + quantized.byteCount)
+        } else {
+          let quantized = try trial.quantize(tensor, choice, feedback)
+          if index == 0 { replaced.matrices[name] = quantized.weights }
+          (error, byteCounts[index]) = (quantized.error, byteCounts[index] + quantized.byteCount)
+        }
+        changes[index] += error.squaredError
       }
     }
-    let model = try VisionLanguageModel(ReplacedParameters(base: parameters, replaced: replaced), compute: compute)
+    let model = try VisionLanguageModel(replaced, compute: compute)
     var price = 0.0
     for question in cases {
       let views = try views(model, question)
-      if let router = views.router, let reference = question.views.router {
-        price += Divergence(reference: reference, model: router).kl
-      }
-      let divergences = zip(question.views.logits, views.logits).map { Divergence(reference: $0, model: $1).kl }
-      price += divergences.reduce(0, +) / Double(max(divergences.count, 1))
+      let margins = zip(question.views.router, views.router).map(marginPrice)
+      price += mean(margins)
+      price += mean(zip(question.views.logits, views.logits).map { Divergence(reference: $0, model: $1).kl })
     }
     return Sensitivity(
-      names: names, weights: weights, tried: price / Double(cases.count), choices: choices, byteCounts: byteCounts,
+      names: part.map(\.name), weights: weights, tried: price / Double(cases.count), choices: choices,
+      byteCounts: byteCounts,
       changes: changes)
   }
+
+  /// What moving the margin between the reference's first two grids would cost were they equally likely: an eighth of the
+  /// square of the change, the divergence of two such distributions. So every question tells how far margins move, whether
+  /// its own is small or not.
+  private func marginPrice(reference: [Float], model: [Float]) -> Double {
+    let order = reference.indices.sorted { reference[$0] > reference[$1] }
+    guard order.count > 1 else { return 0 }
+    let change = (model[order[0]] - model[order[1]]) - (reference[order[0]] - reference[order[1]])
+    return Double(change * change) / 8
+  }
+
+  /// 0 where there is nothing to compare.
+  private func mean(_ prices: [Double]) -> Double { prices.reduce(0, +) / Double(max(prices.count, 1)) }
 }
 
 /// A model's weights, some of which are others.
 private struct ReplacedParameters: ParameterStore {
   let base: any ParameterStore
-  let replaced: [ByteName: any LinearWeights]
+  var matrices: [ByteName: any LinearWeights] = [:]
+  var tables: [ByteName: any EmbeddingTable] = [:]
 
   var path: String { base.path }
   var choices: ConfigurationChoices { base.choices }
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
-    try replaced[ByteName(name)] ?? base.matrix(name, rows: rows, columns: columns)
+    try matrices[ByteName(name)] ?? base.matrix(name, rows: rows, columns: columns)
   }
 
   func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
-    try base.embedding(name, rows: rows, columns: columns)
+    // Where embeddings are tied to the head, the table is a matrix.
+    try tables[ByteName(name)] ?? matrices[ByteName(name)].map(MatrixTable.init)
+      ?? base.embedding(name, rows: rows, columns: columns)
   }
 
   func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }

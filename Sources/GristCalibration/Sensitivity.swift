@@ -97,7 +97,7 @@ public struct SensitivityProbe {
       for index in streams.indices {
         streams[index].rows = try run(streams[index].rows, lengths, layer, weights)
       }
-      var tried: [(matrix: DecoderMatrix, codes: [TrialQuantization.Codes], changes: [Double])] = []
+      var tried: [(matrix: DecoderMatrix, codes: [TrialQuantization.Codes<any LinearWeights>], changes: [Double])] = []
       base = try run(base, lengths, layer, weights) { matrices, input in
         for matrix in matrices where names.contains(ByteName(matrix.name)) {
           guard let tensor = trial.tensor(named: matrix.name), let original = weights[matrix.name] else { continue }

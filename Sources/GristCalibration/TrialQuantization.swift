@@ -9,9 +9,9 @@ import GristQuantization
 struct TrialQuantization {
   /// Whether rounding errors will be fed on, and so columns be turned.
   let isCalibrated: Bool
-  /// What a matrix would become.
-  struct Codes {
-    let weights: any LinearWeights
+  /// What a tensor would become.
+  struct Codes<Weights> {
+    let weights: Weights
     let byteCount: Int
     let error: ErrorSums
   }
@@ -35,10 +35,29 @@ struct TrialQuantization {
   /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
   func quantize(
     _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
-  ) throws -> Codes {
+  ) throws -> Codes<any LinearWeights> {
     // Feedback is for codes of a table.
-    let isTable = if case .grouped(4, _, false) = choice { true } else { false }
-    let first = try encoder(tensor, choice, isTable ? feedback : nil)
+    let takesFeedback = if case .grouped(4, _, false) = choice { true } else { false }
+    let scheme = matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
+    let finished = try finish(tensor, scheme, choice, takesFeedback ? feedback : nil)
+    guard let weights = finished.weights else { throw unfit(tensor, choice) }
+    return Codes(weights: weights, byteCount: finished.byteCount, error: finished.error)
+  }
+
+  /// A table that is looked up by row; nothing flows into it, so there is no feedback.
+  ///
+  /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
+  func quantizeTable(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Codes<any EmbeddingTable> {
+    let finished = try finish(tensor, choice.rows, choice, nil)
+    guard let table = finished.table(of: tensor) else { throw unfit(tensor, choice) }
+    return Codes(weights: table, byteCount: finished.byteCount, error: finished.error)
+  }
+
+  private func finish(
+    _ tensor: SourceTensor, _ scheme: TensorScheme?, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+  ) throws -> FinishedMatrix {
+    guard let scheme else { throw unfit(tensor, choice) }
+    let first = try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
     let count = first.units.count
     let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
     let runs = (count + unitsPerRun - 1) / unitsPerRun
@@ -47,22 +66,11 @@ struct TrialQuantization {
     let encoder = try first.scanned(greatest)
     let encoded = try pool.map(runs) { try encoder.encode(range($0)) }
     let error = encoded.reduce(into: ErrorSums()) { $0 += $1.error }
-    let finished = FinishedMatrix(
+    return FinishedMatrix(
       scheme: encoder.scheme, shape: tensor.shape, runs: encoded.map(\.payload), unitsPerRun: unitsPerRun, error: error)
-    guard let weights = finished.weights else {
-      throw GristError(.badData, "the scheme cannot hold the shape", tensor: tensor.name, found: "\(tensor.shape)")
-    }
-    return Codes(weights: weights, byteCount: encoder.units.payloadBytes, error: error)
   }
 
-  private func encoder(
-    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
-  ) throws -> TensorEncoder {
-    guard let columns = matrixExtents(tensor.shape)?.columns,
-      let scheme = choice.tiles(columns: columns, isCalibrated: isCalibrated)
-    else {
-      throw GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name)
-    }
-    return try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
+  private func unfit(_ tensor: SourceTensor, _ choice: StorageChoice) -> GristError {
+    GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name, found: "\(tensor.shape)")
   }
 }

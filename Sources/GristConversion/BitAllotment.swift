@@ -4,7 +4,7 @@ import GristFormat
 import GristModel
 import GristQuantization
 
-/// A budget of bits for the matrices that a recipe would store in 4: which they are, what they may become, and who gets more.
+/// A budget of bits for the matrices that a recipe would store in few: which they are, what they may become, and who gets more.
 public struct BitAllotment: Sendable {
   public let targetBits: Double
   /// The schemes that are to be had, the fewest bits first.
@@ -17,40 +17,37 @@ public struct BitAllotment: Sendable {
       + (groupSize > 32 ? [.grouped(bits: 4, groupSize: 32)] : []) + [.grouped(bits: 8, groupSize: groupSize)]
   }
 
-  /// Names of the matrices that the budget is for: those that a plan has in a table's 4 bits and no override decides, of the
-  /// language model's layers, and of tower, projector and router where there are pictures to measure with. The head keeps what
-  /// the recipe gives it.
+  /// Names of the matrices that the budget is for: those whose bits the recipe lets a budget decide, of the language model's
+  /// layers, and of tower, projector, embeddings and router where there are pictures to measure with. What an override decides
+  /// and what is too small for codes keeps what it has.
   ///
   /// - Throws: 64 when there is none, or when the budget is less than the fewest bits or more than the most: before anything
   ///   is measured.
-  public func matrices(
-    of plan: ConversionPlan, overrides: [StorageOverride], withPictures: Bool
-  ) throws -> Set<ByteName> {
+  public func matrices(of plan: ConversionPlan, recipe: Recipe, withPictures: Bool) throws -> Set<ByteName> {
     let segments = plan.segments.filter { segment in
-      segment.isOfLanguageLayers || withPictures && segment.decidesChoices
+      guard let part = segment.part, recipe.budgets(part) else { return false }
+      return withPictures || !part.decidesChoices
     }
     let entries = segments.flatMap(\.entries).filter { entry in
-      guard case .grouped(let grouped) = entry.scheme, grouped.bits == 4, grouped.layout == .tile16 else {
-        return false
-      }
-      return !overrides.contains { $0.applies(to: entry.tensor.name) }
+      guard case .grouped = entry.scheme else { return false }
+      return !recipe.overrides.contains { $0.applies(to: entry.tensor.name) }
     }
     guard !entries.isEmpty else {
       throw GristError(
         .usage, "--target-bits has nothing to spend on: no matrix that can be measured becomes int4",
         advice: "leave it out, or choose the recipe int4")
     }
-    let shapes = entries.map(\.tensor.shape)
     try requireBudget(
-      weights: shapes.reduce(0) { $0 + $1.reduce(1, *) }, least: bytes(of: shapes, as: choices.first),
-      most: bytes(of: shapes, as: choices.last))
+      weights: entries.reduce(0) { $0 + $1.tensor.elementCount },
+      least: bytes(of: entries, as: choices.first), most: bytes(of: entries, as: choices.last))
     return Set(entries.map { ByteName($0.tensor.name) })
   }
 
-  private func bytes(of shapes: [[Int]], as choice: StorageChoice?) -> Int {
-    shapes.compactMap { shape -> Int? in
+  private func bytes(of entries: [ConversionPlan.Entry], as choice: StorageChoice?) -> Int {
+    entries.compactMap { entry -> Int? in
+      let shape = entry.tensor.shape
       guard let columns = matrixExtents(shape)?.columns,
-        let scheme = choice?.tiles(columns: columns, isCalibrated: false)
+        let scheme = entry.isTable ? choice?.rows : choice?.tiles(columns: columns, isCalibrated: false)
       else { return nil }
       return PayloadUnits(scheme: scheme, shape: shape)?.payloadBytes
     }.reduce(0, +)

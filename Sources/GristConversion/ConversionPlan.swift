@@ -41,9 +41,6 @@ public struct ConversionPlan: Sendable {
     /// Nil for tensors that are no part of the model.
     let part: ModelPart?
 
-    /// Whether it is what the router's choices depend on.
-    var decidesChoices: Bool { part?.decidesChoices == true }
-    var isOfLanguageLayers: Bool { if case .languageLayer = part { true } else { false } }
   }
 
   public let segments: [Segment]

@@ -72,7 +72,12 @@ public struct GristParameters: ParameterStore {
     if case .grouped(let scheme) = record.scheme, scheme.layout == .tile16 {
       return MatrixTable(weights: try matrix(name, rows: rows, columns: columns))
     }
-    return StoredTable(file: file, record: record, rows: rows, columns: columns)
+    let file = file
+    // It stays in the file: a row's chunk is small, and unpacked for the purpose.
+    return RowTable(
+      scheme: record.scheme, rows: rows, columns: columns, rowsPerRun: record.chunks.unitsPerChunk, path: path,
+      name: record.name
+    ) { try file.payload(ofChunk: record.chunks.first + $0) }
   }
 
   public func values(_ name: String, count: Int) throws -> [Float] {
@@ -90,38 +95,5 @@ public struct GristParameters: ParameterStore {
   public func release(_ name: String) {
     guard let record = file.tensor(named: name) else { return }
     for chunk in record.chunks.range where file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
-  }
-}
-
-/// A table that stays in the file: a row is looked up in its chunk, which is small and unpacked for the purpose.
-private struct StoredTable: EmbeddingTable {
-  let file: GristFile
-  let record: TensorRecord
-  let rows: Int
-  let columns: Int
-
-  func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
-    let rowsPerChunk = record.chunks.unitsPerChunk
-    let run = try file.payload(ofChunk: record.chunks.first + index / rowsPerChunk)
-    let row = index % rowsPerChunk
-    switch record.scheme {
-    case .plain(let type):
-      let rowBytes = columns * type.byteCount
-      guard let bytes = run.slice(row * rowBytes, rowBytes) else { throw missingRow(index) }
-      expandElements(bytes, type, into: out)
-    case .grouped(let scheme):
-      guard let shape = scheme.shape(rows: rows, columns: columns), (row + 1) * shape.bytesPerTile <= run.count else {
-        throw missingRow(index)
-      }
-      expandQuantizedRows(
-        row..<row + 1, of: run, tilesInRun: run.count / shape.bytesPerTile, shape: shape, coding: scheme.coding,
-        multiplier: scheme.multiplier, into: out)
-    }
-  }
-
-  private func missingRow(_ index: Int) -> GristError {
-    GristError(
-      .badData, "a row of the table is not in its chunk", file: file.path, tensor: record.name, found: "row \(index)",
-      advice: "check the file with `gristmill inspect --check`")
   }
 }

@@ -56,11 +56,13 @@ public protocol EmbeddingTable: Sendable {
 }
 
 /// A weight matrix used as a table.
-struct MatrixTable: EmbeddingTable {
+package struct MatrixTable: EmbeddingTable {
   let weights: any LinearWeights
-  var rows: Int { weights.rows }
+  package var rows: Int { weights.rows }
 
-  func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
+  package init(weights: any LinearWeights) { self.weights = weights }
+
+  package func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
     guard let base = out.baseAddress else { return }
     weights.expand(index..<index + 1, into: base)
   }

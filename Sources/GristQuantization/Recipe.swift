@@ -136,6 +136,16 @@ public struct Recipe: Sendable {
     }
   }
 
+  /// Whether a budget of bits may change what a part's matrices get: those for which 4 bits are the recipe's own, and with
+  /// ``Name/int4All`` what it keeps in 8 bits near the choice, too. The head keeps what it has.
+  public func budgets(_ part: ModelPart) -> Bool {
+    switch name {
+    case .int4, .int4ExactChoices: isLanguageLayer(part)
+    case .int4All: isLanguageLayer(part) || part.decidesChoices
+    case .source, .f32, .f16, .bf16, .int8: false
+    }
+  }
+
   /// Embeddings and projector, whose products order the text filter, and the router.
   private static func isNearChoice(_ part: ModelPart?) -> Bool {
     switch part {
@@ -175,17 +185,17 @@ public struct Recipe: Sendable {
           found: tensor.elementType.rawValue)
       }
       return .plain(type)
-    case .grouped(let bits, let groupSize, _):
-      if expected?.kind != .embedding, let columns = matrixExtents(tensor.shape)?.columns,
-        let scheme = choice.tiles(columns: columns, isCalibrated: calibrated.contains(ByteName(tensor.name)))
-      {
-        return scheme
+    case .grouped:
+      let isCalibrated = calibrated.contains(ByteName(tensor.name))
+      let scheme =
+        expected?.kind == .embedding
+        ? choice.rows
+        : matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
+      guard let scheme else {
+        throw GristError(
+          .usage, "cannot be stored as \(choice): it is no matrix", tensor: tensor.name, found: "\(tensor.shape)")
       }
-      // A table is looked up by row, as it is.
-      return .grouped(
-        .init(
-          bits: bits, groupSize: groupSize, layout: expected?.kind == .embedding ? .row : .tile16,
-          coding: GroupCoding(table: choice.codeTable)))
+      return scheme
     }
   }
 

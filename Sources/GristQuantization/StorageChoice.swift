@@ -60,6 +60,12 @@ extension StorageChoice {
     return .grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16, coding: coding))
   }
 
+  /// The scheme of a table that is looked up by row, as it is; nil for a choice that is not codes in groups.
+  public var rows: TensorScheme? {
+    guard case .grouped(let bits, let groupSize, _) = self else { return nil }
+    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .row, coding: GroupCoding(table: codeTable)))
+  }
+
   /// What the codes index; nil for steps.
   var codeTable: CodeTable? {
     guard case .grouped(4, _, false) = self else { return nil }

@@ -61,8 +61,9 @@ struct Convert: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Bits that the matrices which the recipe has in int4 may take on average, a weight, scales counted in: what 4 bits "
-        + "would cost each of them is measured, and more bits go where they save most.",
+      "Bits that the matrices which the recipe has in int4 may take on average, a weight, scales counted in; with int4-all "
+        + "also what it has in int8. What 4 bits would cost each of them is measured, and more bits go where they save "
+        + "most.",
       valueName: "bits"))
   var targetBits: Double?
 

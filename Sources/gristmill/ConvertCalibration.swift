@@ -77,20 +77,21 @@ extension Convert {
     return nil
   }
 
-  /// What the matrices that the recipe would make int4 get of --target-bits; nothing without it.
+  /// What matrices get of --target-bits; nothing without it.
   ///
   /// - Throws: 64 for a budget that cannot be, and what running the model throws.
   func allotments(
     _ source: ConversionSource, _ overrides: [StorageOverride], _ planned: PlannedCalibration, _ pool: ThreadPool
   ) throws -> [ByteName: Recipe.Allotment] {
     guard let targetBits else { return [:] }
-    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    let recipe = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
+    let plan = try ConversionPlan(source, recipe: recipe)
     let model = try planned.model ?? ModelSource.open(path: self.source, reading: checkpoint.reading())
     try Reference.refuseLoss(model.loss, of: self.source)
     let allotment = BitAllotment(targetBits: targetBits, groupSize: groupSize)
     let samples = try planned.samples ?? Calibration.from(probes: probes, for: source.inventory()?.configuration)
     let names = try allotment.matrices(
-      of: plan, overrides: overrides, withPictures: samples.samples.contains { $0.picture != nil })
+      of: plan, recipe: recipe, withPictures: samples.samples.contains { $0.picture != nil })
     var bar = ProgressBar(quiet: global.quiet)
     defer { bar.clear() }
     let isCalibrated = planned.mode != .none

@@ -22,7 +22,7 @@ import Testing
       Calibration(samples: Array(samples), name: "two"), source, isCalibrated: isCalibrated,
       pool: ThreadPool(threads: threads))
     return try probe.measure(
-      allotment.matrices(of: plan(), overrides: [], withPictures: false), choices: allotment.choices)
+      allotment.matrices(of: plan(), recipe: Recipe(.int4), withPictures: false), choices: allotment.choices)
   }
 
   @Test("every matrix of the layers is measured, and more bits cost less", arguments: [false, true])
@@ -78,14 +78,15 @@ import Testing
   }
 
   @Test(
-    "tower, projector and router are measured part by part where there are pictures, each by what it alone does",
+    "all that a choice depends on is measured part by part where there are pictures, each by what it alone does",
     arguments: [false, true])
   func pictures(isCalibrated: Bool) throws {
     let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
     let plan = try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4All))
     let allotment = BitAllotment(targetBits: 5, groupSize: 64)
-    let names = try allotment.matrices(of: plan, overrides: [], withPictures: true)
-    let spoken = try allotment.matrices(of: plan, overrides: [], withPictures: false)
+    let recipe = try Recipe(.int4All)
+    let names = try allotment.matrices(of: plan, recipe: recipe, withPictures: true)
+    let spoken = try allotment.matrices(of: plan, recipe: recipe, withPictures: false)
     let seen = names.subtracting(spoken)
     #expect(
       spoken.allSatisfy { $0.text.hasPrefix("model.layers.") } && !seen.contains { $0.text.hasPrefix("model.layers.") })
@@ -94,8 +95,10 @@ import Testing
     let parts = try PictureSensitivityProbe(calibration, source, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: allotment.choices)
     #expect(Set(parts.flatMap(\.names).map { ByteName($0) }) == seen)
-    // The tower's embeddings and layers; projector and router are int8 by the recipe.
-    #expect(parts.count == 3 && parts.contains { $0.names.count == 6 })
+    // Token embeddings, the tower's and its two layers, projector, router.
+    #expect(parts.count == 6 && parts.contains { $0.names.count == 6 })
+    #expect(parts.contains { $0.names == ["model.embed_tokens.weight"] })
+    #expect(parts.contains { $0.names.contains("model.router.router.0.weight") })
     for part in parts {
       let prices = part.offers.map(\.price)
       #expect(prices[0] > prices[1] && prices[1] > prices[2] && prices[2] > 0, "\(part.names): \(prices)")
@@ -120,13 +123,14 @@ import Testing
     }
     // Before anything is measured, too.
     let early = try #require(throws: GristError.self) {
-      _ = try BitAllotment(targetBits: 9, groupSize: 64).matrices(of: Self.plan(), overrides: [], withPictures: false)
+      _ = try BitAllotment(targetBits: 9, groupSize: 64).matrices(
+        of: Self.plan(), recipe: Recipe(.int4), withPictures: false)
     }
     #expect(early.code == .usage && early.what.contains("--target-bits must be from 4."))
-    let plan = try ConversionPlan(
-      ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int8))
+    let recipe = try Recipe(.int8)
+    let plan = try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: recipe)
     let error = try #require(throws: GristError.self) {
-      _ = try BitAllotment(targetBits: 5, groupSize: 64).matrices(of: plan, overrides: [], withPictures: false)
+      _ = try BitAllotment(targetBits: 5, groupSize: 64).matrices(of: plan, recipe: recipe, withPictures: true)
     }
     #expect(error.code == .usage && error.what.contains("nothing to spend on"))
   }

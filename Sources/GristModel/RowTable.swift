@@ -1,0 +1,54 @@
+import GristCheckpoints
+import GristCore
+import GristFormat
+import GristKernels
+
+/// A table stored row by row, in runs that are had when a row of theirs is looked up.
+package struct RowTable: EmbeddingTable {
+  package let scheme: TensorScheme
+  package let rows: Int
+  package let columns: Int
+  /// Rows that a run holds, the last one what remains.
+  package let rowsPerRun: Int
+  /// File and tensor, for messages.
+  package let path: String
+  package let name: String
+  /// The payload of a run, by its place.
+  package let run: @Sendable (Int) throws -> Bytes
+
+  package init(
+    scheme: TensorScheme, rows: Int, columns: Int, rowsPerRun: Int, path: String, name: String,
+    run: @escaping @Sendable (Int) throws -> Bytes
+  ) {
+    self.scheme = scheme
+    self.rows = rows
+    self.columns = columns
+    self.rowsPerRun = rowsPerRun
+    self.path = path
+    self.name = name
+    self.run = run
+  }
+
+  package func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
+    let bytes = try run(index / rowsPerRun)
+    let row = index % rowsPerRun
+    switch scheme {
+    case .plain(let type):
+      let rowBytes = columns * type.byteCount
+      guard let values = bytes.slice(row * rowBytes, rowBytes) else { throw missingRow(index) }
+      expandElements(values, type, into: out)
+    case .grouped(let grouped):
+      guard let shape = grouped.shape(rows: rows, columns: columns), (row + 1) * shape.bytesPerTile <= bytes.count
+      else { throw missingRow(index) }
+      expandQuantizedRows(
+        row..<row + 1, of: bytes, tilesInRun: bytes.count / shape.bytesPerTile, shape: shape, coding: grouped.coding,
+        multiplier: grouped.multiplier, into: out)
+    }
+  }
+
+  private func missingRow(_ index: Int) -> GristError {
+    GristError(
+      .badData, "a row of the table is not in its chunk", file: path, tensor: name, found: "row \(index)",
+      advice: "check the file with `gristmill inspect --check`")
+  }
+}
