@@ -14,6 +14,7 @@
 
 #include "grist_columns.h"
 #include "grist_halves.h"
+#include "grist_stored_codes.h"
 
 #pragma clang fp contract(off)
 
@@ -144,14 +145,6 @@ GRIST_INLINE void load_columns(
   }
 }
 
-/* Four columns of codes as bytes: lane r holds row r's, the first column lowest. */
-GRIST_INLINE vec16i four_columns(const vec16 *codes, int bias, int mask) {
-  vec16i bytes = {0};
-  for (int i = 0; i < 4; i++)
-    bytes |= ((__builtin_convertvector(codes[i], vec16i) + bias) & mask) << (8 * i);
-  return bytes;
-}
-
 GRIST_INLINE double quantize_sixteen_rows(
     const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale, size_t tile_rows,
     uint8_t *codes, uint16_t *scales, struct code_range range) {
@@ -165,25 +158,11 @@ GRIST_INLINE double quantize_sixteen_rows(
     quantize_group(values, count, prescale, range, group_scales, errors);
     for (size_t row = 0; row < (tile_rows == 1 ? rows : 16); row++)
       scales[tile_rows == 1 ? row * groups + group : group * 16 + row] = group_scales[row];
-    for (size_t k = 0; k < count; k += GRIST_BLOCK_COLUMNS) {
-      /* Columns beyond the last are codes of zero: load_columns put zeros there, which stay zero. */
-      vec16i block[2] = {four_columns(values + k, 0, 255), four_columns(values + k + 4, 0, 255)};
-      size_t words = 2;
-      if (bits == 4) {
-        block[0] = four_columns(values + k, 8, 15) | four_columns(values + k + 4, 8, 15) << 4;
-        words = 1;
-      }
-      size_t word = (start + k) / GRIST_BLOCK_COLUMNS * words;
-      for (size_t i = 0; i < words; i++) {
-        if (tile_rows == 1)
-          for (size_t row = 0; row < rows; row++) {
-            int32_t bytes = block[i][row];
-            memcpy(codes + row * padded * (size_t)bits / 8 + (word + i) * 4, &bytes, 4);
-          }
-        else
-          memcpy(codes + (word + i) * 64, &block[i], 64);
-      }
-    }
+    /* Columns beyond the last are codes of zero: load_columns put zeros there, which stay zero. */
+    for (size_t k = 0; k < count; k += GRIST_BLOCK_COLUMNS)
+      store_block(
+          values + k, (start + k) / GRIST_BLOCK_COLUMNS, bits, bits == 8 ? 0 : 8, rows, tile_rows,
+          padded * (size_t)bits / 8, codes);
   }
   double total = 0;
   for (size_t row = 0; row < rows; row++) total += errors[row];

@@ -281,20 +281,16 @@ GRIST_INLINE void store_scales(const struct grist_table_rows *job, const struct 
 GRIST_INLINE void store_codes(const struct grist_table_rows *job, struct table_columns *columns) {
   size_t row_bytes = padded_columns(job->columns) / 2;
   for (size_t k = columns->count; k < padded_columns(columns->count); k++) columns->indices[k] = splat16(8);
-  for (size_t k = 0; k < columns->count; k += GRIST_BLOCK_COLUMNS) {
-    const vec16 *indices = columns->indices + k;
-    vec16i block = four_columns(indices, 0, 15) | four_columns(indices + 4, 0, 15) << 4;
-    /* Missing rows are codes of 8, like the columns that fill the last block. */
-    for (size_t row = job->rows; row < 16; row++) block[row] = (int32_t)0x88888888;
-    size_t word = (columns->start + k) / GRIST_BLOCK_COLUMNS;
-    if (job->tile_rows != 1)
-      memcpy(job->codes + word * 64, &block, 64);
-    else
-      for (size_t row = 0; row < job->rows; row++) {
-        int32_t bytes = block[row];
-        memcpy(job->codes + row * row_bytes + word * 4, &bytes, 4);
-      }
+  vec16 missing = {0};
+  for (size_t row = job->rows; row < 16; row++) missing[row] = 1;
+  for (size_t k = 0; k < padded_columns(columns->count); k++) {
+    vec16 index = columns->indices[k];
+    columns->indices[k] = index + missing * (8 - index);
   }
+  for (size_t k = 0; k < columns->count; k += GRIST_BLOCK_COLUMNS)
+    store_block(
+        columns->indices + k, (columns->start + k) / GRIST_BLOCK_COLUMNS, 4, 0, job->rows, job->tile_rows, row_bytes,
+        job->codes);
 }
 
 /* Notes what each column lost, where it is asked for. Returns the sum of its squares, of the weights as they came. */

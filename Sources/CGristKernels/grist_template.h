@@ -10,6 +10,7 @@
 #include "grist_dots.h"
 #include "grist_kernels.h"
 #include "grist_rows.h"
+#include "grist_stored_codes.h"
 #include "grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
@@ -129,30 +130,6 @@ static void multiply_int4_tiles(const grist_tile_product *p) {
 
 #endif
 
-static void float_from_int8_tile(
-    const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out) {
-  const int8_t *values = (const int8_t *)codes;
-  for (int row = 0; row < GRIST_TILE_ROWS; row++)
-    for (size_t column = 0; column < columns; column++) {
-      float scale = half_bits_to_float(scales[column / group_size * GRIST_TILE_ROWS + (size_t)row]) * multiplier;
-      out[(size_t)row * columns + column] =
-          scale * values[column / 4 * 4 * GRIST_TILE_ROWS + (size_t)(4 * row) + column % 4];
-    }
-}
-
-static void float_from_int4_tile(
-    const uint8_t *codes, const uint16_t *scales, const int8_t *table, size_t columns, size_t group_size,
-    float multiplier, float *out) {
-  for (int row = 0; row < GRIST_TILE_ROWS; row++)
-    for (size_t column = 0; column < columns; column++) {
-      float scale = half_bits_to_float(scales[column / group_size * GRIST_TILE_ROWS + (size_t)row]) * multiplier;
-      uint8_t byte = codes[column / 8 * 4 * GRIST_TILE_ROWS + (size_t)(4 * row) + column % 4];
-      int index = column % 8 < 4 ? byte & 15 : byte >> 4;
-      int code = table != NULL ? table[index] : index - 8;
-      out[(size_t)row * columns + column] = scale * (float)code;
-    }
-}
-
 #include "grist_attention.h"
 
 #include "grist_rotate.h"
@@ -191,7 +168,7 @@ static double sum_of_squares(const float *x, size_t count) {
   .dot_float = dot_float, .dot_half = dot_half, .dot_bfloat = dot_bfloat,                         \
   .quantize_activations = quantize_activations,                                                   \
   .multiply_int8_tiles = multiply_int8_tiles, .multiply_int4_tiles = multiply_int4_tiles,         \
-  .float_from_int8_tile = float_from_int8_tile, .float_from_int4_tile = float_from_int4_tile,     \
+  .float_from_tile = float_from_tile,                                                              \
   .attend = attend, .attention_scratch = attention_scratch,                                       \
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \

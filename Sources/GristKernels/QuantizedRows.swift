@@ -5,7 +5,7 @@ import GristCore
 /// tiles, `rows` count from the run's first row, and `out` has room for exactly these rows; every scale counts
 /// `multiplier` times. Where columns were turned they are turned back.
 ///
-/// - Precondition: The run and `out` have the lengths that tiles and rows ask for.
+/// - Precondition: The run and `out` have the lengths that tiles and rows ask for, and the run's scales lie at even addresses.
 public func expandQuantizedRows(
   _ rows: Range<Int>, of run: Bytes, tilesInRun: Int, shape: TileShape, coding: GroupCoding = GroupCoding(),
   multiplier: Float,
@@ -13,27 +13,24 @@ public func expandQuantizedRows(
 ) {
   precondition(rows.lowerBound >= 0 && rows.upperBound <= tilesInRun * shape.tileRows)
   precondition(run.count == tilesInRun * shape.bytesPerTile && out.count == rows.count * shape.columns)
+  let scales = tilesInRun * shape.codeBytesPerTile
   run.withUnsafeBytes { bytes in
-    for row in rows {
-      let (tile, rowInTile) = (row / shape.tileRows, row % shape.tileRows)
-      let codes = tile * shape.codeBytesPerTile
-      let scales = tilesInRun * shape.codeBytesPerTile + tile * shape.scaleBytesPerTile
-      let target = (row - rows.lowerBound) * shape.columns
-      for column in 0..<shape.columns {
-        let scaleOffset = scales + (column / shape.groupSize * shape.tileRows + rowInTile) * 2
-        let bits = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: scaleOffset, as: UInt16.self))
-        let code: Int
-        if shape.bits == 8 {
-          let offset = column / 4 * 4 * shape.tileRows + 4 * rowInTile + column % 4
-          code = Int(Int8(bitPattern: bytes[codes + offset]))
-        } else {
-          let byte = bytes[codes + column / 8 * 4 * shape.tileRows + 4 * rowInTile + column % 4]
-          let index = Int(column % 8 < 4 ? byte & 15 : byte >> 4)
-          code = coding.table.map { Int($0.values[index]) } ?? index - 8
-        }
-        out[target + column] = grist_float_from_half(bits) * multiplier * Float(code)
+    guard let base = bytes.baseAddress, var target = out.baseAddress else { return }
+    coding.withTable { table in
+      var row = rows.lowerBound
+      while row < rows.upperBound {
+        let (tile, first) = (row / shape.tileRows, row % shape.tileRows)
+        let count = min(shape.tileRows - first, rows.upperBound - row)
+        var stored = grist_stored_tile(
+          codes: (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self),
+          scales: (base + scales + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self),
+          table: table, bits: Int32(shape.bits), tile_rows: shape.tileRows, columns: shape.columns,
+          group_size: shape.groupSize, multiplier: multiplier)
+        kernels.float_from_tile(&stored, first, count, target)
+        coding.rotate(target, count: count, columns: shape.columns)
+        row += count
+        target += count * shape.columns
       }
-      if let base = out.baseAddress { coding.rotate(base + target, count: 1, columns: shape.columns) }
     }
   }
 }

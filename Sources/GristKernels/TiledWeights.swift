@@ -57,35 +57,20 @@ public struct TiledWeights: LinearWeights {
 
   public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     let tileRows = TileShape.kernelTileRows
-    let scratch = FloatMatrix(rows: tileRows, columns: columns)
     let tiles = range.lowerBound / tileRows..<(range.upperBound + tileRows - 1) / tileRows
-    forEachRun(tiles) { tiles, codes, scales in
-      for tile in tiles {
-        let index = tile - tiles.lowerBound
-        let wanted = (tile * tileRows..<(tile + 1) * tileRows).clamped(to: range)
-        let destination = out + (wanted.lowerBound - range.lowerBound) * columns
-        let whole = wanted.count == tileRows
-        let target = whole ? destination : scratch.base
-        convert(
-          codes + index * shape.codeBytesPerTile, scales + index * shape.scaleBytesPerTile / 2, into: target)
-        coding.rotate(target, count: tileRows, columns: columns)
-        if !whole {
-          destination.update(
-            from: scratch.base + (wanted.lowerBound - tile * tileRows) * columns, count: wanted.count * columns)
+    coding.withTable { table in
+      forEachRun(tiles) { tiles, codes, scales in
+        for tile in tiles {
+          let index = tile - tiles.lowerBound
+          let wanted = (tile * tileRows..<(tile + 1) * tileRows).clamped(to: range)
+          let target = out + (wanted.lowerBound - range.lowerBound) * columns
+          var stored = grist_stored_tile(
+            codes: codes + index * shape.codeBytesPerTile, scales: scales + index * shape.scaleBytesPerTile / 2,
+            table: table, bits: Int32(shape.bits), tile_rows: tileRows, columns: columns, group_size: shape.groupSize,
+            multiplier: multiplier)
+          kernels.float_from_tile(&stored, wanted.lowerBound - tile * tileRows, wanted.count, target)
+          coding.rotate(target, count: wanted.count, columns: columns)
         }
-      }
-    }
-  }
-
-  /// One tile as f32, its columns turned as they are stored.
-  private func convert(
-    _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>, into out: UnsafeMutablePointer<Float>
-  ) {
-    if shape.bits == 8 {
-      kernels.float_from_int8_tile(codes, scales, columns, shape.groupSize, multiplier, out)
-    } else {
-      coding.withTable {
-        kernels.float_from_int4_tile(codes, scales, $0, columns, shape.groupSize, multiplier, out)
       }
     }
   }

@@ -22,6 +22,18 @@ enum {
   GRIST_ROTATION_BLOCK = 64,
 };
 
+/* One tile as it is stored: 16 rows, or 1 of what is looked up by row. See Formats/grist.md, "Tiles". */
+typedef struct {
+  const uint8_t *codes;
+  const uint16_t *scales; /* f16, per group tile_rows in a row */
+  const int8_t *table; /* what int4 codes stand for; NULL where they are their own values */
+  int bits;
+  size_t tile_rows;
+  size_t columns; /* unpadded */
+  size_t group_size; /* a multiple of 8 */
+  float multiplier; /* of every scale */
+} grist_stored_tile;
+
 /* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist.md, "Tiles".
 
    codes   int8: per 8 columns 128 bytes: twice 64 bytes, byte 4*row+i holding column k+i, then k+4+i.
@@ -113,13 +125,8 @@ typedef struct {
      which is its own inverse. `out` may be `x`. */
   void (*rotate_blocks)(const float *x, float *out, size_t columns);
 
-  /* One tile to 16 rows of f32, out[row*columns + column]. int4 codes are indices of `table`, or their own values where
-     it is NULL. */
-  void (*float_from_int8_tile)(
-      const uint8_t *codes, const uint16_t *scales, size_t columns, size_t group_size, float multiplier, float *out);
-  void (*float_from_int4_tile)(
-      const uint8_t *codes, const uint16_t *scales, const int8_t *table, size_t columns, size_t group_size,
-      float multiplier, float *out);
+  /* `rows` rows of a tile from row `first` on to f32, out[row*columns + column]. */
+  void (*float_from_tile)(const grist_stored_tile *tile, size_t first, size_t rows, float *out);
 
   void (*attend)(const grist_attention *attention);
   /* Floats of scratch that are enough for 1 ... greatest_count queries of `dimension` values on `length` keys. */
