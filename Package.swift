@@ -25,6 +25,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "3.10.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-numerics", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
   ],
   targets: [
@@ -50,7 +51,11 @@ let package = Package(
         "CGristSystem", .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
-    .target(name: "GristKernels", dependencies: ["GristCore", "CGristKernels", "CGristBLAS"]),
+    .target(
+      name: "GristKernels",
+      dependencies: [
+        "GristCore", "CGristKernels", "CGristBLAS", .product(name: "RealModule", package: "swift-numerics"),
+      ]),
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
     .target(
       name: "GristCheckpoints",
@@ -58,7 +63,8 @@ let package = Package(
         "GristCore", "GristFormat", "CGristSystem", "CZlib", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .target(
-      name: "GristFamilies", dependencies: ["GristCore", "GristCheckpoints"],
+      name: "GristFamilies",
+      dependencies: ["GristCore", "GristCheckpoints", .product(name: "RealModule", package: "swift-numerics")],
       // A link to Formats/maps: name maps are data, and travel inside the library.
       resources: [.embedInCode("Names/Maps")]),
     .target(
@@ -70,6 +76,7 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
         "CGristSentencePiece", .product(name: "HeapModule", package: "swift-collections"),
+        .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
       name: "GristCalibration",
@@ -88,8 +95,7 @@ let package = Package(
       name: "GristVerification",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristImaging",
-        "GristModel",
+        "GristImaging", "GristModel", .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(name: "GristReports", dependencies: ["GristCore", "GristModel", "GristVerification"]),
     .target(

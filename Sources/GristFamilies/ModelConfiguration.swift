@@ -48,10 +48,10 @@ public struct ModelConfiguration: Sendable {
     file: @escaping (String) throws -> Bytes?
   ) throws {
     let files = SideFiles(path: path, choices: choices, find: file)
-    guard let json = try files.json("config.json") else {
+    guard let (json, recognition) = try files.recognised(among: families) else {
       throw GristError(.missingInput, "the model has no config.json", file: path)
     }
-    guard let family = ModelFamilies.recognise(json, among: families)?.family else {
+    guard let family = recognition?.family else {
       throw GristError(
         .badData, "this version cannot run the architecture", file: json.file,
         found: json.value("architectures")?.text() ?? "none",

@@ -70,6 +70,18 @@ public struct SideFiles {
     let place = joinPath(path, name)
     return try JSONReader(locating(file: place) { try JSONValue.parse(bytes) }, file: place)
   }
+
+  /// What says what a model is: the one file that is read before it is known which family's it is.
+  static let configurationName = "config.json"
+
+  /// The model's configuration, and the family that knows it, if one does; nil when the model has no configuration.
+  ///
+  /// - Throws: 65 where it is no JSON.
+  func recognised(among families: [any ModelFamily]) throws -> (
+    json: JSONReader, recognition: ModelFamilies.Recognition?
+  )? {
+    try json(Self.configurationName).map { ($0, ModelFamilies.recognise($0, among: families)) }
+  }
 }
 
 /// The families that this version knows.

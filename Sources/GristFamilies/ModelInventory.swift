@@ -34,9 +34,7 @@ public struct ModelInventory: Sendable {
     families: [any ModelFamily] = ModelFamilies.builtIn, file: @escaping (String) throws -> Bytes?
   ) throws {
     let files = SideFiles(path: path, choices: choices, find: file)
-    guard let json = try files.json("config.json"),
-      let recognition = ModelFamilies.recognise(json, among: families)
-    else { return nil }
+    guard let (json, found) = try files.recognised(among: families), let recognition = found else { return nil }
     self = try recognition.family.inventory(json, files)
     let doubt = recognition.isCertain ? "" : ", which other kinds of models may share; no architecture is named"
     sign = recognition.sign + doubt

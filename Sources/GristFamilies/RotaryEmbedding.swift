@@ -1,5 +1,5 @@
-internal import Glibc
 import GristCore
+internal import RealModule
 
 /// The angles of rotary position embedding: a base, and how the frequencies are scaled for contexts longer than the
 /// training's. Read and computed as transformers' `modeling_rope_utils` does, which both spellings of a configuration go
@@ -93,7 +93,7 @@ public struct RotaryEmbedding: Sendable, Equatable {
   /// computed in f32 step by step as the reference does.
   public func inverseFrequencies(dimension: Int) -> [Float] {
     (0..<dimension / 2).map { index in
-      let frequency = 1 / powf(base, Float(2 * index) / Float(dimension))
+      let frequency = 1 / .pow(base, Float(2 * index) / Float(dimension))
       switch scaling {
       case .none: return frequency
       case .linear(let factor): return frequency / factor

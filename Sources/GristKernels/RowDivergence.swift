@@ -1,6 +1,6 @@
 internal import CGristKernels
-internal import Glibc
 import GristCore
+internal import RealModule
 
 extension Compute {
   /// KL divergence, in nats, of each row's softmax in `model` from that in `reference`; to about 1e-6, and not below 0.
@@ -33,7 +33,7 @@ extension Compute {
         _ = scratch.update(from: logits)
         kernels.softmax(base, logits.count)
         guard let top = logits.indices.max(by: { logits[$0] < logits[$1] }) else { return 0 }
-        return Double(logits[top]) - log(Double(scratch[top]))
+        return Double(logits[top]) - Double.log(Double(scratch[top]))
       }
       let modelNormalizer = softmax(model)
       let referenceNormalizer = softmax(reference)

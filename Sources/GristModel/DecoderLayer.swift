@@ -1,6 +1,7 @@
 import GristCore
 import GristFamilies
 import GristKernels
+internal import RealModule
 
 /// A weight matrix that the decoder asks for.
 public struct DecoderMatrix: Sendable, Equatable {
@@ -138,8 +139,8 @@ struct DecoderArithmetic: Sendable {
     for (index, frequency) in frequencies.enumerated() {
       for (row, position) in positions.enumerated() {
         let angle = Float(position) * frequency
-        angles.cos[row, index] = cosine(angle)
-        angles.sin[row, index] = sine(angle)
+        angles.cos[row, index] = .cos(angle)
+        angles.sin[row, index] = .sin(angle)
       }
     }
     return angles

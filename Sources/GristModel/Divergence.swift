@@ -1,4 +1,4 @@
-internal import Glibc
+internal import RealModule
 
 /// How far one distribution over the vocabulary is from another.
 public struct Divergence: Sendable, Equatable {
@@ -30,7 +30,7 @@ public struct Divergence: Sendable, Equatable {
     var sum = 0.0
     var largest = 0.0
     for index in p.indices {
-      sum += exp(p[index]) * (p[index] - q[index])
+      sum += .exp(p[index]) * (p[index] - q[index])
       largest = max(largest, abs(Double(reference[index]) - Double(model[index])))
     }
     kl = max(sum, 0)
@@ -46,8 +46,8 @@ public struct Divergence: Sendable, Equatable {
 
   private static func logProbabilities(_ logits: [Float]) -> [Double] {
     let greatest = Double(logits.max() ?? 0)
-    let sum = logits.reduce(0.0) { $0 + exp(Double($1) - greatest) }
-    let normalizer = greatest + log(sum)
+    let sum = logits.reduce(0.0) { $0 + .exp(Double($1) - greatest) }
+    let normalizer = greatest + .log(sum)
     return logits.map { Double($0) - normalizer }
   }
 }

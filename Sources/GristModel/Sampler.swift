@@ -1,4 +1,5 @@
 import GristCore
+internal import RealModule
 
 /// Picks tokens from logits: greedily, or at random with temperature and nucleus (top-p) sampling.
 public struct Sampler: Sendable {
@@ -25,7 +26,7 @@ public struct Sampler: Sendable {
     guard temperature > 0 else { return indexOfGreatest(logits) }
     let greatest = Double(logits.max() ?? 0)
     var candidates = logits.indices.map { index in
-      (index: index, weight: exp((Double(logits[index]) - greatest) / Double(temperature)))
+      (index: index, weight: Double.exp((Double(logits[index]) - greatest) / Double(temperature)))
     }
     candidates.sort { $0.weight != $1.weight ? $0.weight > $1.weight : $0.index < $1.index }
     let total = candidates.reduce(0) { $0 + $1.weight }

@@ -1,7 +1,7 @@
-internal import Glibc
 import GristCore
 import GristKernels
 import GristModel
+internal import RealModule
 
 /// What a verification demands.
 public struct VerificationLimits: Sendable, Equatable {
@@ -138,7 +138,7 @@ public struct VerificationReport: Sendable {
   public var perplexity: (reference: Double, model: Double)? {
     let surprisals = cases.flatMap { $0.divergences.compactMap(\.surprisal) }
     guard !surprisals.isEmpty else { return nil }
-    return (exp(mean(surprisals.map(\.reference))), exp(mean(surprisals.map(\.model))))
+    return (.exp(mean(surprisals.map(\.reference))), .exp(mean(surprisals.map(\.model))))
   }
 
   private func mean(_ values: [Double]) -> Double {

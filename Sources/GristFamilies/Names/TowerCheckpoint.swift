@@ -5,7 +5,7 @@ import GristCore
 extension SideFiles {
   /// Where the vision tower's own files are kept among a model's side files.
   static let towerFolder = "vision_tower/"
-  static let towerConfigurationName = towerFolder + "config.json"
+  static let towerConfigurationName = towerFolder + configurationName
   static let towerPreprocessorName = towerFolder + "preprocessor_config.json"
 }
 
@@ -18,7 +18,8 @@ extension Checkpoint {
   func withTowerFiles(from folder: String?) throws -> Checkpoint {
     guard let place = try folder ?? namedTowerFolder() else { return self }
     let files = try [
-      ("config.json", SideFiles.towerConfigurationName), ("preprocessor_config.json", SideFiles.towerPreprocessorName),
+      (SideFiles.configurationName, SideFiles.towerConfigurationName),
+      ("preprocessor_config.json", SideFiles.towerPreprocessorName),
     ].compactMap { name, key -> SideFile? in
       guard fileKind(at: joinPath(place, name)) == .file else { return nil }
       return SideFile(name: key, bytes: try readFile(joinPath(place, name), limit: Self.sideFileLimit))
@@ -59,11 +60,11 @@ extension Checkpoint {
 
   private func namedTowerFolder() throws -> String? {
     let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
-    guard let json = try files.json("config.json"),
+    guard let json = try files.json(SideFiles.configurationName),
       let name = json.value("mm_vision_tower")?.string ?? json.value("vision_tower")?.string, !name.isEmpty,
       !name.hasPrefix("/"), !name.split(separator: "/").contains("..")
     else { return nil }
     let folder = joinPath(path, name)
-    return fileKind(at: joinPath(folder, "config.json")) == .file ? folder : nil
+    return fileKind(at: joinPath(folder, SideFiles.configurationName)) == .file ? folder : nil
   }
 }
