@@ -1,7 +1,8 @@
 """Re-make the model card's tables: `evaluate.py --data FOLDER [--checkpoint FOLDER] ROW…`.
 
-FOLDER is what generate.py wrote. Rows: `fixed` (each granularity, or `fixed:64` for one), `adaptive`, `routing`, `ablation`
-(needs --routers), `topics`, `time`. Weights are the exported bfloat16 ones, cast to float32.
+FOLDER is what generate.py wrote. Rows: `fixed` (each granularity, or `fixed:64` for one), `adaptive`, `routing`, `ablation` (the
+paper's routers, those that train.py left in --routers), `routers` (every one in --routers), `topics`, `time`. Weights are the
+exported bfloat16 ones, cast to float32.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Report:
     """Answers every question once at every granularity, then prints any row."""
 
     def __init__(self, model: DemoModel, tokenizer: Tokenizer, data: Path, routers: Path | None) -> None:
-        self.model, self.tokenizer, self.data, self.routers = model, tokenizer, data, routers
+        self.model, self.tokenizer, self.data, self.router_folder = model, tokenizer, data, routers
         self.states: list[PictureState] = []
 
     def answered(self) -> list[Answered]:
@@ -78,8 +79,16 @@ class Report:
         print(HEADER)
         self.answered()
         for name in ("priced", "ranking+ce", "ranking", "ce", "none"):
-            read_router(self.model, self.routers / f"{name}.safetensors")
+            read_router(self.model, self.router_folder / f"{name}.safetensors")
             self.row({"none": "no stage 2", "priced": "ranking+ce, tokens priced"}.get(name, name), self.choose())
+
+    def routers(self) -> None:
+        """A row for every router of the folder."""
+        print(HEADER)
+        self.answered()
+        for path in sorted(self.router_folder.glob("*.safetensors")):
+            read_router(self.model, path)
+            self.row(path.stem, self.choose())
 
     def topics(self) -> None:
         """Accuracy of every topic at each granularity."""
@@ -105,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path(__file__).parent / "checkpoint")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--routers", type=Path, help="folder of router files, for `ablation`")
+    parser.add_argument("--routers", type=Path, help="folder of router files, for `ablation` and `routers`")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("rows", nargs="+")
     arguments = parser.parse_args()

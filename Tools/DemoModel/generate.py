@@ -22,7 +22,8 @@ def main() -> None:
     parser.add_argument("--seed", required=True, help="anything; the same seed draws the same set")
     parser.add_argument("--count", type=int, required=True, help="pictures")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which fonts and textures")
+    parser.add_argument("--split", choices=("train", "validation", "test", "foreign"), default="test",
+                        help="which fonts and textures; foreign: other shades and photographs, too, in front of which nothing was trained")
     parser.add_argument("--tags", type=int, nargs=2, default=(6, 10), metavar=("FEWEST", "MOST"))
     parser.add_argument("--each", type=int, default=2, help="questions of each level a picture")
     arguments = parser.parse_args()

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from .model import IMAGE_MEAN, IMAGE_STD, DemoModel
+from .model import IMAGE_MEAN, IMAGE_STD, DemoModel, Router
 from .tokenizer import Tokenizer
 
 TOWER = "model.vision_tower.vision_tower.vision_model."
@@ -122,4 +122,9 @@ def write_router(model: DemoModel, path: Path) -> None:
 
 
 def read_router(model: DemoModel, path: Path) -> None:
-    model.router.load_state_dict({n: t.float() for n, t in load_file(path).items()})
+    """Another router for the model, which may look at more or fewer text tokens."""
+    tensors = {n: t.float() for n, t in load_file(path).items()}
+    model.config["filtered_text_num"] = len(tensors["voter"]) - sum(model.granularities)
+    model.router = Router(model.config["hidden"], model.granularities, model.config["filtered_text_num"])
+    model.router.load_state_dict(tensors)
+    model.router.eval()

@@ -21,12 +21,22 @@ FONTS = {
               "STIXGeneral.ttf", "STIXGeneralItalic.ttf", "STIXGeneralBolIta.ttf"),
     "validation": ("DejaVuSerif.ttf",),
     "test": ("DejaVuSansMono-Bold.ttf", "STIXGeneralBol.ttf", "DejaVuSans-Oblique.ttf"),
+    "foreign": ("cmss10.ttf", "cmtt10.ttf", "cmr10.ttf"),
 }
 TEXTURES = {
     "train": ("plain", "plaster", "stripes", "gradient"),
     "validation": ("plaster", "boards"),
     "test": ("plain", "boards", "spots"),
+    "foreign": ("photograph",),
 }
+# Other shades of the same names, for the domain that nothing was trained on.
+FOREIGN_COLOURS = {
+    "red": (176, 52, 62), "green": (74, 178, 110), "blue": (70, 108, 226), "yellow": (232, 206, 92),
+    "orange": (228, 142, 74), "purple": (148, 88, 190), "white": (232, 236, 240), "black": (42, 40, 46),
+    "pink": (232, 150, 190), "cyan": (96, 206, 206),
+}
+# Photographs that may be used for anything, see NOTICE.
+PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "Sources" / "GristCalibration" / "Samples"
 
 
 @lru_cache(maxsize=256)
@@ -41,6 +51,21 @@ def _smooth(rng: np.random.Generator, width: int, height: int, cells: int, amoun
     return np.asarray(field.resize((width, height), Image.BICUBIC))
 
 
+@lru_cache(maxsize=None)
+def _photographs() -> list[Image.Image]:
+    return [Image.open(path).convert("L") for path in sorted(PHOTOGRAPHS.glob("*.jpg"))]
+
+
+def _photograph(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """A random window of a random photograph, as light and shade around 0."""
+    whole = _photographs()[rng.integers(len(_photographs()))]
+    scale = min(whole.width / width, whole.height / height) * rng.uniform(0.6, 1.0)
+    w, h = int(width * scale), int(height * scale)
+    x, y = int(rng.uniform(0, whole.width - w)), int(rng.uniform(0, whole.height - h))
+    pixels = np.asarray(whole.resize((width, height), Image.BICUBIC, box=(x, y, x + w, y + h)), np.float32)
+    return 40 * (pixels - pixels.mean()) / max(float(pixels.std()), 1.0)
+
+
 def _backdrop(scene: Scene, width: int, height: int, texture: str, rng: np.random.Generator) -> Image.Image:
     base = np.array(BACKGROUNDS[scene.background], np.float32) + rng.normal(0, 7, 3)
     light = _smooth(rng, width, height, 4, 9)
@@ -53,6 +78,8 @@ def _backdrop(scene: Scene, width: int, height: int, texture: str, rng: np.rando
         light = light + 6 * (wave if texture == "stripes" else np.sign(wave) * (np.abs(wave) > 0.3))
     elif texture == "gradient":
         light = light + rng.uniform(-18, 18) * (x / width - 0.5) + rng.uniform(-18, 18) * (y / height - 0.5)
+    elif texture == "photograph":
+        light = light + _photograph(width, height, rng)
     elif texture == "spots":
         light = light + 14 * (_smooth(rng, width, height, 30, 1.0) > 1.2)
     pixels = base + light[..., None]
@@ -116,8 +143,10 @@ def render(scene: Scene, rng: random.Random, split: str, scale: float | None = N
     draw = ImageDraw.Draw(picture)
     font_name, font_size = rng.choice(FONTS[split]), rng.uniform(15.4, 17.0)
 
+    colours = FOREIGN_COLOURS if split == "foreign" else COLOURS
+
     def tint(name: str, spread: float = 10) -> tuple[int, int, int]:
-        return tuple(int(np.clip(c + rng.gauss(0, spread), 0, 255)) for c in COLOURS[name])
+        return tuple(int(np.clip(c + rng.gauss(0, spread), 0, 255)) for c in colours[name])
 
     for board in scene.boards:
         shade = rng.choice((40, 70, 190))
