@@ -93,7 +93,11 @@ public struct ImagePreprocessor: Sendable {
     }
     return ImageTiles(
       imageWidth: image.width, imageHeight: image.height, tileSize: tileSize,
-      gridColumns: canvas.width / tileSize, gridRows: canvas.height / tileSize, tiles: tiles)
+      gridColumns: canvas.width / tileSize, gridRows: canvas.height / tileSize,
+      place: .init(
+        x: Double(layout.x), y: Double(layout.y), width: Double(layout.scaledWidth),
+        height: Double(layout.scaledHeight)),
+      tiles: tiles)
   }
 
   private func paddedTile(_ image: RGBImage) throws -> ImageTiles {
@@ -102,7 +106,11 @@ public struct ImagePreprocessor: Sendable {
     let square = image.placed(
       onWidth: side, height: side, x: (side - image.width) / 2, y: (side - image.height) / 2,
       color: mean.map { UInt8($0 * 255) })
-    return singleTile(image, try square.resized(toWidth: tileSize, height: tileSize).pixels)
+    let scale = Double(tileSize) / Double(side)
+    let place = ImageTiles.Place(
+      x: Double((side - image.width) / 2) * scale, y: Double((side - image.height) / 2) * scale,
+      width: Double(image.width) * scale, height: Double(image.height) * scale)
+    return singleTile(image, place, try square.resized(toWidth: tileSize, height: tileSize).pixels)
   }
 
   private func croppedTile(_ image: RGBImage, shortestEdge: Int) throws -> ImageTiles {
@@ -112,15 +120,16 @@ public struct ImagePreprocessor: Sendable {
     let isWide = image.width > image.height
     let scaled = try image.resized(
       toWidth: isWide ? longEdge : shortestEdge, height: isWide ? shortestEdge : longEdge)
-    let tile = scaled.square(
-      side: tileSize, x: (scaled.width - tileSize) / 2, y: (scaled.height - tileSize) / 2)
-    return singleTile(image, tile)
+    let (x, y) = ((scaled.width - tileSize) / 2, (scaled.height - tileSize) / 2)
+    let place = ImageTiles.Place(
+      x: -Double(x), y: -Double(y), width: Double(scaled.width), height: Double(scaled.height))
+    return singleTile(image, place, scaled.square(side: tileSize, x: x, y: y))
   }
 
-  private func singleTile(_ image: RGBImage, _ tile: [UInt8]) -> ImageTiles {
+  private func singleTile(_ image: RGBImage, _ place: ImageTiles.Place, _ tile: [UInt8]) -> ImageTiles {
     ImageTiles(
       imageWidth: image.width, imageHeight: image.height, tileSize: tileSize, gridColumns: 0, gridRows: 0,
-      tiles: [tile])
+      place: place, tiles: [tile])
   }
 }
 

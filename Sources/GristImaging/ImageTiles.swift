@@ -8,7 +8,17 @@ public struct ImageTiles: Sendable, Equatable {
   /// Extents of the grid of detail tiles, in tiles; both 0 when there is only the global tile.
   public let gridColumns: Int
   public let gridRows: Int
+  /// Where the image lies on what the tiles of the grid are cut from, or the one tile.
+  public let place: Place
   /// The global tile, then the detail tiles of the grid row by row: `1 + gridColumns * gridRows` tiles, each
   /// `tileSize * tileSize * 3` bytes, row by row, three bytes (red, green, blue) a pixel.
   public let tiles: [[UInt8]]
+
+  /// A rectangle in pixels of the tiles, from the left upper corner of the first; what is cut off lies beyond.
+  public struct Place: Sendable, Equatable {
+    public let x: Double
+    public let y: Double
+    public let width: Double
+    public let height: Double
+  }
 }

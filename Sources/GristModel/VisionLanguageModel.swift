@@ -169,6 +169,17 @@ public final class VisionLanguageModel: Sendable {
       rows: truncated(splice(text, imageRows, ids)))
   }
 
+  /// What each visual token of a picture stands for; nil for a granularity that is none of the model's.
+  ///
+  /// - Throws: 64 for a text-only model.
+  public func tokenGrid(of image: ImageFeatures, granularity: Int) throws -> TokenGrid? {
+    let vision = try requireVision()
+    let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
+    return PoolingGrid(granularity: granularity, side: vision.side).map {
+      TokenGrid(image.tiles, $0, side: vision.side, layout: layout)
+    }
+  }
+
   /// What the router decides for an image and the tokens of a prompt's text; nil without a router.
   ///
   /// - Throws: 64 for a text-only model, 65 for a token without an embedding and for values that are not finite.

@@ -6,31 +6,33 @@ extension VerificationReport {
   /// The report as one page that needs nothing else: no scripts, no fonts, no pictures from elsewhere. Everything that
   /// came from outside (names, questions) is escaped.
   public func html(parts: [PartEffect]) -> String {
-    """
-    <!DOCTYPE html>
-    <html lang="en">
-    <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <meta name="color-scheme" content="light dark">
-    <title>\(passed ? "Passed" : "Failed"): \(escaped(fileName(of: model)))</title>
-    <style>
-    \(ReportStyle.css)
-    </style>
-    </head>
-    <body>
-    <main>
-    \(header)
-    \(figures)
-    \(caseTable)
-    \(parts.isEmpty ? "" : Self.partTable(parts))
-    \(ReportStyle.howToRead)
-    <footer>gristmill \(escaped(gristmillVersion))</footer>
-    </main>
-    </body>
-    </html>
+    let pictures = ReportPictures(cases)
+    return """
+      <!DOCTYPE html>
+      <html lang="en">
+      <head>
+      <meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <meta name="color-scheme" content="light dark">
+      <title>\(passed ? "Passed" : "Failed"): \(escaped(fileName(of: model)))</title>
+      <style>
+      \(ReportStyle.css)
+      \(pictures.css)
+      </style>
+      </head>
+      <body>
+      <main>
+      \(header)
+      \(figures)
+      \(caseTable(pictures))
+      \(parts.isEmpty ? "" : Self.partTable(parts))
+      \(ReportStyle.howToRead)
+      <footer>gristmill \(escaped(gristmillVersion))</footer>
+      </main>
+      </body>
+      </html>
 
-    """
+      """
   }
 
   private var header: String {
@@ -108,18 +110,24 @@ extension VerificationReport {
 
   // MARK: case by case
 
-  private var caseTable: String {
+  private func caseTable(_ pictures: ReportPictures) -> String {
     let chart = RouterChart(
       cases.flatMap { ($0.reference.decision?.logits ?? []) + ($0.decision?.logits ?? []) })
-    let rows = cases.enumerated().map { row($0.offset, $0.element, chart) }.joined(separator: "\n")
+    let rows = cases.enumerated().map { row($0.element, chart, pictures) }.joined(separator: "\n")
     let legend =
       decided > 0
       ? "<p class=\"legend\"><span class=\"key r\"></span>reference <span class=\"key m\"></span>model "
-        + "<span class=\"key dot\"></span>the choice; numbers are tokens a tile</p>" : ""
+        + "<span class=\"key dot\"></span>the choice; numbers are tokens a tile; over a picture the cells of the model's choice</p>"
+      : ""
+    let missing =
+      pictures.leftOut > 0
+      ? "<p class=\"legend\">\(pictures.leftOut) pictures are not shown: together they are too large for a page</p>"
+      : ""
     return """
       <section>
       <h2>Case by case</h2>
       \(legend)
+      \(missing)
       <div class="scroll">
       <table class="cases">
       <thead><tr><th>Picture and question</th><th>Router's choice</th><th>Router's logits</th><th>Text filter</th>\
@@ -133,14 +141,14 @@ extension VerificationReport {
       """
   }
 
-  private func row(_ index: Int, _ item: Case, _ chart: RouterChart) -> String {
+  private func row(_ item: Case, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
     let choice = item.choice(tieMargin: limits.tieMargin)
     let agreeing = item.divergences.filter(\.agreesOnTop).count
     let probe = item.reference.probe
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
       <tr>
-      <td><b>\(escaped(probe.image ?? "no picture"))</b><p class="question">\(escaped(probe.prompt))</p></td>
+      <td>\(pictures.figure(item))<b>\(escaped(probe.image ?? "no picture"))</b><p class="question">\(escaped(probe.prompt))</p></td>
       <td>\(Self.choiceCell(item, choice))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       <td>\(Self.filterCell(item))</td>

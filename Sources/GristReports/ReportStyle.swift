@@ -52,6 +52,12 @@ enum ReportStyle {
     .parts { width: fit-content; max-width: 100%; }
     .cases td:nth-child(2), .cases td:nth-child(4) { white-space: nowrap; }
     .question { margin: 2px 0 0; max-width: 34ch; font-size: 13px; }
+    .picture { display: block; margin: 0 0 6px; background-size: 100% 100%; border-radius: 3px; }
+    .picture path { fill: none; }
+    .picture .unseen { fill: #000; fill-opacity: .6; }
+    .picture .under { stroke: #000; stroke-opacity: .35; stroke-width: 1.4; }
+    .picture .over { stroke: #fff; stroke-opacity: .75; stroke-width: .6; }
+    .picture .tiles { stroke: #ffb25c; stroke-width: 1.6; }
     .pill { border: 1px solid currentColor; border-radius: 999px; padding: 0 8px; font-size: 12px; font-weight: 650; }
     .agrees { color: var(--good); }
     .tie { color: var(--tie); }
@@ -71,7 +77,7 @@ enum ReportStyle {
     dt { font-weight: 650; }
     dd { margin: 0 0 8px; color: var(--soft); }
     footer { margin-top: 36px; font-size: 12.5px; }
-    @media print { body { background: none; } .scroll, .figure { break-inside: avoid; } }
+    @media print { .picture { print-color-adjust: exact; } body { background: none; } .scroll, .figure { break-inside: avoid; } }
     """
 
   static let howToRead = """

@@ -27,17 +27,20 @@ public struct VerificationReport: Sendable {
     public let divergences: [Divergence]
     /// Leading positions at which the model, decoding greedily, would have chosen what the reference would have.
     public let greedyMatch: Int
+    /// What the visual tokens of the model's own choice stand for; nil without a picture.
+    public let grid: TokenGrid?
     /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
     public let failure: String?
 
     public init(
       reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence],
-      greedyMatch: Int, failure: String? = nil
+      greedyMatch: Int, grid: TokenGrid? = nil, failure: String? = nil
     ) {
       self.reference = reference
       self.decision = decision
       self.divergences = divergences
       self.greedyMatch = greedyMatch
+      self.grid = grid
       self.failure = failure
     }
 
@@ -218,6 +221,11 @@ extension VisionLanguageModel {
       model: path, reference: record.source, referenceLoss: record.loss, limits: limits, cases: cases)
   }
 
+  private func grid(_ image: ImageFeatures?, _ prompt: PreparedPrompt) throws -> TokenGrid? {
+    guard let image, let granularity = prompt.granularity else { return nil }
+    return try tokenGrid(of: image, granularity: granularity)
+  }
+
   private func compare(
     _ reference: ReferenceRecord.Case, images: inout ImageCache
   ) throws -> VerificationReport.Case {
@@ -248,6 +256,7 @@ extension VisionLanguageModel {
       if index + 1 < reference.tokens.count { try session.advance(token) }
     }
     return VerificationReport.Case(
-      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch)
+      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch,
+      grid: try grid(image, own))
   }
 }

@@ -28,6 +28,11 @@ enum Console {
     try write(line.visible(keepingLines: true) + "\n", to: STDERR_FILENO, "standard error", untilInterrupted: false)
   }
 
+  /// A picture beside the answer, with what sets its colours: nothing of it came from outside as text.
+  static func draw(_ picture: TerminalPicture) throws {
+    try write(picture.text + "\n", to: STDERR_FILENO, "standard error")
+  }
+
   static let isTerminal = isatty(STDERR_FILENO) == 1
 
   /// Writes all of it.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import GristCore
 import GristImaging
 import GristKernels
@@ -33,6 +34,9 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
   var seed: UInt64 = 0
 
+  @Flag(help: "Draw the picture on the terminal first, each visual token's cell in one colour.")
+  var show = false
+
   @Flag(help: "With --json: all logits after the prompt.")
   var logits = false
 
@@ -42,6 +46,7 @@ struct Run: ParsableCommand {
   func validate() throws {
     try AnswerLength.check(maxNewTokens, atLeast: 0)
     if granularity != .auto, image == nil { throw ValidationError("--granularity goes with --image") }
+    if show, image == nil { throw ValidationError("--show goes with --image") }
   }
 
   func run() throws {
@@ -52,10 +57,16 @@ struct Run: ParsableCommand {
     let model = try ModelSource.open(path: model, reading: options.checkpoint.reading())
       .model(compute: options.compute(global))
     let opened = clock.now
-    let features = try image.map { try model.encode(RGBImage(jpegFile: $0)) }
+    let picture = try image.map { try RGBImage(jpegFile: $0) }
+    let features = try picture.map { try model.encode($0) }
     let encoded = clock.now
     let prepared = try model.prepare(conversation, image: features, granularity: granularity.forcedTokens)
     let routed = clock.now
+    if show, let picture, let features, let granularity = prepared.granularity {
+      let grid = try model.tokenGrid(of: features, granularity: granularity)
+      let palette = TerminalPicture.Palette(ProcessInfo.processInfo.environment)
+      try Console.draw(TerminalPicture(picture, grid: grid, palette: palette))
+    }
     let streams = !global.json
     let answer = try model.answer(prepared, maxNewTokens: maxNewTokens, sampler: sampler) {
       if streams { try Console.stream($0) }

@@ -44,6 +44,20 @@ import Testing
     #expect(try readFile(folder.file("1")).elementsEqual(readFile(folder.file("4"))))
   }
 
+  @Test("run --show draws the picture beside the answer")
+  func show() throws {
+    let arguments = ["run", Command.router, "--prompt", "What is it?", "--max-new-tokens", "2"]
+    let picture = ["--image", Fixtures.conformanceImages + "/china.jpg"]
+    let plain = try Command.run(arguments + picture)
+    let shown = try Command.run(arguments + picture + ["--show"])
+    #expect(shown.code == 0 && shown.output == plain.output)
+    let lines = shown.error.split(separator: "\n", omittingEmptySubsequences: false)
+    // The picture is half as high again as wide: 48 characters, of two pixels each.
+    #expect(plain.error.split(separator: "\n").count == 1 && (15...20).contains(lines.count - 2), "\(lines.count)")
+    #expect(lines.dropLast(2).allSatisfy { $0.contains("▀") || $0.contains { " ░▒▓█".contains($0) } })
+    #expect(try Command.run(arguments + ["--show"]).code == 64)
+  }
+
   @Test("inspect --json")
   func inspectJSON() throws {
     let model = try convert(Command.crop, "int4-all")

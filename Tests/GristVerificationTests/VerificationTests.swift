@@ -45,6 +45,23 @@ import Testing
     try ModelSource.open(path: path).model(compute: compute).verify(against: reference, limits: limits)
   }
 
+  @Test("the report shows every picture once, with the cells of the model's choice over it for every question")
+  func pictures() throws {
+    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let asked = try Self.probes() + [Self.probes()[0]]
+    let record = ReferenceRecord(
+      fingerprint: try model.fingerprint(), source: model.path,
+      cases: try model.model(compute: compute).record(asked, maxNewTokens: 1))
+    let report = try model.model(compute: compute).verify(against: record, limits: VerificationLimits())
+    #expect(report.cases.map { $0.grid == nil } == [false, false, true, false])
+    let page = report.html(parts: [])
+    func count(_ text: String) -> Int { page.ranges(of: text).count }
+    #expect(count("url(data:image/jpeg;base64,/9j/") == 2 && count("<svg class=\"picture picture1\"") == 2)
+    #expect(count("<svg class=\"picture picture2\"") == 1)
+    let grid = try #require(report.cases[0].grid)
+    #expect(count("in \(grid.columns.count + 1) × \(grid.rows.count + 1) cells\"") == 2)
+  }
+
   @Test("the source recipe differs in nothing")
   func sourceIsExact() throws {
     let report = try verify(converted(.source), limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0))

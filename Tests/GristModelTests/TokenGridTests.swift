@@ -1,0 +1,67 @@
+import GristCore
+import GristFamilies
+import GristImaging
+import GristKernels
+import GristModel
+import TestSupport
+import Testing
+
+@Suite("What visual tokens stand for") struct TokenGridTests {
+  private static func model(_ path: String = Fixtures.conformanceCheckpoint) throws -> VisionLanguageModel {
+    try ModelSource.open(path: path).model(compute: Compute(pool: ThreadPool(threads: 2)))
+  }
+
+  private static func picture(_ width: Int, _ height: Int) throws -> RGBImage {
+    try RGBImage(width: width, height: height, pixels: [UInt8](repeating: 90, count: width * height * 3))
+  }
+
+  @Test(
+    "cells are as many as the prompt's rows of detail, whose layout upstream's is", arguments: [36, 72, 144, 288, 576])
+  func rows(granularity: Int) throws {
+    let model = try Self.model()
+    let conversation = try Conversation(message: "What is it?", hasImage: true)
+    // Shapes that fill their tiles, so that no cell is cut: two tiles, a tile by two, three by one, two by two.
+    for (width, height) in [(384, 192), (96, 192), (300, 100), (250, 250)] {
+      let features = try model.encode(Self.picture(width, height))
+      let prompt = try model.prepare(conversation, image: features, granularity: granularity)
+      let grid = try #require(try model.tokenGrid(of: features, granularity: granularity))
+      let text = prompt.inputIDs.count - 1
+      let cells = (grid.columns.count + 1, grid.rows.count + 1)
+      // A newline ends every row of cells; the tile that shows the whole picture comes first.
+      #expect(prompt.sequenceLength - text == granularity + (cells.0 + 1) * cells.1, "\(width)×\(height): \(cells)")
+      #expect(grid.tileColumns.allSatisfy(grid.columns.contains) && grid.tileRows.allSatisfy(grid.rows.contains))
+      #expect((grid.tileColumns.count + 1) * (grid.tileRows.count + 1) == features.tileCount - 1)
+    }
+  }
+
+  @Test("lines lie where windows of patches begin, in pixels of the picture")
+  func lines() throws {
+    let model = try Self.model()
+    // On 2 × 2 tiles of 96, a square of 384 is halved; 36 tokens a tile are 6 × 6 windows of 16 pixels, 32 of the picture's.
+    let square = try #require(
+      try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: 36))
+    #expect(square.columns == (1..<12).map { Double($0) * 32 } && square.rows == square.columns)
+    #expect(square.tileColumns == [192] && square.tileRows == [192])
+    #expect(square.across == 0...384 && square.down == 0...384)
+    // 360 × 180 on 192 × 96 is scaled by 8/15 in both directions: 144 tokens are windows of 2 × 2 patches.
+    let wide = try #require(try model.tokenGrid(of: model.encode(Self.picture(360, 180)), granularity: 144))
+    #expect(wide.width == 360 && wide.height == 180)
+    for lines in [wide.columns, wide.rows] {
+      #expect(zip(lines, (1..<24).map { Double($0) * 15 }).allSatisfy { abs($0 - $1) < 1e-9 })
+    }
+    #expect(wide.columns.count == 23 && wide.rows.count == 11 && wide.tileColumns == [180] && wide.tileRows == [])
+    #expect(try model.tokenGrid(of: model.encode(Self.picture(50, 50)), granularity: 37) == nil)
+  }
+
+  @Test("cells that are not square leave out what upstream takes for padding")
+  func unseen() throws {
+    let model = try Self.model()
+    // 72 tokens of a tile are 6 × 12 cells of 4 × 2 patches; of 12 × 24 cells, a square's middle 12 × 12 are kept.
+    let square = try #require(try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: 72))
+    #expect(square.across == 0...384 && square.down == 96...288)
+    #expect(square.columns.count == 11 && square.rows.count == 11)
+    // Padding itself: 192 × 64 lies in the middle of 192 × 96, whose 24 rows of 144 tokens' cells are 4 pixels high.
+    let long = try #require(try model.tokenGrid(of: model.encode(Self.picture(192, 64)), granularity: 144))
+    #expect(long.down == 0...64 && long.across == 0...192)
+  }
+}
