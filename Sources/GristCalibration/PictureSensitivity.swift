@@ -54,8 +54,8 @@ public struct PictureSensitivityProbe {
 
   /// What a model decides and says.
   private struct Views {
-    /// The router's logits to each question; none for a model without one.
-    var router: [[Float]] = []
+    /// The router's decision on each question; none for a model without one.
+    var router: [RouterDecision] = []
     /// Of the answer's tokens.
     var logits: [[Float]] = []
   }
@@ -132,7 +132,7 @@ public struct PictureSensitivityProbe {
     var views = Views()
     for question in asked.questions {
       try Interruption.check()
-      if let decision = try eyes.prepare(question, image: image).decision { views.router.append(decision.logits) }
+      if let decision = try eyes.prepare(question, image: image).decision { views.router.append(decision) }
     }
     guard let question = asked.questions.first else { return views }
     let prompt = try model.prepare(question, image: image, granularity: configuration.granularities.min())
@@ -188,11 +188,9 @@ public struct PictureSensitivityProbe {
   /// What moving the margin between the reference's first two grids would cost were they equally likely: an eighth of the
   /// square of the change, the divergence of two such distributions. So every question tells how far margins move, whether
   /// its own is small or not.
-  private func marginPrice(reference: [Float], model: [Float]) -> Double {
-    let order = reference.indices.sorted { reference[$0] > reference[$1] }
-    guard order.count > 1 else { return 0 }
-    let change = (model[order[0]] - model[order[1]]) - (reference[order[0]] - reference[order[1]])
-    return Double(change * change) / 8
+  private func marginPrice(reference: RouterDecision, model: RouterDecision) -> Double {
+    let change = Double(reference.marginChange(in: model))
+    return change * change / 8
   }
 
   /// 0 where there is nothing to compare.

@@ -28,6 +28,14 @@ public struct RouterDecision: Sendable {
     let sorted = logits.sorted(by: >)
     return sorted.count > 1 ? sorted[0] - sorted[1] : .infinity
   }
+
+  /// How much wider the margin between this decision's first two grids is in another decision over the same ones; 0 where there
+  /// is but one.
+  public func marginChange(in other: RouterDecision) -> Float {
+    let order = logits.indices.sorted { logits[$0] > logits[$1] }
+    guard order.count > 1, other.logits.count == logits.count else { return 0 }
+    return (other.logits[order[0]] - other.logits[order[1]]) - (logits[order[0]] - logits[order[1]])
+  }
 }
 
 /// Position of the greatest value, the first of equal ones; 0 for an empty list.

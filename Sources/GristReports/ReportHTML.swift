@@ -193,6 +193,7 @@ extension VerificationReport {
       """
       <tr><td>\(escaped(part.part.rawValue))</td>\
       <td class="n \(part.choicesChanged > 0 ? "bad" : "")">\(part.choicesChanged) of \(part.cases)</td>\
+      <td class="n">\(part.changedBeyondTies)</td><td class="n">\(NumberText.significant(part.meanMarginChange))</td>\
       <td class="n">\(part.filterSetsChanged)</td><td class="n">\(part.filterOrdersChanged)</td>\
       <td class="n">\(NumberText.significant(part.largestLogitChange))</td></tr>
       """
@@ -203,7 +204,8 @@ extension VerificationReport {
       <p>One part at a time comes from the model, everything else from the reference.</p>
       <div class="scroll parts">
       <table>
-      <thead><tr><th>Part</th><th class="n">Choices changed</th><th class="n">Filter sets changed</th>\
+      <thead><tr><th>Part</th><th class="n">Choices changed</th><th class="n">Beyond ties</th>\
+      <th class="n">Margin moved</th><th class="n">Filter sets changed</th>\
       <th class="n">Filter orders changed</th><th class="n">Largest logit change</th></tr></thead>
       <tbody>
       \(rows)

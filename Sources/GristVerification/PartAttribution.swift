@@ -58,10 +58,14 @@ public struct PartEffect: Sendable {
   public let part: RouterInput
   /// Cases in which the choice differs, ties counted in.
   public let choicesChanged: Int
+  /// Of those, where the reference's margin is no tie.
+  public let changedBeyondTies: Int
   public let filterSetsChanged: Int
   public let filterOrdersChanged: Int
   /// Largest change of a router logit over all cases.
   public let largestLogitChange: Double
+  /// How far the margin between the reference's first two grids moves, in the mean over all cases.
+  public let meanMarginChange: Double
   public let cases: Int
 }
 
@@ -69,7 +73,7 @@ public struct PartEffect: Sendable {
 /// can be traced to the part that flips it.
 public func attributeRouterChanges(
   reference: any ParameterStore, model: any ParameterStore, record: ReferenceRecord, compute: Compute,
-  progress: (RouterInput) -> Void = { _ in }
+  tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
 ) throws -> [PartEffect] {
   let cases = record.cases.filter { $0.decision != nil }
   let configuration = try ModelConfiguration(path: reference.path, choices: reference.choices) {
@@ -80,7 +84,7 @@ public func attributeRouterChanges(
     let mixed = try VisionLanguageModel(
       MixedParameters(reference: reference, model: model, part: part, of: configuration), compute: compute)
     var images = ImageCache(mixed)
-    var (choices, sets, orders, largest) = (0, 0, 0, 0.0)
+    var (choices, beyond, sets, orders, largest, margins) = (0, 0, 0, 0, 0.0, 0.0)
     for item in cases {
       try Interruption.check()
       guard let expected = item.decision,
@@ -88,13 +92,18 @@ public func attributeRouterChanges(
           Conversation(message: item.probe.prompt, hasImage: true), image: images.features(of: item.probe)
         ).decision
       else { continue }
-      if decision.choice != expected.choice { choices += 1 }
+      if decision.choice != expected.choice {
+        choices += 1
+        if Double(expected.margin) >= tieMargin { beyond += 1 }
+      }
+      margins += Double(abs(expected.marginChange(in: decision)))
       if Set(decision.filterOrder) != Set(expected.filterOrder) { sets += 1 }
       if decision.filterOrder != expected.filterOrder { orders += 1 }
       for (a, b) in zip(decision.logits, expected.logits) { largest = max(largest, Double(abs(a - b))) }
     }
     return PartEffect(
-      part: part, choicesChanged: choices, filterSetsChanged: sets, filterOrdersChanged: orders,
-      largestLogitChange: largest, cases: cases.count)
+      part: part, choicesChanged: choices, changedBeyondTies: beyond, filterSetsChanged: sets,
+      filterOrdersChanged: orders, largestLogitChange: largest, meanMarginChange: margins / Double(max(cases.count, 1)),
+      cases: cases.count)
   }
 }

@@ -126,13 +126,14 @@ public enum Reference: Sendable {
   ///
   /// - Throws: 64 for a record, which has no weights to mix with.
   public func attribute(
-    _ model: ModelSource, record: ReferenceRecord, compute: Compute, progress: (RouterInput) -> Void = { _ in }
+    _ model: ModelSource, record: ReferenceRecord, compute: Compute,
+    tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
   ) throws -> [PartEffect] {
     guard case .model(let source) = self else {
       throw GristError(.usage, "--by-part needs a checkpoint as reference, not a record")
     }
     return try attributeRouterChanges(
       reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
-      compute: compute, progress: progress)
+      compute: compute, tieMargin: tieMargin, progress: progress)
   }
 }

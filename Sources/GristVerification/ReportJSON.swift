@@ -85,6 +85,7 @@ extension PartEffect {
   public var json: JSONValue {
     [
       "part": JSONValue(part.rawValue), "choices_changed": JSONValue(choicesChanged),
+      "beyond_ties": JSONValue(changedBeyondTies), "mean_margin_change": JSONValue(meanMarginChange),
       "filter_sets_changed": JSONValue(filterSetsChanged), "filter_orders_changed": JSONValue(filterOrdersChanged),
       "max_logit_change": JSONValue(largestLogitChange), "of": JSONValue(cases),
     ]

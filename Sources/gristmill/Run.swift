@@ -62,8 +62,10 @@ struct Run: ParsableCommand {
     let encoded = clock.now
     let prepared = try model.prepare(conversation, image: features, granularity: granularity.forcedTokens)
     let routed = clock.now
-    if show, let picture, let features, let granularity = prepared.granularity {
-      let grid = try model.tokenGrid(of: features, granularity: granularity)
+    let grid = try prepared.granularity.flatMap { granularity in
+      try features.flatMap { try model.tokenGrid(of: $0, granularity: granularity) }
+    }
+    if show, let picture {
       let palette = TerminalPicture.Palette(ProcessInfo.processInfo.environment)
       try Console.draw(TerminalPicture(picture, grid: grid, palette: palette))
     }
@@ -77,7 +79,7 @@ struct Run: ParsableCommand {
       "decode_s": JSONValue(answer.decodeSeconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
     ]
     if global.json {
-      try Console.print(document(prepared, answer, timing: timing), pretty: false)
+      try Console.print(document(prepared, grid, answer, timing: timing), pretty: false)
     } else {
       try Console.stream("\n")
       try describe(prepared, answer)
@@ -85,7 +87,8 @@ struct Run: ParsableCommand {
   }
 
   private func document(
-    _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer, timing: JSONValue
+    _ prompt: VisionLanguageModel.PreparedPrompt, _ grid: TokenGrid?, _ answer: VisionLanguageModel.Answer,
+    timing: JSONValue
   ) -> JSONValue {
     var object: JSONObject = [
       "router": prompt.decision.map {
@@ -94,7 +97,8 @@ struct Run: ParsableCommand {
           "choice": JSONValue($0.choice), "filter": JSONValue($0.filterOrder),
         ]
       } ?? .null,
-      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "tiles": JSONValue(prompt.tiles),
+      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "grid": grid?.json ?? .null,
+      "tiles": JSONValue(prompt.tiles),
       "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
     ]
     if logits { object["logits_last"] = JSONValue(answer.firstLogits) }
@@ -120,5 +124,17 @@ struct Run: ParsableCommand {
       parts.append("\(answer.tokens.count) tokens at \(NumberText.fixed(rate, digits: 1)) a second")
     }
     try global.note("[" + parts.joined(separator: "; ") + "]")
+  }
+}
+
+extension TokenGrid {
+  fileprivate var json: JSONValue {
+    func numbers(_ values: [Double]) -> JSONValue { .array(values.map { JSONValue($0) }) }
+    return [
+      "width": JSONValue(width), "height": JSONValue(height),
+      "across": numbers([across.lowerBound, across.upperBound]),
+      "down": numbers([down.lowerBound, down.upperBound]),
+      "columns": numbers(columns), "rows": numbers(rows),
+    ]
   }
 }

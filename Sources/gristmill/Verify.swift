@@ -84,7 +84,9 @@ struct Verify: ParsableCommand {
     result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
     let parts =
       byPart
-      ? try reference.attribute(source, record: record, compute: compute) { bar.show(0, "with its \($0.rawValue)") }
+      ? try reference.attribute(source, record: record, compute: compute, tieMargin: tieMargin) {
+        bar.show(0, "with its \($0.rawValue)")
+      }
       : []
     bar.clear()
     if let report { try writeFile(report, Bytes(Array(result.html(parts: parts).utf8))) }

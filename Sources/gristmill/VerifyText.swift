@@ -70,10 +70,16 @@ enum VerifyText {
   }
 
   private static func by(_ parts: [PartEffect]) -> String {
-    var rows = [["part alone", "choices changed", "filter sets", "filter orders", "largest logit change"]]
+    var rows = [
+      [
+        "part alone", "choices changed", "beyond ties", "margin moved", "filter sets", "filter orders",
+        "largest logit change",
+      ]
+    ]
     for part in parts {
       rows.append([
-        part.part.rawValue, "\(part.choicesChanged) of \(part.cases)", "\(part.filterSetsChanged)",
+        part.part.rawValue, "\(part.choicesChanged) of \(part.cases)", "\(part.changedBeyondTies)",
+        NumberText.significant(part.meanMarginChange, digits: 2), "\(part.filterSetsChanged)",
         "\(part.filterOrdersChanged)", NumberText.significant(part.largestLogitChange, digits: 2),
       ])
     }

@@ -293,6 +293,16 @@ import Testing
     }
   }
 
+  @Test("a margin's change is that between the grids that the first decision has in front")
+  func marginChange() {
+    func decision(_ logits: [Float]) -> RouterDecision {
+      RouterDecision(granularities: [36, 72, 144], logits: logits, filterOrder: [])
+    }
+    #expect(decision([1, 3, 2]).marginChange(in: decision([5, 2, 4])) == -3)
+    #expect(decision([1, 3, 2]).marginChange(in: decision([1, 3, 2])) == 0)
+    #expect(decision([1]).marginChange(in: decision([2])) == 0)
+  }
+
   @Test("by part: only parts that changed change the router")
   func attribution() throws {
     let path = try tampered { $0.name.hasPrefix("model.router.router.0.") ? try scaled($0, by: 1.3) : nil }
@@ -302,6 +312,8 @@ import Testing
     #expect(effects.map(\.part) == RouterInput.allCases)
     for effect in effects {
       #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")
+      #expect(
+        (effect.meanMarginChange > 0) == (effect.part == .router) && effect.changedBeyondTies <= effect.choicesChanged)
     }
   }
 
