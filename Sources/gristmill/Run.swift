@@ -34,7 +34,9 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
   var seed: UInt64 = 0
 
-  @Flag(help: "Draw the picture on the terminal first, each visual token's cell in one colour.")
+  @Flag(
+    help:
+      "Draw the picture on the terminal first, each visual token's cell in one colour; with --json: the cells' lines.")
   var show = false
 
   @Flag(help: "With --json: all logits after the prompt.")
@@ -62,10 +64,11 @@ struct Run: ParsableCommand {
     let encoded = clock.now
     let prepared = try model.prepare(conversation, image: features, granularity: granularity.forcedTokens)
     let routed = clock.now
-    let grid = try prepared.granularity.flatMap { granularity in
-      try features.flatMap { try model.tokenGrid(of: $0, granularity: granularity) }
-    }
-    if show, let picture {
+    let grid =
+      if show, let features, let granularity = prepared.granularity {
+        try model.tokenGrid(of: features, granularity: granularity)
+      } else { TokenGrid?.none }
+    if show, !global.json, let picture {
       let palette = TerminalPicture.Palette(ProcessInfo.processInfo.environment)
       try Console.draw(TerminalPicture(picture, grid: grid, palette: palette))
     }
@@ -97,10 +100,10 @@ struct Run: ParsableCommand {
           "choice": JSONValue($0.choice), "filter": JSONValue($0.filterOrder),
         ]
       } ?? .null,
-      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "grid": grid?.json ?? .null,
-      "tiles": JSONValue(prompt.tiles),
+      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "tiles": JSONValue(prompt.tiles),
       "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
     ]
+    if let grid { object["grid"] = grid.json }
     if logits { object["logits_last"] = JSONValue(answer.firstLogits) }
     object["tokens"] = JSONValue(answer.tokens)
     object["text"] = JSONValue(answer.text)

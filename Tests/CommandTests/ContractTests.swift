@@ -56,6 +56,9 @@ import Testing
     #expect(plain.error.split(separator: "\n").count == 1 && (15...20).contains(lines.count - 2), "\(lines.count)")
     #expect(lines.dropLast(2).allSatisfy { $0.contains("▀") || $0.contains { " ░▒▓█".contains($0) } })
     #expect(try Command.run(arguments + ["--show"]).code == 64)
+    let told = try Command.run(arguments + picture + ["--show", "--json", "--quiet"])
+    let grid = try #require(told.document()["grid"]?.object)
+    #expect(told.error == "" && grid["columns"]?.array?.isEmpty == false && grid["down"]?.array?.count == 2)
   }
 
   @Test("inspect --json")
