@@ -26,15 +26,30 @@ enum {
 #define GRIST_ATTENTION_ROWS 2
 #endif
 
-/* Sixteen values of a key or value from `column` on, zeros beyond the dimension. */
-GRIST_INLINE vec16 load_row16(const grist_attention *a, const void *rows, size_t row, size_t column, bool half) {
+typedef int8_t vec16b __attribute__((vector_size(16)));
+
+/* Sixteen values of a key or value from `column` on, zeros beyond the dimension; codes without their scale. */
+GRIST_INLINE vec16 load_row16(
+    const grist_attention *a, const void *rows, size_t row, size_t column, enum grist_kept kept) {
   size_t at = row * a->key_stride + column;
-  if (column + 16 <= a->dimension)
-    return half ? load_half16((const uint16_t *)rows + at) : load16((const float *)rows + at);
+  if (column + 16 <= a->dimension) {
+    if (kept == GRIST_KEPT_HALF) return load_half16((const uint16_t *)rows + at);
+    if (kept == GRIST_KEPT_FLOAT) return load16((const float *)rows + at);
+    vec16b codes;
+    memcpy(&codes, (const int8_t *)rows + at, sizeof codes);
+    return __builtin_convertvector(codes, vec16);
+  }
   vec16 v = {0};
   for (size_t i = 0; column + i < a->dimension; i++)
-    v[i] = half ? half_bits_to_float(((const uint16_t *)rows)[at + i]) : ((const float *)rows)[at + i];
+    v[i] = kept == GRIST_KEPT_HALF    ? half_bits_to_float(((const uint16_t *)rows)[at + i])
+           : kept == GRIST_KEPT_FLOAT ? ((const float *)rows)[at + i]
+                                      : ((const int8_t *)rows)[at + i];
   return v;
+}
+
+/* What a row's values are to be multiplied by. */
+GRIST_INLINE float row_scale(const float *scales, size_t row, enum grist_kept kept) {
+  return kept == GRIST_KEPT_CODES ? scales[row] : 1;
 }
 
 static inline size_t seen_by(const grist_attention *a, size_t query) {
@@ -60,13 +75,16 @@ GRIST_INLINE void multiply_panel(
 
 /* Keys of one block as panels of 32 keys: panel[column][key]. Keys that fill the last panel are zero. */
 GRIST_INLINE void pack_keys(
-    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
+    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, enum grist_kept kept) {
   for (size_t key = 0; key < rounded_up(count, kPanel); key += 16) {
     float *panel = panels + key / kPanel * kPanel * width + key % kPanel;
     for (size_t column = 0; column < width; column += 16) {
       vec16 v[16];
-      for (size_t i = 0; i < 16; i++)
-        v[i] = key + i < count ? load_row16(a, a->keys, first + key + i, column, half) : (vec16){0};
+      for (size_t i = 0; i < 16; i++) {
+        size_t row = first + key + i;
+        v[i] = key + i < count ? load_row16(a, a->keys, row, column, kept) : (vec16){0};
+        if (kept == GRIST_KEPT_CODES && key + i < count) v[i] *= a->key_scales[row];
+      }
       transpose16(v);
       for (size_t i = 0; i < 16; i++) store16(panel + (column + i) * kPanel, v[i]);
     }
@@ -75,12 +93,20 @@ GRIST_INLINE void pack_keys(
 
 /* Values of one block as panels of 32 columns: panel[key][column]. */
 GRIST_INLINE void pack_values(
-    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, bool half) {
+    const grist_attention *a, size_t first, size_t count, size_t width, float *panels, enum grist_kept kept) {
   for (size_t key = 0; key < count; key++)
     for (size_t column = 0; column < width; column += 16) {
-      vec16 v = load_row16(a, a->values, first + key, column, half);
+      vec16 v = load_row16(a, a->values, first + key, column, kept);
+      if (kept == GRIST_KEPT_CODES) v *= a->value_scales[first + key];
       store16(panels + column / kPanel * kPanel * kKeyBlock + key * kPanel + column % kPanel, v);
     }
+}
+
+GRIST_INLINE void pack_block(
+    const grist_attention *a, size_t first, size_t count, size_t width, float *key_panels, float *value_panels,
+    enum grist_kept kept) {
+  pack_keys(a, first, count, width, key_panels, kept);
+  pack_values(a, first, count, width, value_panels, kept);
 }
 
 struct softmax_row {
@@ -133,13 +159,10 @@ static void attend_many(const grist_attention *a) {
     size_t visible = seen_by(a, start + count - 1);
     for (size_t first = 0; first < visible; first += kKeyBlock) {
       size_t keys = visible - first < kKeyBlock ? visible - first : kKeyBlock;
-      if (a->half) {
-        pack_keys(a, first, keys, width, key_panels, true);
-        pack_values(a, first, keys, width, value_panels, true);
-      } else {
-        pack_keys(a, first, keys, width, key_panels, false);
-        pack_values(a, first, keys, width, value_panels, false);
-      }
+      /* Each kind by name, so that the compiler makes a loop of each. */
+      if (a->kept == GRIST_KEPT_HALF) pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_HALF);
+      else if (a->kept == GRIST_KEPT_FLOAT) pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_FLOAT);
+      else pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_CODES);
       size_t blind = 0; /* rows that see no key of the block, whole tiles of them */
       while (blind < count && seen_by(a, start + blind) <= first) blind++;
       blind -= blind % GRIST_ATTENTION_ROWS;
@@ -183,7 +206,7 @@ static void attend_many(const grist_attention *a) {
 }
 
 /* One query: a pass over the keys, softmax, a pass over the values. */
-GRIST_INLINE void attend_one(const grist_attention *a, size_t query, bool half) {
+GRIST_INLINE void attend_one(const grist_attention *a, size_t query, enum grist_kept kept) {
   const float *q = a->queries + query * a->query_stride;
   float *out = a->out + query * a->out_stride;
   float *scores = a->scratch;
@@ -193,23 +216,25 @@ GRIST_INLINE void attend_one(const grist_attention *a, size_t query, bool half) 
     size_t column = 0;
     for (; column + 64 <= dimension; column += 64)
       for (size_t i = 0; i < 4; i++)
-        sums[i] += load16(q + column + 16 * i) * load_row16(a, a->keys, key, column + 16 * i, half);
+        sums[i] += load16(q + column + 16 * i) * load_row16(a, a->keys, key, column + 16 * i, kept);
     for (; column < dimension; column += 16)
-      sums[0] += load_some(q + column, dimension - column, 0) * load_row16(a, a->keys, key, column, half);
-    scores[key] = fold((sums[0] + sums[1]) + (sums[2] + sums[3])) * a->scale;
+      sums[0] += load_some(q + column, dimension - column, 0) * load_row16(a, a->keys, key, column, kept);
+    scores[key] = fold((sums[0] + sums[1]) + (sums[2] + sums[3])) * a->scale * row_scale(a->key_scales, key, kept);
   }
   softmax(scores, seen);
+  if (kept == GRIST_KEPT_CODES)
+    for (size_t key = 0; key < seen; key++) scores[key] *= a->value_scales[key];
   enum { kStrip = 64 };
   for (size_t column = 0; column < dimension; column += kStrip) {
     vec16 sums[kStrip / 16] = {{0}};
     if (column + kStrip <= dimension) {
       for (size_t key = 0; key < seen; key++)
         for (size_t i = 0; i < kStrip / 16; i++)
-          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, half);
+          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, kept);
     } else {
       for (size_t key = 0; key < seen; key++)
         for (size_t i = 0; column + 16 * i < dimension; i++)
-          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, half);
+          sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, kept);
     }
     for (size_t i = 0; i < kStrip && column + i < dimension; i++) out[column + i] = sums[i / 16][i % 16];
   }
@@ -220,10 +245,9 @@ static inline bool is_small(size_t count, size_t length) { return count <= kFewQ
 static void attend(const grist_attention *a) {
   if (!is_small(a->count, a->length)) return attend_many(a);
   for (size_t query = 0; query < a->count; query++) {
-    if (a->half)
-      attend_one(a, query, true);
-    else
-      attend_one(a, query, false);
+    if (a->kept == GRIST_KEPT_HALF) attend_one(a, query, GRIST_KEPT_HALF);
+    else if (a->kept == GRIST_KEPT_FLOAT) attend_one(a, query, GRIST_KEPT_FLOAT);
+    else attend_one(a, query, GRIST_KEPT_CODES);
   }
 }
 

@@ -39,17 +39,22 @@ public struct SequenceLayout: Sendable {
   var rowCount: Int { (sequences - 1) * sequenceStride + (length - 1) * elementStride + 1 }
 }
 
-/// Where the queries, keys or values of all heads lie: rows of f32 or f16, head by head.
+/// Where the queries, keys or values of all heads lie: rows of f32, f16 or int8 codes, head by head.
 public struct HeadRows: Sendable {
   /// Keeps the memory alive.
   private let owner: any AnyObject & Sendable
   // Read-only, and owned: unsafe in name only.
   nonisolated(unsafe) private let base: UnsafeRawPointer
-  let isHalf: Bool
+  let precision: CachePrecision
+  // As the rows'.
+  nonisolated(unsafe) private let scales: UnsafePointer<Float>?
+  /// Whether each block of 64 values was turned before it was kept.
+  let rotation: Rotation
   let rows: Int
   /// Elements from a row to the next, and from a head to the next.
   let rowStride: Int
   private let headStride: Int
+  private let headScaleStride: Int
   /// Heads that a row holds, and the width of each.
   let heads: Int
   let dimension: Int
@@ -61,32 +66,42 @@ public struct HeadRows: Sendable {
     precondition(firstColumn >= 0 && dimension > 0 && firstColumn + dimension <= matrix.columns)
     owner = matrix
     base = UnsafeRawPointer(matrix.base + firstColumn)
-    isHalf = false
+    precision = .f32
+    scales = nil
+    rotation = .none
     rows = matrix.rows
     rowStride = matrix.columns
     headStride = dimension
+    headScaleStride = 0
     heads = (matrix.columns - firstColumn) / dimension
     self.dimension = dimension
   }
 
+  /// All heads' rows one after the other, and after them `scales` of all, where there are any.
   init(
-    owner: any AnyObject & Sendable, base: UnsafeRawPointer, isHalf: Bool, rows: Int, rowStride: Int, headStride: Int,
-    heads: Int
+    owner: any AnyObject & Sendable, base: UnsafeRawPointer, scales: UnsafePointer<Float>?, precision: CachePrecision,
+    rotation: Rotation, rows: Int, rowStride: Int, heads: AttentionHeads
   ) {
     self.owner = owner
     self.base = base
-    self.isHalf = isHalf
+    self.scales = scales
+    self.precision = precision
+    self.rotation = rotation
     self.rows = rows
     self.rowStride = rowStride
-    self.headStride = headStride
-    self.heads = heads
-    dimension = rowStride
+    headStride = rows * rowStride
+    headScaleStride = rows
+    self.heads = heads.keyValueCount
+    dimension = heads.dimension
   }
 
   /// The address of one head's part of one row.
   func address(head: Int, row: Int) -> UnsafeRawPointer {
-    base + (head * headStride + row * rowStride) * (isHalf ? 2 : 4)
+    base + (head * headStride + row * rowStride) * precision.byteCount
   }
+
+  /// Where the scales of one head's rows from `row` on are; nil where rows have none.
+  func scales(head: Int, row: Int) -> UnsafePointer<Float>? { scales.map { $0 + head * headScaleStride + row } }
 }
 
 extension Compute {
@@ -100,6 +115,9 @@ extension Compute {
   ///   - queryLayout: where the rows of each sequence are; of as many sequences as `keyLayout`.
   ///   - keyLayout: likewise, for keys and values.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
+  ///
+  /// Where the keys were turned, the queries are turned too, which leaves every product as it is.
+  ///
   /// - Returns: rows laid out as the queries are, `heads.count · heads.dimension` wide.
   /// - Precondition: Rows, heads and layouts go together as said; anything else traps.
   public func attention(
@@ -107,12 +125,14 @@ extension Compute {
     keyLayout: SequenceLayout, causalOffset: Int? = nil
   ) -> FloatMatrix {
     precondition(queryLayout.sequences == keyLayout.sequences)
-    precondition(!queries.isHalf && keys.isHalf == values.isHalf && keys.rowStride == values.rowStride)
+    precondition(queries.precision == .f32 && keys.precision == values.precision && keys.rowStride == values.rowStride)
+    precondition(keys.rotation == values.rotation && (keys.precision != .int8 || keyLayout.elementStride == 1))
     precondition(queryLayout.rowCount <= queries.rows)
     precondition(keyLayout.rowCount <= keys.rows && keyLayout.rowCount <= values.rows)
     precondition(queries.heads >= heads.count && min(keys.heads, values.heads) >= heads.keyValueCount)
     precondition([queries, keys, values].allSatisfy { $0.dimension == heads.dimension })
 
+    let queries = keys.rotation == .none ? queries : turned(queries, heads)
     let width = heads.count * heads.dimension
     let out = FloatMatrix(uninitializedRows: queries.rows, columns: width)
     // Blocks of equal size, none greater than what the kernel computes at once.
@@ -139,13 +159,43 @@ extension Compute {
         query_stride: queryLayout.elementStride * queries.rowStride, count: count,
         keys: keys.address(head: head / sharing, row: keyRow),
         values: values.address(head: head / sharing, row: keyRow),
-        key_stride: keyLayout.elementStride * keys.rowStride, half: keys.isHalf, length: keyLayout.length,
+        key_stride: keyLayout.elementStride * keys.rowStride, kept: keys.precision.kept,
+        key_scales: keys.scales(head: head / sharing, row: keyRow),
+        value_scales: values.scales(head: head / sharing, row: keyRow), length: keyLayout.length,
         first_seen: seen, seen_step: causalOffset == nil ? 0 : 1, dimension: heads.dimension, scale: scale,
         out: out.base + queryRow * width + head * heads.dimension, out_stride: queryLayout.elementStride * width,
         scratch: scratch.base + worker * scratch.columns)
       kernels.attend(&attention)
     }
+    // What was turned on its way into the cache is turned back behind it, once a row instead of once a key.
+    if keys.rotation != .none { turn(out) }
     round(out)
     return out
+  }
+
+  /// Queries with each block of 64 values of every head turned.
+  private func turned(_ queries: HeadRows, _ heads: AttentionHeads) -> HeadRows {
+    let (count, dimension) = (heads.count, heads.dimension)
+    let copy = FloatMatrix(uninitializedRows: queries.rows, columns: count * dimension)
+    overRows(copy.rows, cost: copy.columns) { range in
+      for row in range {
+        for head in 0..<count {
+          kernels.rotate_blocks(
+            queries.address(head: head, row: row).assumingMemoryBound(to: Float.self),
+            copy.base + row * copy.columns + head * dimension, dimension)
+        }
+      }
+    }
+    return HeadRows(copy, dimension: dimension)
+  }
+
+  /// Turns every block of 64 columns in place.
+  private func turn(_ rows: FloatMatrix) {
+    overRows(rows.rows, cost: rows.columns) { range in
+      for row in range {
+        let base = rows.base + row * rows.columns
+        kernels.rotate_blocks(base, base, rows.columns)
+      }
+    }
   }
 }

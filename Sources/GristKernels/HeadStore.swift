@@ -4,59 +4,73 @@ import GristCore
 /// Keys or values of one decoder layer, kept head by head, [heads, capacity, dimension], so that a head's are read in
 /// one stride.
 public final class HeadStore {
-  /// How the values are kept.
-  public enum Precision: Sendable {
-    case f32
-    /// Rounded to nearest even; values beyond 65504 become infinite.
-    case f16
-    var byteCount: Int { self == .f16 ? 2 : 4 }
-  }
-
   public let heads: AttentionHeads
-  public let precision: Precision
+  public let precision: CachePrecision
   /// Rows there is room for; grows as rows are stored.
   public private(set) var capacity: Int
   private var memory: Memory
+  /// Values from a row to the next.
+  private let rowStride: Int
+  private let rotation: Rotation
 
   /// Room for `capacity` ≥ 0 rows to begin with.
   ///
   /// - Precondition: `capacity` is 0 or more.
-  public init(heads: AttentionHeads, capacity: Int, precision: Precision) {
+  public init(heads: AttentionHeads, capacity: Int, precision: CachePrecision) {
     precondition(capacity >= 0)
     self.heads = heads
     self.precision = precision
     self.capacity = capacity
-    memory = Memory(byteCount: heads.keyValueCount * capacity * heads.dimension * precision.byteCount)
+    // The kernel that makes codes fills blocks.
+    let block = TileShape.blockColumns
+    rowStride = precision == .int8 ? (heads.dimension + block - 1) / block * block : heads.dimension
+    rotation = precision == .int8 && Rotation.hadamard64.fits(columns: heads.dimension) ? .hadamard64 : .none
+    memory = Memory(rows: heads.keyValueCount * capacity, bytes: rowStride * precision.byteCount, precision)
   }
 
   /// Not touched until rows are stored: what a short answer does not fill is never resident.
   private final class Memory: @unchecked Sendable {
     // Unchecked: written by the store that owns it, read by attention in between.
     let base: UnsafeMutableRawPointer
+    /// One a row; of codes only.
+    let scales: UnsafeMutablePointer<Float>?
 
-    init(byteCount: Int) {
-      base = RecycledMemory.fresh(byteCount: byteCount)
+    /// For `rows` rows of `bytes` bytes.
+    init(rows: Int, bytes: Int, _ precision: CachePrecision) {
+      base = RecycledMemory.fresh(byteCount: rows * bytes)
+      scales =
+        precision == .int8
+        ? RecycledMemory.fresh(byteCount: rows * MemoryLayout<Float>.size).bindMemory(to: Float.self, capacity: rows)
+        : nil
     }
 
-    deinit { base.deallocate() }
+    deinit {
+      base.deallocate()
+      scales?.deallocate()
+    }
   }
 
   /// Makes room for `rows` rows, keeping the first `count`. Grows by half at least, so that rows that come one by one
   /// are copied a few times only.
   private func reserve(_ rows: Int, keeping count: Int) {
     guard rows > capacity else { return }
-    let headBytes = heads.dimension * precision.byteCount
+    let rowBytes = rowStride * precision.byteCount
     let larger = max(rows, capacity + capacity / 2)
-    let fresh = Memory(byteCount: heads.keyValueCount * larger * headBytes)
+    let fresh = Memory(rows: heads.keyValueCount * larger, bytes: rowBytes, precision)
     for head in 0..<heads.keyValueCount {
-      (fresh.base + head * larger * headBytes).copyMemory(
-        from: memory.base + head * capacity * headBytes, byteCount: count * headBytes)
+      (fresh.base + head * larger * rowBytes).copyMemory(
+        from: memory.base + head * capacity * rowBytes, byteCount: count * rowBytes)
+      if let old = memory.scales {
+        fresh.scales?.advanced(by: head * larger).update(from: old + head * capacity, count: count)
+      }
     }
     (memory, capacity) = (fresh, larger)
   }
 
   /// Bytes kept for each row.
-  public var bytesPerRow: Int { heads.keyValueCount * heads.dimension * precision.byteCount }
+  public var bytesPerRow: Int {
+    heads.keyValueCount * (rowStride * precision.byteCount + (precision == .int8 ? MemoryLayout<Float>.size : 0))
+  }
 
   /// Keeps rows [tokens, heads · dimension] at positions `first` and on, where everything before `first` is stored.
   ///
@@ -67,26 +81,48 @@ public final class HeadStore {
     precondition(first >= 0 && first <= capacity)
     reserve(first + rows.rows, keeping: first)
     // Every row has its own place.
-    nonisolated(unsafe) let base = memory.base
+    nonisolated(unsafe) let (base, scales) = (memory.base, memory.scales)
     let (capacity, heads, precision) = (capacity, heads, precision)
+    let (rowStride, rotation) = (rowStride, rotation)
     compute.overRows(rows.rows, cost: rows.columns) { range in
       for row in range {
         for head in 0..<heads.keyValueCount {
           let source = rows.base + row * rows.columns + head * dimension
-          let target = base + (head * capacity + first + row) * dimension * precision.byteCount
+          let place = head * capacity + first + row
+          let target = base + place * rowStride * precision.byteCount
           switch precision {
           case .f32: target.copyMemory(from: source, byteCount: dimension * 4)
           case .f16: kernels.half_from_float(source, target.assumingMemoryBound(to: UInt16.self), dimension)
+          case .int8:
+            guard let scales else { continue }
+            Self.quantize(
+              source, dimension, rotation, codes: target.assumingMemoryBound(to: Int8.self), scale: scales + place)
           }
         }
       }
     }
   }
 
+  /// One head's values of one row to codes and their scale.
+  private static func quantize(
+    _ values: UnsafePointer<Float>, _ dimension: Int, _ rotation: Rotation, codes: UnsafeMutablePointer<Int8>,
+    scale: UnsafeMutablePointer<Float>
+  ) {
+    var sum: Int32 = 0
+    guard rotation != .none else {
+      return kernels.quantize_activations(values, dimension, dimension, codes, scale, &sum)
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: dimension) { turned in
+      guard let base = turned.baseAddress else { return }
+      kernels.rotate_blocks(values, base, dimension)
+      kernels.quantize_activations(base, dimension, dimension, codes, scale, &sum)
+    }
+  }
+
   /// The rows stored so far and those to come.
   public var rows: HeadRows {
     HeadRows(
-      owner: memory, base: UnsafeRawPointer(memory.base), isHalf: precision == .f16, rows: capacity,
-      rowStride: heads.dimension, headStride: capacity * heads.dimension, heads: heads.keyValueCount)
+      owner: memory, base: UnsafeRawPointer(memory.base), scales: memory.scales.map { UnsafePointer($0) },
+      precision: precision, rotation: rotation, rows: capacity, rowStride: rowStride, heads: heads)
   }
 }

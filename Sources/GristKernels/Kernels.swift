@@ -19,11 +19,22 @@ public struct Compute: Sendable {
   public let activations: Activations
   /// What the results of every operation are rounded to.
   public let rounding: Rounding
+  /// How keys and values are kept; nil leaves it to the weights, see ``cachePrecision(isQuantized:)``.
+  public let cache: CachePrecision?
 
-  public init(pool: ThreadPool, activations: Activations = .int8, rounding: Rounding = .none) {
+  public init(
+    pool: ThreadPool, activations: Activations = .int8, rounding: Rounding = .none, cache: CachePrecision? = nil
+  ) {
     self.pool = pool
+    self.cache = cache
     self.rounding = rounding
     self.activations = activations
+  }
+
+  /// How keys and values of a decoder are kept: quantized weights on int8 activations leave f16 nothing to lose; anything more
+  /// precise keeps f32.
+  public func cachePrecision(isQuantized: Bool) -> CachePrecision {
+    cache ?? (isQuantized && activations == .int8 ? .f16 : .f32)
   }
 
   /// The name of the instruction set whose kernels run here.

@@ -140,12 +140,12 @@ public final class DecoderWalk {
   /// Each prompt's rows among themselves.
   private func attend(_ weights: [any LinearWeights]) throws -> FloatMatrix {
     let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
-    let isQuantized = compute.activations == .int8 && weights[1].isQuantized
+    let precision = compute.cachePrecision(isQuantized: weights[1].isQuantized)
     for prompt in prompts where !prompt.isEmpty {
       try Interruption.check()
       let projected = compute.linear(input.copy(rows: prompt), weights.map { ($0, nil) })
       let cache = KeyValueCache(
-        layers: 1, heads: arithmetic.heads, capacity: prompt.count, precision: isQuantized ? .f16 : .f32)
+        layers: 1, heads: arithmetic.heads, capacity: prompt.count, precision: precision)
       let attended = try arithmetic.attend(
         projected, cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<prompt.count), compute)
       result.copyRows(0..<prompt.count, of: attended, toRow: prompt.lowerBound)

@@ -8,7 +8,7 @@ final class KeyValueCache {
   private let values: [HeadStore]
 
   /// Room for `capacity` rows to begin with; it grows.
-  init(layers: Int, heads: AttentionHeads, capacity: Int, precision: HeadStore.Precision) {
+  init(layers: Int, heads: AttentionHeads, capacity: Int, precision: CachePrecision) {
     func stores() -> [HeadStore] {
       (0..<layers).map { _ in HeadStore(heads: heads, capacity: capacity, precision: precision) }
     }

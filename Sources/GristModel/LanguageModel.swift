@@ -19,12 +19,12 @@ struct LanguageModel: Sendable {
     head = Lazy { try store.matrix(.head(of: configuration)) }
   }
 
-  /// An empty cache with room for `capacity` rows to begin with. Quantized weights on int8 activations leave f16 nothing to lose;
-  /// anything more precise keeps f32.
+  /// An empty cache with room for `capacity` rows to begin with.
   func cache(capacity: Int, _ compute: Compute) throws -> KeyValueCache {
-    let isQuantized = try compute.activations == .int8 && layers.first?.get().isQuantized == true
+    let isQuantized = try layers.first?.get().isQuantized == true
     return KeyValueCache(
-      layers: layers.count, heads: arithmetic.heads, capacity: capacity, precision: isQuantized ? .f16 : .f32)
+      layers: layers.count, heads: arithmetic.heads, capacity: capacity,
+      precision: compute.cachePrecision(isQuantized: isQuantized))
   }
 
   /// Rows that run through the layers together: so few that what a layer computes stays in the last cache, so many

@@ -73,14 +73,27 @@ struct ComputeOptions: ParsableArguments {
       "Precision in which activations meet quantized weights: int8 (fast) or f32.", valueName: "int8|f32"))
   var activations: Compute.Activations = .int8
 
+  @Option(
+    help: ArgumentHelp(
+      "How keys and values are kept: int8 takes half of f16's memory. auto is f16 where int8 activations meet quantized "
+        + "weights, else f32.", valueName: "auto|f32|f16|int8"))
+  var cache: CacheOption = .auto
+
   @OptionGroup var checkpoint: CheckpointOptions
 
   func compute(_ global: GlobalOptions) throws -> Compute {
-    Compute(pool: try global.pool(), activations: activations)
+    Compute(pool: try global.pool(), activations: activations, cache: cache.precision)
   }
 }
 
 extension Compute.Activations: ExpressibleByArgument {}
+
+/// "auto", or how keys and values are kept.
+enum CacheOption: String, ExpressibleByArgument, CaseIterable {
+  case auto, f32, f16, int8
+  var precision: CachePrecision? { CachePrecision(rawValue: rawValue) }
+}
+
 extension PromptTemplate: ExpressibleByArgument {}
 
 /// How long an answer may be asked to be.

@@ -538,7 +538,24 @@ static const struct sequence {
     {1, 40000, 40000, 0, 32, 192}, {4, 36865, 36865, 0, 32, 192}, {1, 40, 40, 0, 8, 5}, {3, 17, 17, 0, 1, 192},
 };
 
-/* Rows of keys or values. What lies between them is NaN, so that nothing can be made of it. */
+/* Codes of rows of keys or values, and the rows' scales. */
+static void *random_code_rows(const char *name, size_t rows, size_t width, size_t stride, const float **scales, double *exact) {
+  int8_t *codes = place(name, (rows - 1) * stride + width, 1);
+  float *factors = place("scales", rows, sizeof *factors);
+  for (size_t row = 0; row < rows; row++) {
+    factors[row] = 0.02f * normal();
+    for (size_t i = 0; i < width; i++) {
+      codes[row * stride + i] = (int8_t)(next_random() % 255 - 127);
+      exact[row * width + i] = (double)codes[row * stride + i] * factors[row];
+    }
+  }
+  seal(codes);
+  seal(factors);
+  *scales = factors;
+  return codes;
+}
+
+/* Rows of queries, keys or values. What lies between them is NaN, so that nothing can be made of it. */
 static void *random_rows(const char *name, size_t rows, size_t width, size_t stride, bool half, double *exact) {
   size_t count = (rows - 1) * stride + width;
   float *floats = half ? NULL : place(name, count, sizeof *floats);
@@ -555,9 +572,10 @@ static void *random_rows(const char *name, size_t rows, size_t width, size_t str
   return half ? (void *)halves : floats;
 }
 
-static void check_sequence(const struct sequence *s, bool half) {
+static void check_sequence(const struct sequence *s, enum grist_kept kept) {
+  static const char *const names[] = {"f32", "f16", "int8"};
   begin_case("%zu queries, %zu keys in %s, %zu values a row, seen %zu + %zu a query", s->count, s->length,
-             half ? "f16" : "f32", s->dimension, s->first_seen, s->seen_step);
+             names[kept], s->dimension, s->first_seen, s->seen_step);
   size_t width = s->dimension, gap = 3;
   double *memory = malloc((s->count * width + 2 * s->length * width + s->length) * sizeof *memory);
   if (memory == NULL) abort();
@@ -565,10 +583,16 @@ static void check_sequence(const struct sequence *s, bool half) {
   size_t scratch_count = kernels->attention_scratch(width, s->greatest_count, s->length);
   size_t out_stride = width + gap;
   float *out = place("out", s->count * out_stride, sizeof *out);
+  const float *key_scales = NULL, *value_scales = NULL;
+  bool is_half = kept == GRIST_KEPT_HALF, is_coded = kept == GRIST_KEPT_CODES;
+  const void *keys = is_coded ? random_code_rows("keys", s->length, width, width + gap, &key_scales, k)
+                              : random_rows("keys", s->length, width, width + gap, is_half, k);
+  const void *values = is_coded ? random_code_rows("values", s->length, width, width + gap, &value_scales, v)
+                                : random_rows("values", s->length, width, width + gap, is_half, v);
   grist_attention attention = {
       .queries = random_rows("queries", s->count, width, width + 1, false, q), .query_stride = width + 1,
-      .count = s->count, .keys = random_rows("keys", s->length, width, width + gap, half, k),
-      .values = random_rows("values", s->length, width, width + gap, half, v), .key_stride = width + gap, .half = half,
+      .count = s->count, .keys = keys, .values = values, .key_stride = width + gap, .kept = kept,
+      .key_scales = key_scales, .value_scales = value_scales,
       .length = s->length, .first_seen = s->first_seen, .seen_step = s->seen_step, .dimension = width,
       .scale = 2 / sqrtf((float)width), .out = out, .out_stride = out_stride,
       .scratch = place("scratch", scratch_count, sizeof(float))};
@@ -606,8 +630,9 @@ static void check_sequence(const struct sequence *s, bool half) {
 
 static void check_attend(void) {
   for (size_t i = 0; i < LENGTH(sequences); i++) {
-    check_sequence(&sequences[i], false);
-    check_sequence(&sequences[i], true);
+    check_sequence(&sequences[i], GRIST_KEPT_FLOAT);
+    check_sequence(&sequences[i], GRIST_KEPT_HALF);
+    check_sequence(&sequences[i], GRIST_KEPT_CODES);
   }
 }
 

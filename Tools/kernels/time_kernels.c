@@ -82,16 +82,21 @@ static void time_product(const char *what, int kind, size_t tokens, size_t colum
   free(codes), free(scales), free(x), free(x_scales), free(x_sums), free(out);
 }
 
-static void time_attention(const char *what, size_t count, size_t length, size_t dimension, bool half, bool causal) {
+static void time_attention(const char *what, size_t count, size_t length, size_t dimension, enum grist_kept kept, bool causal) {
   float *q = random_floats(count * dimension), *out = allocate(count * dimension * 4);
   float *keys = random_floats(length * dimension), *values = random_floats(length * dimension);
   uint16_t *half_keys = allocate(length * dimension * 2), *half_values = allocate(length * dimension * 2);
   k->half_from_float(keys, half_keys, length * dimension);
   k->half_from_float(values, half_values, length * dimension);
+  int8_t *key_codes = allocate(length * dimension), *value_codes = allocate(length * dimension);
+  for (size_t i = 0; i < length * dimension; i++) key_codes[i] = value_codes[i] = (int8_t)(next() % 255 - 127);
+  float *scales = random_floats(length);
+  const void *kept_keys[] = {keys, half_keys, key_codes}, *kept_values[] = {values, half_values, value_codes};
+  static const double bytes[] = {4, 2, 1};
   float *scratch = allocate(k->attention_scratch(dimension, count, length) * 4);
   grist_attention a = {
-      .queries = q, .query_stride = dimension, .count = count, .keys = half ? (void *)half_keys : keys,
-      .values = half ? (void *)half_values : values, .key_stride = dimension, .half = half, .length = length,
+      .queries = q, .query_stride = dimension, .count = count, .keys = kept_keys[kept],
+      .values = kept_values[kept], .key_stride = dimension, .kept = kept, .key_scales = scales, .value_scales = scales, .length = length,
       .first_seen = causal ? length - count + 1 : length, .seen_step = causal, .dimension = dimension,
       .scale = 1 / sqrtf((float)dimension), .out = out, .out_stride = dimension, .scratch = scratch};
   BEST(seconds, k->attend(&a));
@@ -99,8 +104,9 @@ static void time_attention(const char *what, size_t count, size_t length, size_t
   if (count > 1)
     report(what, 4 * pairs * (double)dimension, "GFLOP/s", seconds, 0);
   else
-    report(what, 2.0 * (double)(length * dimension) * (half ? 2 : 4), "GB/s ", seconds, 0);
+    report(what, 2.0 * (double)(length * dimension) * bytes[kept], "GB/s ", seconds, 0);
   free(q), free(out), free(keys), free(values), free(half_keys), free(half_values), free(scratch);
+  free(key_codes), free(value_codes), free(scales);
 }
 
 static void time_rows(void) {
@@ -170,10 +176,12 @@ int main(int argc, char **argv) {
   time_product("one row x [256 x 4096], in the cache, int8", kInt8, 1, 4096, 16, 64);
   time_product("one row x [65536 x 4096], int4 by table", kTable, 1, 4096, 4096, 64);
   time_product("one row x [65536 x 4096], int8", kInt8, 1, 4096, 4096, 64);
-  time_attention("attention, 512 of 512 rows, causal, f16", 512, 512, 128, true, true);
-  time_attention("attention, 512 of 2900 rows, causal, f16", 512, 2900, 128, true, true);
-  time_attention("attention, 577 rows of 64, f32", 577, 577, 64, false, false);
-  time_attention("attention, one row behind 2900, f16", 1, 2900, 128, true, true);
+  time_attention("attention, 512 of 512 rows, causal, f16", 512, 512, 128, GRIST_KEPT_HALF, true);
+  time_attention("attention, 512 of 2900 rows, causal, f16", 512, 2900, 128, GRIST_KEPT_HALF, true);
+  time_attention("attention, 577 rows of 64, f32", 577, 577, 64, GRIST_KEPT_FLOAT, false);
+  time_attention("attention, one row behind 2900, f16", 1, 2900, 128, GRIST_KEPT_HALF, true);
+  time_attention("attention, 512 of 2900 rows, causal, int8", 512, 2900, 128, GRIST_KEPT_CODES, true);
+  time_attention("attention, one row behind 2900, int8", 1, 2900, 128, GRIST_KEPT_CODES, true);
   time_rows();
   time_quantizing();
   return 0;

@@ -62,6 +62,9 @@ typedef struct {
   size_t out_stride;
 } grist_tile_product;
 
+/* How keys and values are kept: f32, f16, or int8 codes with a scale a row. */
+enum grist_kept { GRIST_KEPT_FLOAT, GRIST_KEPT_HALF, GRIST_KEPT_CODES };
+
 /* Attention of one head: out = softmax(scale * q·kᵀ)·v, summed in f32.
 
    Query i sees the first min(first_seen + i*seen_step, length) keys; first_seen >= 1, seen_step is 1 for causal attention
@@ -72,7 +75,8 @@ typedef struct {
   size_t count;
   const void *keys, *values; /* [length], key_stride elements apart */
   size_t key_stride;
-  bool half; /* keys and values are f16, else f32 */
+  enum grist_kept kept;
+  const float *key_scales, *value_scales; /* [length], of codes only */
   size_t length;
   size_t first_seen, seen_step;
   size_t dimension;
