@@ -6,9 +6,9 @@ which part of a file changes choices, and writes Docs/choices.md with its plots.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from recipes import HERE, Comparison, call
+from recipes import HERE, Comparison, call, comparing
 
 RECIPES = ("int8", "int4-all", "int4-all+block")
 NAMES = {"int4-all": "int4-all, not calibrated", "int4-all+block": "int4-all, as it is by default"}
@@ -80,15 +80,28 @@ def grids_plot(comparison: Comparison, path: Path) -> None:
         axis.vlines([left, *grid["columns"], right], top, bottom, color="white", linewidth=0.7)
         axis.hlines([top, *grid["rows"], bottom], left, right, color="white", linewidth=0.7)
         axis.set(xlim=(0, grid["width"]), ylim=(grid["height"], 0), xticks=[], yticks=[])
-        axis.set_title(f"“{question}”\n{told['granularity']} tokens a tile: {told['text'].strip()}", fontsize=9, wrap=True)
+        asked_for = textwrap.fill(f"“{question}”", 46)
+        axis.set_title(f"{asked_for}\n{told['granularity']} tokens a tile: {told['text'].strip()}", fontsize=9)
     figure.savefig(path, dpi=110)
+
+
+def movement_table(cases: dict[str, list[dict]]) -> str:
+    rows = ["| file | median | 99th percentile | median, filter's set kept | median, filter's set changed | sets changed |\n|" + "---|" * 6]
+    for name in RECIPES:
+        moved = sorted(abs(margin_change(case)) for case in cases[name])
+        kept, changed = (sorted(abs(margin_change(c)) for c in cases[name] if c["filter_set_equal"] is wanted) for wanted in (True, False))
+        rows.append(f"| {NAMES.get(name, name)} | {moved[len(moved) // 2]:.3f} | {moved[len(moved) * 99 // 100]:.2f} | {kept[len(kept) // 2]:.3f}"
+                    f" | {changed[len(changed) // 2]:.3f} | {len(changed)} |")
+    return "\n".join(rows)
 
 
 def part_table(by_part: dict[str, list[dict]]) -> str:
     rows = ["| part alone | file | choices changed | beyond ties | margin moved, mean | filter sets | largest change of a logit |\n|" + "---|" * 7]
     for part in ("tower", "projector", "embeddings", "router"):
-        for name in RECIPES:
-            effect = next(effect for effect in by_part[name] if effect["part"] == part)
+        effects = {name: next(effect for effect in by_part[name] if effect["part"] == part) for name in RECIPES}
+        # All files may store a part alike.
+        shown = {"all three": effects[RECIPES[0]]} if all(e == effects[RECIPES[0]] for e in effects.values()) else effects
+        for name, effect in shown.items():
             rows.append(f"| {part} | {NAMES.get(name, name)} | {effect['choices_changed']} | {effect['beyond_ties']} | {effect['mean_margin_change']:.4f}"
                         f" | {effect['filter_sets_changed']} | {effect['max_logit_change']:.2f} |")
     return "\n".join(rows)
@@ -112,8 +125,6 @@ def page(comparison: Comparison) -> str:
     margins_plot(cases, DOCS / "choices-margins.svg")
     grids_plot(comparison, DOCS / "choices-grids.png")
     count = len(comparison.questions)
-    quantiles = {name: sorted(abs(margin_change(case)) for case in cases[name]) for name in RECIPES}
-    moved = "; ".join(f"{NAMES.get(name, name)} {values[len(values) // 2]:.4f}, {values[len(values) * 99 // 100]:.3f}" for name, values in quantiles.items())
     ties = sum(case["reference_margin"] < 0.02 for case in cases["int8"])
     return f"""# What a smaller file does to a router's choices
 
@@ -138,7 +149,11 @@ A dot is a question: how far the reference's first grid is in front of its secon
 the line, the choice changes (red; a third grid can also pass both). The grey band holds the reference's ties, margins below 0.02: {ties} of {count}. Most margins are far wider than what is lost, so few
 choices are ever in reach; those near the line decide how many change, and single counts move by ten or so with the last digits of a calibration.
 
-How far margins move, median and 99th percentile: {moved}.
+Dots at the lower edge are margins that grew. How far margins move:
+
+{movement_table(cases)}
+
+What moves them far is the text filter: where a token is exchanged, the router reads another word.
 
 ## Which part changes them
 
@@ -158,14 +173,7 @@ does. `int4-exact-choices` keeps it by construction: nothing that a choice depen
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gristmill", type=Path, default=HERE.parents[1] / ".build/release/gristmill")
-    parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    arguments = parser.parse_args()
-    arguments.pictures, arguments.calibrate_with = 200, None
-    comparison = Comparison(arguments)
+    comparison = Comparison(comparing(__doc__).parse_args())
     comparison.table(list(RECIPES))
     (DOCS / "choices.md").write_text(page(comparison))
 

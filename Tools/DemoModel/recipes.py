@@ -112,14 +112,20 @@ class Comparison:
               f"{sum(a['rows'] for a in reference) / len(reference):.0f} rows a prompt")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def comparing(description: str) -> argparse.ArgumentParser:
+    """The options of a comparison."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gristmill", type=Path, default=HERE.parents[1] / ".build/release/gristmill")
     parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--calibrate-with", type=Path, help="a probes file; default: the bundled conversations")
+    return parser
+
+
+def main() -> None:
+    parser = comparing(__doc__)
     parser.add_argument("recipes", nargs="*", default=RECIPES, help="of the recipes' names, also with +block or +full")
     arguments = parser.parse_args()
     Comparison(arguments).table(list(arguments.recipes))
