@@ -1,7 +1,7 @@
 """Train routers otherwise on the frozen model of a finished checkpoint: `ablate.py --work FOLDER NAME…`.
 
 NAME is `alpha-A` (ranking + A · cross-entropy, 32 filtered text tokens) or `k-K` (K filtered text tokens, alpha 0.1), as often as wanted;
-`all` is the card's five. Visual tokens have no price, as in the paper. Routers come to FOLDER/routers; `evaluate.py --routers
+`all` is the card's four (alpha-0.1 is k-32, too). Visual tokens have no price, as in the paper. Routers come to FOLDER/routers; `evaluate.py --routers
 FOLDER/routers routers` makes a table of them. The model's feedback is gathered once, and each step goes on where it was stopped.
 """
 
@@ -19,7 +19,7 @@ from demomodel.model import Router
 from demomodel.progress import Progress
 from demomodel.shards import Shard, build_shard
 
-ALL = ("alpha-0", "alpha-0.1", "alpha-1", "k-8", "k-32")
+ALL = ("alpha-0", "alpha-0.1", "alpha-1", "k-8")
 
 
 def gathered(model, tokenizer, config: dict, work: Path) -> stage2.Feedback:
