@@ -14,14 +14,15 @@ import GristQuantization
 /// far the first tokens of the picture's own answer move, at the coarsest grid. As with ``SensitivityProbe`` only the scheme of the fewest bits is tried; what the
 /// others cost follows from how much less they change the weights.
 public struct PictureSensitivityProbe {
-  /// Fewest and most questions that are asked.
-  static let questions = 2...64
+  /// Fewest questions that are asked, and most where nothing else is said.
+  public static let questions = 2...64
   /// Weights that are tried, times questions: what bounds the time that measuring takes.
   static let work = 1 << 33
   /// Tokens of each answer.
   static let tokens = 8
 
   private let calibration: Calibration
+  private let mostQuestions: Int
   private let trial: TrialQuantization
   private let parameters: any ParameterStore
   private let configuration: ModelConfiguration
@@ -32,10 +33,15 @@ public struct PictureSensitivityProbe {
   ///   - source: the model.
   ///   - isCalibrated: whether rounding errors will be fed on: the codes that are tried are made likewise.
   ///   - pool: computes.
+  ///   - mostQuestions: so many of a model small enough.
   ///
   /// - Throws: What opening the model throws.
-  public init(_ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
+  public init(
+    _ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool,
+    mostQuestions: Int = Self.questions.upperBound
+  ) throws {
     self.calibration = calibration
+    self.mostQuestions = mostQuestions
     compute = Compute(pool: pool, activations: .f32)
     trial = try TrialQuantization(source, isCalibrated: isCalibrated, pool: pool)
     parameters = source.parameters(pool: pool)
@@ -107,7 +113,7 @@ public struct PictureSensitivityProbe {
   }
 
   private func questionCount(_ weights: Int) -> Int {
-    min(max(Self.work / max(weights, 1), Self.questions.lowerBound), Self.questions.upperBound)
+    max(min(Self.work / max(weights, 1), mostQuestions), Self.questions.lowerBound)
   }
 
   private func cases(_ model: VisionLanguageModel, questions: Int) throws -> [Case] {

@@ -92,8 +92,9 @@ import Testing
       spoken.allSatisfy { $0.text.hasPrefix("model.layers.") } && !seen.contains { $0.text.hasPrefix("model.layers.") })
     let pool = try ThreadPool(threads: 2)
     let calibration = Calibration.bundled(withPhotographs: true)
-    let parts = try PictureSensitivityProbe(calibration, source, isCalibrated: isCalibrated, pool: pool)
-      .measure(names, choices: allotment.choices)
+    let parts = try PictureSensitivityProbe(
+      calibration, source, isCalibrated: isCalibrated, pool: pool, mostQuestions: 8
+    ).measure(names, choices: allotment.choices)
     #expect(Set(parts.flatMap(\.names).map { ByteName($0) }) == seen)
     // Token embeddings, the tower's and its two layers, projector, router.
     #expect(parts.count == 6 && parts.contains { $0.names.count == 6 })
