@@ -52,7 +52,7 @@ enum ReportStyle {
     .parts { width: fit-content; max-width: 100%; }
     .cases td:nth-child(2), .cases td:nth-child(4) { white-space: nowrap; }
     .question { margin: 2px 0 0; max-width: 34ch; font-size: 13px; }
-    .picture { display: block; margin: 0 0 6px; background-size: 100% 100%; border-radius: 3px; }
+    .picture { display: block; margin: 0 0 6px; background-size: 100% 100%; image-orientation: none; border-radius: 3px; }
     .picture path { fill: none; }
     .picture .unseen { fill: #000; fill-opacity: .6; }
     .picture .under { stroke: #000; stroke-opacity: .35; stroke-width: 1.4; }
