@@ -54,7 +54,6 @@ public struct HeadRows: Sendable {
   /// Elements from a row to the next, and from a head to the next.
   let rowStride: Int
   private let headStride: Int
-  private let headScaleStride: Int
   /// Heads that a row holds, and the width of each.
   let heads: Int
   let dimension: Int
@@ -72,12 +71,11 @@ public struct HeadRows: Sendable {
     rows = matrix.rows
     rowStride = matrix.columns
     headStride = dimension
-    headScaleStride = 0
     heads = (matrix.columns - firstColumn) / dimension
     self.dimension = dimension
   }
 
-  /// All heads' rows one after the other, and after them `scales` of all, where there are any.
+  /// `rows` rows of each head, one head after the other; `scales`, where there are any, in the same order, one a row.
   init(
     owner: any AnyObject & Sendable, base: UnsafeRawPointer, scales: UnsafePointer<Float>?, precision: CachePrecision,
     rotation: Rotation, rows: Int, rowStride: Int, heads: AttentionHeads
@@ -90,7 +88,6 @@ public struct HeadRows: Sendable {
     self.rows = rows
     self.rowStride = rowStride
     headStride = rows * rowStride
-    headScaleStride = rows
     self.heads = heads.keyValueCount
     dimension = heads.dimension
   }
@@ -101,7 +98,7 @@ public struct HeadRows: Sendable {
   }
 
   /// Where the scales of one head's rows from `row` on are; nil where rows have none.
-  func scales(head: Int, row: Int) -> UnsafePointer<Float>? { scales.map { $0 + head * headScaleStride + row } }
+  func scales(head: Int, row: Int) -> UnsafePointer<Float>? { scales.map { $0 + head * rows + row } }
 }
 
 extension Compute {
@@ -192,10 +189,8 @@ extension Compute {
   /// Turns every block of 64 columns in place.
   private func turn(_ rows: FloatMatrix) {
     overRows(rows.rows, cost: rows.columns) { range in
-      for row in range {
-        let base = rows.base + row * rows.columns
-        kernels.rotate_blocks(base, base, rows.columns)
-      }
+      GroupCoding(rotation: .hadamard64).rotate(
+        rows.base + range.lowerBound * rows.columns, count: range.count, columns: rows.columns)
     }
   }
 }

@@ -21,16 +21,25 @@ public func expandQuantizedRows(
       while row < rows.upperBound {
         let (tile, first) = (row / shape.tileRows, row % shape.tileRows)
         let count = min(shape.tileRows - first, rows.upperBound - row)
-        var stored = grist_stored_tile(
-          codes: (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self),
-          scales: (base + scales + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self),
-          table: table, bits: Int32(shape.bits), tile_rows: shape.tileRows, columns: shape.columns,
-          group_size: shape.groupSize, multiplier: multiplier)
-        kernels.float_from_tile(&stored, first, count, target)
-        coding.rotate(target, count: count, columns: shape.columns)
+        expandTile(
+          (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self),
+          (base + scales + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self),
+          rows: first..<first + count, shape, coding, table: table, multiplier: multiplier, into: target)
         row += count
         target += count * shape.columns
       }
     }
   }
+}
+
+/// Rows of one tile to f32, [rows, columns], turned back where they were turned. `table` is the coding's, or nil.
+func expandTile(
+  _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>, rows: Range<Int>, _ shape: TileShape,
+  _ coding: GroupCoding, table: UnsafePointer<Int8>?, multiplier: Float, into out: UnsafeMutablePointer<Float>
+) {
+  var stored = grist_stored_tile(
+    codes: codes, scales: scales, table: table, bits: Int32(shape.bits), tile_rows: shape.tileRows,
+    columns: shape.columns, group_size: shape.groupSize, multiplier: multiplier)
+  kernels.float_from_tile(&stored, rows.lowerBound, rows.count, out)
+  coding.rotate(out, count: rows.count, columns: shape.columns)
 }

@@ -64,12 +64,10 @@ public struct TiledWeights: LinearWeights {
           let index = tile - tiles.lowerBound
           let wanted = (tile * tileRows..<(tile + 1) * tileRows).clamped(to: range)
           let target = out + (wanted.lowerBound - range.lowerBound) * columns
-          var stored = grist_stored_tile(
-            codes: codes + index * shape.codeBytesPerTile, scales: scales + index * shape.scaleBytesPerTile / 2,
-            table: table, bits: Int32(shape.bits), tile_rows: tileRows, columns: columns, group_size: shape.groupSize,
-            multiplier: multiplier)
-          kernels.float_from_tile(&stored, wanted.lowerBound - tile * tileRows, wanted.count, target)
-          coding.rotate(target, count: wanted.count, columns: columns)
+          let first = wanted.lowerBound - tile * tileRows
+          expandTile(
+            codes + index * shape.codeBytesPerTile, scales + index * shape.scaleBytesPerTile / 2,
+            rows: first..<first + wanted.count, shape, coding, table: table, multiplier: multiplier, into: target)
         }
       }
     }
