@@ -180,8 +180,3 @@ let package = Package(
   cLanguageStandard: .c17,
   cxxLanguageStandard: .cxx17
 )
-
-// Documentation is built by Tools/documentation, which asks for the plugin; nobody else needs it.
-if Context.environment["GRISTMILL_DOCUMENTATION"] != nil {
-  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
-}
