@@ -1,19 +1,21 @@
-/* Attention of one head in f32: softmax(q·kᵀ·scale)·v. Included by grist_template.h, so once for each instruction set.
+/* Attention of one head: softmax(q·kᵀ·scale)·v. Included by grist_template.h, so once for each instruction set, and once
+   more for products of bf16 (grist_cells.h); sums and softmax are f32.
 
-   Many queries: blocks of queries meet blocks of keys, each block turned into f32 panels that stay in the first- and
+   Many queries: blocks of queries meet blocks of keys, each block turned into panels that stay in the first- and
    second-level cache, and the softmax is kept up as blocks come (Milakov & Gimelshein 2018; Dao et al. 2022), so that
    no row of scores is ever as long as the context. Few queries: two plain passes over keys and values as they lie,
    which read the cache once at the speed of memory. */
 #ifndef GRIST_ATTENTION_H
 #define GRIST_ATTENTION_H
 
+#include "grist_cells.h"
 #include "grist_halves.h"
 #include "grist_rows.h"
 
 enum {
   /* Queries in a block at most, keys in a block; a panel's columns. */
   kQueryBlock = 192, /* so many share the cost of making panels */
-  kKeyBlock = 64,
+  kKeyBlock = 128,
   kPanel = 32,
   /* Up to this many queries, or keys, take the plain passes. */
   kFewQueries = 4,
@@ -59,7 +61,7 @@ static inline size_t seen_by(const grist_attention *a, size_t query) {
 
 static inline size_t rounded_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-/* sums[r][c] += a[r][k] * panel[k][c] for GRIST_ATTENTION_ROWS rows and one panel's columns. */
+/* sums[r][c] += a[r][k] * panel[k][c] for GRIST_ATTENTION_ROWS rows and one panel's columns; k counts cells. */
 GRIST_INLINE void multiply_panel(
     const float *a, size_t a_stride, const float *panel, size_t inner, vec16 sums[GRIST_ATTENTION_ROWS][2]) {
   for (size_t k = 0; k < inner; k++) {
@@ -67,54 +69,57 @@ GRIST_INLINE void multiply_panel(
 #pragma clang loop unroll(full)
     for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
       vec16 x = splat16(a[(size_t)r * a_stride + k]);
-      sums[r][0] += x * low;
-      sums[r][1] += x * high;
+      sums[r][0] = multiply_cells(sums[r][0], x, low);
+      sums[r][1] = multiply_cells(sums[r][1], x, high);
     }
   }
 }
 
-/* Keys of one block as panels of 32 keys: panel[column][key]. Keys that fill the last panel are zero. */
+/* Keys of one block as panels of 32 keys: panel[columns' cell][key]. Keys that fill the last panel are zero. */
 GRIST_INLINE void pack_keys(
     const grist_attention *a, size_t first, size_t count, size_t width, float *panels, enum grist_kept kept) {
   for (size_t key = 0; key < rounded_up(count, kPanel); key += 16) {
-    float *panel = panels + key / kPanel * kPanel * width + key % kPanel;
-    for (size_t column = 0; column < width; column += 16) {
-      vec16 v[16];
+    float *panel = panels + key / kPanel * kPanel * cells(width) + key % kPanel;
+    for (size_t column = 0; column < width; column += 16 * kPerCell) {
+      vec16 rows[16];
       for (size_t i = 0; i < 16; i++) {
         size_t row = first + key + i;
-        v[i] = key + i < count ? load_row16(a, a->keys, row, column, kept) : (vec16){0};
-        if (kept == GRIST_KEPT_CODES && key + i < count) v[i] *= a->key_scales[row];
+        vec16 v[kPerCell];
+        for (size_t part = 0; part < kPerCell; part++) {
+          v[part] = key + i < count ? load_row16(a, a->keys, row, column + 16 * part, kept) : (vec16){0};
+          if (kept == GRIST_KEPT_CODES && key + i < count) v[part] *= a->key_scales[row];
+        }
+        rows[i] = join_along(v);
       }
-      transpose16(v);
-      for (size_t i = 0; i < 16; i++) store16(panel + (column + i) * kPanel, v[i]);
+      transpose16(rows);
+      for (size_t i = 0; i < 16; i++) store16(panel + (column / kPerCell + i) * kPanel, rows[i]);
     }
   }
 }
 
-/* Values of one block as panels of 32 columns: panel[key][column]. */
+/* Values of one block as panels of 32 columns: panel[keys' cell][column]. */
 GRIST_INLINE void pack_values(
     const grist_attention *a, size_t first, size_t count, size_t width, float *panels, enum grist_kept kept) {
-  for (size_t key = 0; key < count; key++)
+  for (size_t key = 0; key < count; key += kPerCell)
     for (size_t column = 0; column < width; column += 16) {
-      vec16 v = load_row16(a, a->values, first + key, column, kept);
-      if (kept == GRIST_KEPT_CODES) v *= a->value_scales[first + key];
-      store16(panels + column / kPanel * kPanel * kKeyBlock + key * kPanel + column % kPanel, v);
+      vec16 v[kPerCell];
+      for (size_t part = 0; part < kPerCell; part++) {
+        size_t row = first + key + part;
+        v[part] = key + part < count ? load_row16(a, a->values, row, column, kept) : (vec16){0};
+        if (kept == GRIST_KEPT_CODES && key + part < count) v[part] *= a->value_scales[row];
+      }
+      float *panel = panels + column / kPanel * kPanel * cells(kKeyBlock);
+      store16(panel + key / kPerCell * kPanel + column % kPanel, join_across(v));
     }
 }
 
-GRIST_INLINE void pack_block(
-    const grist_attention *a, size_t first, size_t count, size_t width, float *key_panels, float *value_panels,
-    enum grist_kept kept) {
-  pack_keys(a, first, count, width, key_panels, kept);
-  pack_values(a, first, count, width, value_panels, kept);
-}
-
 struct softmax_row {
-  float greatest, sum;
+  float greatest;
+  vec16 sum; /* in sixteen parts */
 };
 
-/* Turns a row's `count` scores of one block, whole panels of them, into weights relative to the greatest so far; returns what
-   the row's earlier output has to be multiplied with. */
+/* Turns a row's `count` scores of one block, whole panels of them, into cells of weights relative to the greatest so far;
+   returns what the row's earlier output has to be multiplied with. */
 GRIST_INLINE float update_softmax(float *scores, size_t seen, size_t count, struct softmax_row *row) {
   vec16 peak = splat16(row->greatest);
   for (size_t i = seen; i < count; i++) scores[i] = -1e30f;
@@ -123,84 +128,122 @@ GRIST_INLINE float update_softmax(float *scores, size_t seen, size_t count, stru
     peak = choose(v > peak, v, peak);
   }
   float greatest = greatest16(peak);
-  vec16 total = {0};
-  for (size_t i = 0; i < count; i += 16) {
-    vec16 weights = exp16(load16(scores + i) - greatest);
-    store16(scores + i, weights);
-    total += weights;
-  }
   float factor = greatest == row->greatest ? 1 : exp16(splat16(row->greatest - greatest))[0];
+  vec16 total = row->sum * factor;
+  for (size_t i = 0; i < count; i += 16 * kPerCell) {
+    vec16 weights[kPerCell];
+    for (size_t part = 0; part < kPerCell; part++) {
+      weights[part] = weight16(load16(scores + i + 16 * part), greatest);
+      total += weights[part];
+    }
+    store16(scores + i / kPerCell, join_along(weights));
+  }
   row->greatest = greatest;
-  row->sum = row->sum * factor + fold(total);
+  row->sum = total;
   return factor;
 }
 
-static void attend_many(const grist_attention *a) {
-  size_t width = rounded_up(a->dimension, kPanel);
-  float *queries = a->scratch;
-  float *key_panels = queries + kQueryBlock * width;
-  float *value_panels = key_panels + kKeyBlock * width;
-  float *output = value_panels + kKeyBlock * width;
-  float *scores = output + kQueryBlock * width;
+/* A block of queries, and where what it needs lies in the scratch. */
+struct query_block {
+  size_t width;                     /* the dimension, in whole panels */
+  float *queries;                   /* [kQueryBlock][cells(width)] */
+  float *key_panels, *value_panels; /* of one block of keys */
+  float *output;                    /* [kQueryBlock][width], not yet divided by the weights' sum */
+  float *scores;                    /* [GRIST_ATTENTION_ROWS][kKeyBlock] */
+  struct softmax_row softmax[kQueryBlock];
+};
 
+static inline struct query_block query_block_in(float *scratch, size_t width) {
+  struct query_block b = {.width = width, .queries = scratch};
+  b.key_panels = b.queries + kQueryBlock * cells(width);
+  b.value_panels = b.key_panels + kKeyBlock * cells(width);
+  b.output = b.value_panels + cells(kKeyBlock) * width;
+  b.scores = b.output + kQueryBlock * width;
+  return b;
+}
+
+GRIST_INLINE void pack_block(
+    const grist_attention *a, size_t first, size_t count, struct query_block *b, enum grist_kept kept) {
+  pack_keys(a, first, count, b->width, b->key_panels, kept);
+  pack_values(a, first, count, b->width, b->value_panels, kept);
+}
+
+/* Takes up `count` queries from `start` on; rows that fill the last tile are zero. */
+GRIST_INLINE void begin_queries(const grist_attention *a, size_t start, size_t count, struct query_block *b) {
+  size_t rows = rounded_up(count, GRIST_ATTENTION_ROWS);
+  for (size_t row = 0; row < rows; row++) {
+    b->softmax[row] = (struct softmax_row){-1e30f, {0}};
+    const float *from = a->queries + (start + row) * a->query_stride;
+    for (size_t column = 0; column < b->width; column += 16 * kPerCell) {
+      vec16 v[kPerCell];
+      for (size_t part = 0; part < kPerCell; part++) {
+        size_t at = column + 16 * part, there = row >= count || at >= a->dimension ? 0 : a->dimension - at;
+        v[part] = there == 0 ? (vec16){0} : load_some(from + at, there, 0) * a->scale;
+      }
+      store16(b->queries + row * cells(b->width) + column / kPerCell, join_along(v));
+    }
+  }
+  memset(b->output, 0, rows * b->width * sizeof *b->output);
+}
+
+/* One tile of queries, the rows from `row` on, meets a block of keys: the first key is `first`, and the last row sees `keys`
+   of them. */
+GRIST_INLINE void meet_keys(
+    const grist_attention *a, size_t query, size_t row, size_t first, size_t keys, struct query_block *b) {
+  size_t scored = rounded_up(keys, kPanel);
+  for (size_t panel = 0; panel < scored; panel += kPanel) {
+    vec16 sums[GRIST_ATTENTION_ROWS][2] = {{{0}}};
+    multiply_panel(
+        b->queries + row * cells(b->width), cells(b->width), b->key_panels + panel * cells(b->width),
+        cells(a->dimension), sums);
+    for (size_t r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+      store16(b->scores + r * kKeyBlock + panel, sums[r][0]);
+      store16(b->scores + r * kKeyBlock + panel + 16, sums[r][1]);
+    }
+  }
+  for (size_t r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+    size_t seen = seen_by(a, query + r);
+    seen = seen > first ? seen - first : 0;
+    float factor = update_softmax(b->scores + r * kKeyBlock, seen, scored, &b->softmax[row + r]);
+    if (factor != 1)
+      for (size_t i = 0; i < b->width; i++) b->output[(row + r) * b->width + i] *= factor;
+  }
+  for (size_t panel = 0; panel < b->width; panel += kPanel) {
+    float *output = b->output + row * b->width + panel;
+    vec16 sums[GRIST_ATTENTION_ROWS][2];
+    for (size_t r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+      sums[r][0] = load16(output + r * b->width);
+      sums[r][1] = load16(output + r * b->width + 16);
+    }
+    multiply_panel(b->scores, kKeyBlock, b->value_panels + panel * cells(kKeyBlock), cells(keys), sums);
+    for (size_t r = 0; r < GRIST_ATTENTION_ROWS; r++) {
+      store16(output + r * b->width, sums[r][0]);
+      store16(output + r * b->width + 16, sums[r][1]);
+    }
+  }
+}
+
+static void attend_many(const grist_attention *a) {
+  struct query_block b = query_block_in(a->scratch, rounded_up(a->dimension, kPanel));
   for (size_t start = 0; start < a->count; start += kQueryBlock) {
     size_t count = a->count - start < kQueryBlock ? a->count - start : kQueryBlock;
-    size_t rows = rounded_up(count, GRIST_ATTENTION_ROWS);
-    struct softmax_row softmax[kQueryBlock];
-    for (size_t row = 0; row < rows; row++) {
-      softmax[row] = (struct softmax_row){-1e30f, 0};
-      const float *from = a->queries + (start + row) * a->query_stride;
-      for (size_t i = 0; i < width; i += 16) {
-        size_t there = row >= count || i >= a->dimension ? 0 : a->dimension - i;
-        store16(queries + row * width + i, there == 0 ? (vec16){0} : load_some(from + i, there, 0) * a->scale);
-      }
-    }
-    memset(output, 0, rows * width * sizeof *output);
+    begin_queries(a, start, count, &b);
     size_t visible = seen_by(a, start + count - 1);
     for (size_t first = 0; first < visible; first += kKeyBlock) {
       size_t keys = visible - first < kKeyBlock ? visible - first : kKeyBlock;
       /* Each kind by name, so that the compiler makes a loop of each. */
-      if (a->kept == GRIST_KEPT_HALF) pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_HALF);
-      else if (a->kept == GRIST_KEPT_FLOAT) pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_FLOAT);
-      else pack_block(a, first, keys, width, key_panels, value_panels, GRIST_KEPT_CODES);
-      size_t blind = 0; /* rows that see no key of the block, whole tiles of them */
-      while (blind < count && seen_by(a, start + blind) <= first) blind++;
-      blind -= blind % GRIST_ATTENTION_ROWS;
-      size_t scored = rounded_up(keys, kPanel);
-      for (size_t panel = 0; panel < scored; panel += kPanel)
-        for (size_t row = blind; row < rows; row += GRIST_ATTENTION_ROWS) {
-          vec16 sums[GRIST_ATTENTION_ROWS][2] = {{{0}}};
-          multiply_panel(queries + row * width, width, key_panels + panel * width, a->dimension, sums);
-          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
-            store16(scores + (row + (size_t)r) * kKeyBlock + panel, sums[r][0]);
-            store16(scores + (row + (size_t)r) * kKeyBlock + panel + 16, sums[r][1]);
-          }
-        }
-      for (size_t row = blind; row < count; row++) {
-        size_t seen = seen_by(a, start + row);
-        seen = seen > first ? seen - first : 0;
-        float factor = update_softmax(scores + row * kKeyBlock, seen < scored ? seen : scored, scored, &softmax[row]);
-        if (factor != 1)
-          for (size_t i = 0; i < width; i++) output[row * width + i] *= factor;
+      if (a->kept == GRIST_KEPT_HALF) pack_block(a, first, keys, &b, GRIST_KEPT_HALF);
+      else if (a->kept == GRIST_KEPT_FLOAT) pack_block(a, first, keys, &b, GRIST_KEPT_FLOAT);
+      else pack_block(a, first, keys, &b, GRIST_KEPT_CODES);
+      for (size_t row = 0; row < count; row += GRIST_ATTENTION_ROWS) {
+        size_t seen = seen_by(a, start + row + GRIST_ATTENTION_ROWS - 1);
+        if (seen > first) meet_keys(a, start + row, row, first, seen - first < keys ? seen - first : keys, &b);
       }
-      for (size_t panel = 0; panel < width; panel += kPanel)
-        for (size_t row = blind; row < rows; row += GRIST_ATTENTION_ROWS) {
-          vec16 sums[GRIST_ATTENTION_ROWS][2];
-          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
-            sums[r][0] = load16(output + (row + (size_t)r) * width + panel);
-            sums[r][1] = load16(output + (row + (size_t)r) * width + panel + 16);
-          }
-          multiply_panel(scores + row * kKeyBlock, kKeyBlock, value_panels + panel * kKeyBlock, keys, sums);
-          for (int r = 0; r < GRIST_ATTENTION_ROWS; r++) {
-            store16(output + (row + (size_t)r) * width + panel, sums[r][0]);
-            store16(output + (row + (size_t)r) * width + panel + 16, sums[r][1]);
-          }
-        }
     }
     for (size_t row = 0; row < count; row++) {
       float *out = a->out + (start + row) * a->out_stride;
-      float inverse = 1.0f / softmax[row].sum;
-      for (size_t i = 0; i < a->dimension; i++) out[i] = output[row * width + i] * inverse;
+      float inverse = 1.0f / fold(b.softmax[row].sum);
+      for (size_t i = 0; i < a->dimension; i++) out[i] = b.output[row * b.width + i] * inverse;
     }
   }
 }
@@ -254,7 +297,8 @@ static void attend(const grist_attention *a) {
 static size_t attention_scratch(size_t dimension, size_t greatest_count, size_t length) {
   /* However many queries are asked for, fewer may come: a last block, a single token. */
   if (is_small(greatest_count, length)) return length;
-  size_t width = rounded_up(dimension, kPanel), blocks = 2 * (kQueryBlock + kKeyBlock) * width + kQueryBlock * kKeyBlock;
+  size_t width = rounded_up(dimension, kPanel);
+  size_t blocks = 2 * (kQueryBlock + kKeyBlock) * width + GRIST_ATTENTION_ROWS * kKeyBlock;
   return length > blocks ? length : blocks;
 }
 

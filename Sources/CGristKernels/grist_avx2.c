@@ -4,10 +4,8 @@
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
-#define GRIST_ISA avx2
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
-#define GRIST_ATTENTION_ROWS 3
 #include "grist_template.h"
 
 #include "grist_tables.h"
@@ -28,7 +26,7 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
 
 #include "grist_ymm_tiles.h"
 
-const grist_kernel_table grist_table_avx2 = {GRIST_TABLE_ENTRIES};
+const grist_kernel_table grist_table_avx2 = {GRIST_TABLE_ENTRIES("avx2", attend)};
 
 #pragma clang attribute pop
 

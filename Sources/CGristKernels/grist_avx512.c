@@ -6,7 +6,6 @@
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))),       \
     apply_to = function)
 
-#define GRIST_ISA avx512
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
@@ -146,7 +145,8 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
 
 GRIST_TILE_PRODUCTS
 
-const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES};
+const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES("avx512", attend)};
+const grist_kernel_table grist_table_avx512bf16 = {GRIST_TABLE_ENTRIES("avx512bf16", grist_attend_bf16)};
 
 #pragma clang attribute pop
 

@@ -24,6 +24,7 @@ static int has_avx512(void) {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
 }
+static int has_avx512bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #elif defined(__aarch64__)
 /* The dot products of bytes came with ARMv8.2 and became part of ARMv8.4. */
 static int has_neon_dot_products(void) {
@@ -44,6 +45,7 @@ static const struct {
   int (*is_supported)(void);
 } candidates[] = {
 #if defined(__x86_64__)
+    {&grist_table_avx512bf16, has_avx512bf16},
     {&grist_table_avx512, has_avx512},
     {&grist_table_avxvnni, has_avxvnni},
     {&grist_table_avx2, has_avx2},

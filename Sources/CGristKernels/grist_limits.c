@@ -136,6 +136,8 @@ static uint32_t dot_avx512(size_t rounds) {
 #pragma clang attribute pop
 
 static const grist_limits limits_avx512 = {"avx512", read_avx512, dot_avx512, 12 * 2 * 64};
+/* Weights meet activations by the same instructions. */
+static const grist_limits limits_avx512bf16 = {"avx512bf16", read_avx512, dot_avx512, 12 * 2 * 64};
 
 #elif defined(__aarch64__)
 
@@ -168,6 +170,7 @@ static const grist_limits limits_neon = {"neon", read_portable, dot_neon, 16 * 2
 
 static const grist_limits *const all[] = {
 #if defined(__x86_64__)
+    &limits_avx512bf16,
     &limits_avx512,
     &limits_avxvnni,
     &limits_avx2,

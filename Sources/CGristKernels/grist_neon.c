@@ -4,7 +4,6 @@
 
 #pragma clang attribute push(__attribute__((target("+dotprod"))), apply_to = function)
 
-#define GRIST_ISA neon
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
 #include "grist_template.h"
@@ -101,7 +100,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
 
 GRIST_TILE_PRODUCTS
 
-const grist_kernel_table grist_table_neon = {GRIST_TABLE_ENTRIES};
+const grist_kernel_table grist_table_neon = {GRIST_TABLE_ENTRIES("neon", attend)};
 
 #pragma clang attribute pop
 

@@ -1,4 +1,3 @@
-#define GRIST_ISA portable
 #if defined(__aarch64__)
 #define GRIST_HAS_HALF /* every aarch64 converts halves */
 #endif
@@ -6,4 +5,4 @@
 
 #include "grist_tables.h"
 
-const grist_kernel_table grist_table_portable = {GRIST_TABLE_ENTRIES};
+const grist_kernel_table grist_table_portable = {GRIST_TABLE_ENTRIES("portable", attend)};

@@ -1,6 +1,6 @@
 /* The kernels in plain C, written so that a compiler can vectorise them. Each instruction set includes this file once
-   with GRIST_ISA set to its name (and, around the include, its target attribute), and so gets its own copy; it may
-   then replace single functions in its table by hand-written ones. */
+   (with its target attribute around the include), and so gets its own copy; it may then replace single functions in its
+   table by hand-written ones. */
 
 #include <math.h>
 #include <stdbool.h>
@@ -158,18 +158,16 @@ static double sum_of_squares(const float *x, size_t count) {
   return total;
 }
 
-#define GRIST_TEXT_(a) #a
-#define GRIST_TEXT(a) GRIST_TEXT_(a)
-
+/* A table's entries, its name and its attention as they are given. */
 /* clang-format off */
-#define GRIST_TABLE_ENTRIES                                                                       \
-  .name = GRIST_TEXT(GRIST_ISA),                                                                  \
+#define GRIST_TABLE_ENTRIES(isa, own_attend)                                                      \
+  .name = isa, .attend = own_attend,                                                              \
   .float_from_half = float_from_half, .half_from_float = half_from_float, .float_from_bfloat = float_from_bfloat,                     \
   .dot_float = dot_float, .dot_half = dot_half, .dot_bfloat = dot_bfloat,                         \
   .quantize_activations = quantize_activations,                                                   \
   .multiply_int8_tiles = multiply_int8_tiles, .multiply_int4_tiles = multiply_int4_tiles,         \
   .float_from_tile = float_from_tile,                                                              \
-  .attend = attend, .attention_scratch = attention_scratch,                                       \
+  .attention_scratch = attention_scratch,                                                         \
   .rms_norm = rms_norm, .layer_norm = layer_norm, .softmax = softmax,                             \
   .silu_multiply = silu_multiply, .quick_gelu = quick_gelu, .gelu = gelu, .relu = relu,           \
   .add = add, .axpy = axpy, .rotate_half = rotate_half,                                           \

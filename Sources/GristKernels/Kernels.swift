@@ -37,6 +37,10 @@ public struct Compute: Sendable {
     cache ?? (isQuantized && activations == .int8 ? .f16 : .f32)
   }
 
+  /// Whether attention may multiply bf16 values: what quantized weights on int8 activations have computed is not as precise
+  /// as those are. Anything more precise keeps f32.
+  public func mayNarrow(isQuantized: Bool) -> Bool { isQuantized && activations == .int8 && rounding == .none }
+
   /// The name of the instruction set whose kernels run here.
   public static var instructionSet: String { String(cString: kernels.name) }
 
@@ -45,7 +49,7 @@ public struct Compute: Sendable {
   public static func checkEnvironment() throws {
     guard let name = getenv("GRISTMILL_ISA"), !grist_kernel_name_is_known(name) else { return }
     #if arch(x86_64)
-      let known = "portable, avx2, avxvnni or avx512"
+      let known = "portable, avx2, avxvnni, avx512 or avx512bf16"
     #elseif arch(arm64)
       let known = "portable or neon"
     #else

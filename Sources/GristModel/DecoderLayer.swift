@@ -149,7 +149,8 @@ struct DecoderArithmetic: Sendable {
   /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from queries,
   /// keys and values [rows, width] each, which are turned in place, to [rows, query width].
   func attend(
-    _ projected: [FloatMatrix], _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, _ compute: Compute
+    _ projected: [FloatMatrix], _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, mayNarrow: Bool,
+    _ compute: Compute
   ) throws -> FloatMatrix {
     // An infinite score would only look like a token that nobody attends to.
     for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
@@ -160,7 +161,8 @@ struct DecoderArithmetic: Sendable {
     return compute.attention(
       queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
       queryLayout: .consecutive(sequences: 1, length: query.rows),
-      keyLayout: .consecutive(sequences: 1, length: cache.count + query.rows), causalOffset: cache.count)
+      keyLayout: .consecutive(sequences: 1, length: cache.count + query.rows), causalOffset: cache.count,
+      mayNarrow: mayNarrow)
   }
 }
 

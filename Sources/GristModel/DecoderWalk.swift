@@ -140,14 +140,16 @@ public final class DecoderWalk {
   /// Each prompt's rows among themselves.
   private func attend(_ weights: [any LinearWeights]) throws -> FloatMatrix {
     let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
-    let precision = compute.cachePrecision(isQuantized: weights[1].isQuantized)
+    let isQuantized = weights[1].isQuantized
+    let precision = compute.cachePrecision(isQuantized: isQuantized)
     for prompt in prompts where !prompt.isEmpty {
       try Interruption.check()
       let projected = compute.linear(input.copy(rows: prompt), weights.map { ($0, nil) })
       let cache = KeyValueCache(
         layers: 1, heads: arithmetic.heads, capacity: prompt.count, precision: precision)
       let attended = try arithmetic.attend(
-        projected, cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<prompt.count), compute)
+        projected, cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<prompt.count),
+        mayNarrow: compute.mayNarrow(isQuantized: isQuantized), compute)
       result.copyRows(0..<prompt.count, of: attended, toRow: prompt.lowerBound)
     }
     return result

@@ -70,7 +70,8 @@ struct LanguageModel: Sendable {
   ) throws {
     let normed = arithmetic.norm(x, layer.inputNorm, compute)
     let projected = compute.linear(normed, [(layer.query, nil), (layer.key, nil), (layer.value, nil)])
-    let attended = try arithmetic.attend(projected, cache, layer: index, angles, compute)
+    let attended = try arithmetic.attend(
+      projected, cache, layer: index, angles, mayNarrow: compute.mayNarrow(isQuantized: layer.isQuantized), compute)
     compute.add(compute.linear(attended, layer.out), to: x)
     let hidden = arithmetic.norm(x, layer.attentionNorm, compute)
     let gated = compute.linear(hidden, [(layer.gate, nil), (layer.up, nil)])

@@ -156,7 +156,8 @@ public struct VisionTower: Sendable {
     for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
     let parts = projected.map { HeadRows($0, dimension: heads.dimension) }
     let attended = compute.attention(
-      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
+      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout,
+      mayNarrow: compute.mayNarrow(isQuantized: layer.key.weights.isQuantized))
     compute.add(layer.out(attended, compute), to: x)
     let hidden = layer.fc1(layer.norm2(x, compute), compute)
     compute.apply(configuration.activation == .quickGELU ? .quickGELU : .gelu, to: hidden)

@@ -100,7 +100,7 @@ import Testing
       #expect(gathered.code == 0)
     }
     var written: [(isa: String, bytes: Bytes)] = []
-    for isa in ["portable", "avx2", "avxvnni", "avx512", "neon"] {
+    for isa in ["portable", "avx2", "avxvnni", "avx512", "avx512bf16", "neon"] {
       let process = Process()
       process.executableURL = try #require(Command.executable)
       process.arguments =

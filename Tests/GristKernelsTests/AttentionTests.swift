@@ -58,6 +58,32 @@ import Testing
     }
   }
 
+  @Test("products of bf16 are for quantized weights on int8 activations alone, and cost a bf16's last bit")
+  func narrowing() throws {
+    let pool = try ThreadPool(threads: 2)
+    let compute = Compute(pool: pool)
+    #expect(compute.mayNarrow(isQuantized: true))
+    #expect(!compute.mayNarrow(isQuantized: false))
+    #expect(!Compute(pool: pool, activations: .f32).mayNarrow(isQuantized: true))
+    #expect(!Compute(pool: pool, rounding: .float16).mayNarrow(isQuantized: true))
+
+    let (q, k, v) = (matrix(200, 64, seed: 1), matrix(200, 64, seed: 2), matrix(200, 64, seed: 3))
+    let layout = SequenceLayout.consecutive(sequences: 1, length: 200)
+    func attended(mayNarrow: Bool) -> FloatMatrix {
+      compute.attention(
+        queries: HeadRows(q, dimension: 32), keys: HeadRows(k, dimension: 32), values: HeadRows(v, dimension: 32),
+        heads: AttentionHeads(count: 2, keyValueCount: 2, dimension: 32), queryLayout: layout, keyLayout: layout,
+        causalOffset: 0, mayNarrow: mayNarrow)
+    }
+    let (wide, narrow) = (attended(mayNarrow: false), attended(mayNarrow: true))
+    var greatest: Float = 0
+    for row in 0..<200 {
+      for column in 0..<64 { greatest = max(greatest, abs(wide[row, column] - narrow[row, column])) }
+    }
+    #expect(greatest < 0x1p-7)
+    #expect(!Compute.instructionSet.hasSuffix("bf16") || greatest > 0x1p-14)
+  }
+
   @Test("keys that come one by one are kept as the store grows")
   func growingStore() throws {
     let compute = Compute(pool: try ThreadPool(threads: 1))

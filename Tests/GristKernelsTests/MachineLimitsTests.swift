@@ -3,7 +3,7 @@ import GristKernels
 import Testing
 
 @Suite("The machine's limits") struct MachineLimitsTests {
-  static let instructionSets = ["portable", "avx2", "avxvnni", "avx512", "neon"]
+  static let instructionSets = ["portable", "avx2", "avxvnni", "avx512", "avx512bf16", "neon"]
 
   @Test("every byte is read", arguments: instructionSets)
   func read(name: String) throws {

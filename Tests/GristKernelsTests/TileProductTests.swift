@@ -3,7 +3,8 @@ import GristCore
 import Testing
 
 /// The instruction sets this machine can run; the portable one judges the others.
-let instructionSets: [String] = ["portable", "avx2", "avxvnni", "avx512", "neon"].filter { (name: String) in
+let instructionSets: [String] = ["portable", "avx2", "avxvnni", "avx512", "avx512bf16", "neon"].filter {
+  (name: String) in
   grist_kernel_table_named(name) != nil
 }
 

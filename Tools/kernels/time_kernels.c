@@ -82,7 +82,8 @@ static void time_product(const char *what, int kind, size_t tokens, size_t colum
   free(codes), free(scales), free(x), free(x_scales), free(x_sums), free(out);
 }
 
-static void time_attention(const char *what, size_t count, size_t length, size_t dimension, enum grist_kept kept, bool causal) {
+static void time_attention(const char *what, size_t count, size_t length, size_t dimension, enum grist_kept kept, bool causal,
+    bool may_narrow) {
   float *q = random_floats(count * dimension), *out = allocate(count * dimension * 4);
   float *keys = random_floats(length * dimension), *values = random_floats(length * dimension);
   uint16_t *half_keys = allocate(length * dimension * 2), *half_values = allocate(length * dimension * 2);
@@ -98,7 +99,7 @@ static void time_attention(const char *what, size_t count, size_t length, size_t
       .queries = q, .query_stride = dimension, .count = count, .keys = kept_keys[kept],
       .values = kept_values[kept], .key_stride = dimension, .kept = kept, .key_scales = scales, .value_scales = scales, .length = length,
       .first_seen = causal ? length - count + 1 : length, .seen_step = causal, .dimension = dimension,
-      .scale = 1 / sqrtf((float)dimension), .out = out, .out_stride = dimension, .scratch = scratch};
+      .scale = 1 / sqrtf((float)dimension), .may_narrow = may_narrow, .out = out, .out_stride = dimension, .scratch = scratch};
   BEST(seconds, k->attend(&a));
   double pairs = (double)count * (double)length - (causal ? (double)count * (double)(count - 1) / 2 : 0);
   if (count > 1)
@@ -176,12 +177,14 @@ int main(int argc, char **argv) {
   time_product("one row x [256 x 4096], in the cache, int8", kInt8, 1, 4096, 16, 64);
   time_product("one row x [65536 x 4096], int4 by table", kTable, 1, 4096, 4096, 64);
   time_product("one row x [65536 x 4096], int8", kInt8, 1, 4096, 4096, 64);
-  time_attention("attention, 512 of 512 rows, causal, f16", 512, 512, 128, GRIST_KEPT_HALF, true);
-  time_attention("attention, 512 of 2900 rows, causal, f16", 512, 2900, 128, GRIST_KEPT_HALF, true);
-  time_attention("attention, 577 rows of 64, f32", 577, 577, 64, GRIST_KEPT_FLOAT, false);
-  time_attention("attention, one row behind 2900, f16", 1, 2900, 128, GRIST_KEPT_HALF, true);
-  time_attention("attention, 512 of 2900 rows, causal, int8", 512, 2900, 128, GRIST_KEPT_CODES, true);
-  time_attention("attention, one row behind 2900, int8", 1, 2900, 128, GRIST_KEPT_CODES, true);
+  time_attention("attention, 512 of 512 rows, causal, f16", 512, 512, 128, GRIST_KEPT_HALF, true, false);
+  time_attention("attention, 512 of 2900 rows, causal, f16", 512, 2900, 128, GRIST_KEPT_HALF, true, false);
+  time_attention("attention, 512 of 2900 rows, causal, f16, narrow", 512, 2900, 128, GRIST_KEPT_HALF, true, true);
+  time_attention("attention, 577 rows of 64, f32", 577, 577, 64, GRIST_KEPT_FLOAT, false, false);
+  time_attention("attention, 577 rows of 64, f32, narrow", 577, 577, 64, GRIST_KEPT_FLOAT, false, true);
+  time_attention("attention, one row behind 2900, f16", 1, 2900, 128, GRIST_KEPT_HALF, true, false);
+  time_attention("attention, 512 of 2900 rows, causal, int8", 512, 2900, 128, GRIST_KEPT_CODES, true, false);
+  time_attention("attention, one row behind 2900, int8", 1, 2900, 128, GRIST_KEPT_CODES, true, false);
   time_rows();
   time_quantizing();
   return 0;

@@ -81,6 +81,7 @@ typedef struct {
   size_t first_seen, seen_step;
   size_t dimension;
   float scale;
+  bool may_narrow; /* whether queries, keys, values and weights may be rounded to bf16 before they are multiplied */
   float *out; /* [count], out_stride floats apart */
   size_t out_stride;
   float *scratch; /* attention_scratch(dimension, at least count, length) floats of the caller's */
@@ -169,7 +170,7 @@ typedef struct {
 } grist_kernel_table;
 
 /* The best table this CPU can run. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:
-   "portable", "avx2", "avxvnni", "avx512"; on aarch64 "portable", "neon". Unknown names allow everything; a
+   "portable", "avx2", "avxvnni", "avx512", "avx512bf16"; on aarch64 "portable", "neon". Unknown names allow everything; a
    program refuses them by grist_kernel_name_is_known. */
 const grist_kernel_table *grist_kernels(void);
 /* Whether this build knows an instruction set of this name, whatever this CPU can run. */
