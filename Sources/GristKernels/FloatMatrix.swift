@@ -17,7 +17,7 @@ public final class FloatMatrix: @unchecked Sendable {
   }
 
   /// A matrix whose values are whatever the memory held: for results that are written whole.
-  init(uninitializedRows rows: Int, columns: Int) {
+  package init(uninitializedRows rows: Int, columns: Int) {
     precondition(rows >= 0 && columns >= 0)
     self.rows = rows
     self.columns = columns

@@ -19,8 +19,21 @@ struct Projector: Sendable {
       ? try store.values(ModelConfiguration.imageNewlineName, count: width) : []
   }
 
+  /// Rows that go through together: what lies between the layers of a whole picture would be memory that nothing else uses.
+  private static let blockRows = 1024
+
   /// - Throws: 65 when a result is not finite.
   func callAsFunction(_ features: FloatMatrix, _ compute: Compute) throws -> FloatMatrix {
+    guard let last = layers.last, features.rows > Self.blockRows else { return try project(features, compute) }
+    let out = FloatMatrix(uninitializedRows: features.rows, columns: last.weights.rows)
+    for start in stride(from: 0, to: features.rows, by: Self.blockRows) {
+      let rows = start..<min(start + Self.blockRows, features.rows)
+      out.copyRows(0..<rows.count, of: try project(features.copy(rows: rows), compute), toRow: start)
+    }
+    return out
+  }
+
+  private func project(_ features: FloatMatrix, _ compute: Compute) throws -> FloatMatrix {
     var x = features
     for (index, layer) in layers.enumerated() {
       if index > 0 { compute.apply(.gelu, to: x) }

@@ -138,7 +138,7 @@ struct Router: Sendable {
     _ patchRows: Range<Int>, of features: FloatMatrix, tiles: Int, _ compute: Compute
   ) throws -> Band {
     let (side, height) = (scaler.side, patchRows.count)
-    let fine = FloatMatrix(rows: tiles * height * side, columns: features.columns)
+    let fine = FloatMatrix(uninitializedRows: tiles * height * side, columns: features.columns)
     for tile in 0..<tiles {
       let first = (tile * side + patchRows.lowerBound) * side
       fine.copyRows(first..<first + height * side, of: features, toRow: tile * height * side)
@@ -153,7 +153,7 @@ struct Router: Sendable {
       firstVoter += grid.tokens
     }
     func pooled(_ fine: FloatMatrix) -> FloatMatrix {
-      let out = FloatMatrix(rows: tiles * voters.count, columns: fine.columns)
+      let out = FloatMatrix(uninitializedRows: tiles * voters.count, columns: fine.columns)
       for (grid, begin) in zip(grids, begins) {
         scaler.pool(fine, tiles: tiles, patchRows: height, to: grid, into: out, firstRow: begin, compute)
       }

@@ -141,7 +141,7 @@ public struct VisionTower: Sendable {
         }
       }
     }
-    let features = FloatMatrix(rows: tiles.count * patches, columns: width)
+    let features = FloatMatrix(uninitializedRows: tiles.count * patches, columns: width)
     for (tile, x) in rows.enumerated() { features.copyRows(1..<length, of: x, toRow: tile * patches) }
     return features
   }
@@ -170,7 +170,7 @@ public struct VisionTower: Sendable {
     let size = configuration.imageSize
     let patch = configuration.patchSize
     let grid = configuration.gridSize
-    let rows = FloatMatrix(rows: tiles.count * configuration.patches, columns: configuration.patchWidth)
+    let rows = FloatMatrix(uninitializedRows: tiles.count * configuration.patches, columns: configuration.patchWidth)
     for (tile, pixels) in tiles.enumerated() {
       precondition(pixels.count == 3 * size * size)
       for patchRow in 0..<grid {

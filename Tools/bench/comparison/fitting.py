@@ -36,6 +36,14 @@ def decode_sentence(side: str, rates: Points) -> str:
     )
 
 
+def threads_sentence(side: str, rates: Points) -> str:
+    """`rates`: threads and tokens a second."""
+    (few, slow), (many, fast) = rates[0], rates[-1]
+    if few == many:
+        return ""
+    return f"{side} is {fast / slow:.2f} times as fast on {many:.0f} threads as on {few:.0f}."
+
+
 def convert_sentence(side: str, times: Points) -> str:
     """`times`: GB and seconds."""
     if len(times) < 2 or times[-1][0] < 1.1 * times[0][0]:

@@ -58,7 +58,9 @@ class Gristmill:
 
     def bench(self, model: Path, *options) -> dict:
         """`gristmill bench`, without prompts and depths unless options say so."""
-        arguments = [self.program, "bench", model, "--threads", self.settings.threads, "--json"]
+        arguments = [self.program, "bench", model, "--json"]
+        if "--threads" not in options:
+            arguments += ["--threads", self.settings.threads]
         if "--prefill" not in options:
             arguments += ["--prefill", "none"]
         if "--depths" not in options:

@@ -148,7 +148,7 @@ class LlamaCpp:
 
     # Running
 
-    def bench(self, model: Path, *options) -> tuple[list[dict], Measured]:
+    def bench(self, model: Path, *options, threads: int | None = None) -> tuple[list[dict], Measured]:
         """llama-bench's tests, as it prints them, with the cache in f16."""
         measured = measure(
             [
@@ -156,7 +156,7 @@ class LlamaCpp:
                 "-m",
                 model,
                 "-t",
-                self.settings.threads,
+                threads or self.settings.threads,
                 "-r",
                 1,
                 "-o",

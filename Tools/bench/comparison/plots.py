@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .fitting import Points
 
-COLOURS = ("#b8591f", "#3d6b99", "#999999")
+COLOURS = ("#b8591f", "#3d6b99", "#7a9a3c", "#8a6fae")
 
 
 def draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .fitting import convert_sentence, decode_sentence, prefill_sentence
+from .fitting import convert_sentence, decode_sentence, prefill_sentence, threads_sentence
 from .plots import draw
 from .results import Results
 from .sections import FORK, MINE, THEIRS
@@ -115,10 +115,18 @@ class Report:
         self.row(f"{what}, {recipe} and {kind}", number(mine, "tok/s"), number(theirs, "tok/s"), ratio, shares, fork)
 
     def cost_row(
-        self, what: str, mine: float | None, theirs: float | None, show=lambda value: number(value, "s")
+        self,
+        what: str,
+        mine: float | None,
+        theirs: float | None,
+        show=lambda value: number(value, "s"),
+        fork: dict[str, float | None] | None = None,
     ) -> None:
-        """Seconds or bytes of both; less is better."""
-        self.row(what, show(mine), show(theirs), theirs / mine if mine and theirs else None)
+        """Seconds or bytes of both, and of ik_llama.cpp's types; less is better."""
+        costs = {kind: cost for kind, cost in (fork or {}).items() if cost}
+        best = min(costs, key=costs.get, default=None)
+        forked = (f"{show(costs[best])} ({best})", costs[best] / mine) if best and mine else (EMPTY, None)
+        self.row(what, show(mine), show(theirs), theirs / mine if mine and theirs else None, fork=forked)
 
     def fill(self) -> None:
         median, sizes = self.results.median, self.settings.sizes
@@ -135,12 +143,14 @@ class Report:
         )
         self.cost_row("router, five tiles, int8", median(f"tower/{MINE}/int8/router_s"), None)
         theirs = median(f"photo/{THEIRS}/Q4_0/576")
+        forked = {kind: median(f"photo/{FORK}/{kind}/576") for kind in FORKED["int4"]}
         for granularity, note in ((72, ""), (576, ", as many as llama.cpp's")):
             rows = self.results.facts.get(f"photo rows at {granularity}")
             self.cost_row(
                 f"photograph and question to first token, {rows or '?'} rows{note}",
                 median(f"photo/{MINE}/int4/{granularity}"),
                 theirs,
+                fork=forked,
             )
         self.cost_row(
             "opening a raw int4 file, to the first kernel",
@@ -191,8 +201,9 @@ class Report:
                 lines.extend(["", f"![{title}]({file.name})", "", " ".join(filter(None, sentences))])
 
         def curves(section: str) -> dict:
-            both = {"Gristmill int4": f"{section}/{MINE}/int4", "llama.cpp Q4_0": f"{section}/{THEIRS}/Q4_0"}
-            return {name: points for name, prefix in both.items() if (points := self.results.curve(prefix))}
+            all = {"Gristmill int4": f"{section}/{MINE}/int4", "llama.cpp Q4_0": f"{section}/{THEIRS}/Q4_0"}
+            all |= {f"ik_llama.cpp {kind}": f"{section}/{FORK}/{kind}" for kind in FORKED["int4"]}
+            return {name: points for name, prefix in all.items() if (points := self.results.curve(prefix))}
 
         rates = curves("prefill-curve")
         add(
@@ -213,6 +224,15 @@ class Report:
             "tokens a second",
             rates,
             [decode_sentence(name, points) for name, points in rates.items()],
+        )
+        rates = curves("threads-curve")
+        add(
+            "threads",
+            "A prompt of 512 on more threads",
+            "threads",
+            "tokens a second",
+            rates,
+            [threads_sentence(name, points) for name, points in rates.items()],
         )
         times = {name: self.by_size(points) for name, points in curves("convert-curve").items()}
         for name, total in self.whole_conversions().items():
@@ -303,7 +323,8 @@ weights repacked for the processor and the better of its types.
 
 Tower: Gristmill's median of five tiles at once, llama.cpp's own timing lines. Photograph: 672×672 pixels, from the
 file to the first token, loading not counted; llama.cpp's preprocessing cuts it into TILES tiles of 576 tokens, as
-LLaVA-NeXT does, and Gristmill is told to use 72 tokens a tile, or 576. llama.cpp converts in steps: the language
+LLaVA-NeXT does, and Gristmill is told to use 72 tokens a tile, or 576. Of ik_llama.cpp it is what `llama-mtmd-cli` calls the
+prompt's evaluation, encoding of the tiles counted in. llama.cpp converts in steps: the language
 model to bf16, that to its type, and tower and projector to f16 (the router it leaves out); times add up, and so does
 the disk of what lies there at once. Preparing a folder that its converter accepts is not counted."""
 

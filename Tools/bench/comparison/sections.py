@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .gristmill import Gristmill
@@ -353,11 +354,18 @@ class Comparison:
                 f"photo/{THEIRS}/{kind}-tower/576": sum(look.tile_seconds),
             }
 
+        def forked(kind: str) -> Callable[[], dict[str, float]]:
+            return lambda: {
+                f"photo/{FORK}/{kind}/576": self.fork.look(self.settings.gguf(kind), photograph, QUESTION)
+            }
+
+        kinds = FORKED[recipe] if self.fork and self.fork.can_look else ()
         self.repeat(
             [
                 ([f"photo/{MINE}/{recipe}/72"], mine(72)),
                 ([f"photo/{THEIRS}/{kind}/576"], theirs),
                 ([f"photo/{MINE}/{recipe}/576"], mine(576)),
+                *(([f"photo/{FORK}/{kind}/576"], forked(kind)) for kind in kinds),
             ]
         )
 
@@ -370,6 +378,34 @@ class Comparison:
         """Decoding at many depths, 4-bit weights, once."""
         self.need_models()
         self.repeat(self.decode_jobs("decode-curve", *PAIRS[0], self.sizes.decode_curve), 1)
+
+    def threads_curve(self) -> None:
+        """A prompt of 512 tokens on one thread and more, 4-bit weights, once."""
+        self.need_models()
+        recipe, kind = PAIRS[0]
+
+        def mine(threads: int) -> dict[str, float]:
+            report = self.gristmill_bench(recipe, "--text-only", "--prefill", 512, "--threads", threads)
+            return {f"threads-curve/{MINE}/{recipe}/{threads}": report["prefill"][0]["tokens_per_s"]}
+
+        def theirs(threads: int) -> dict[str, float]:
+            options = ("--no-warmup", "-n", 0, "-p", listed([WARM_UP, 512]))
+            tests, _ = self.theirs.bench(self.settings.gguf(kind), *options, threads=threads)
+            return {f"threads-curve/{THEIRS}/{kind}/{threads}": tests[-1]["avg_ts"]}
+
+        def forked(kind: str, threads: int) -> dict[str, float]:
+            rates = self.fork.prompts(self.settings.gguf(kind), [WARM_UP, 512], threads)
+            return {f"threads-curve/{FORK}/{kind}/{threads}": rates[512]}
+
+        jobs = []
+        for threads in self.sizes.threads_curve:
+            if threads > self.settings.threads:
+                break
+            jobs.append(([f"threads-curve/{MINE}/{recipe}/{threads}"], partial(mine, threads)))
+            jobs.append(([f"threads-curve/{THEIRS}/{kind}/{threads}"], partial(theirs, threads)))
+            for other in FORKED[recipe] if self.fork else ():
+                jobs.append(([f"threads-curve/{FORK}/{other}/{threads}"], partial(forked, other, threads)))
+        self.repeat(jobs, 1)
 
     def convert_curve(self) -> None:
         """Converting checkpoints of several sizes to 4 bits, once. llama.cpp converts the language model only."""
@@ -411,6 +447,7 @@ SECTIONS: dict[str, Callable[[Comparison], None]] = {
     "photo": Comparison.photo,
     "prefill-curve": Comparison.prefill_curve,
     "decode-curve": Comparison.decode_curve,
+    "threads-curve": Comparison.threads_curve,
     "convert-curve": Comparison.convert_curve,
 }
 

@@ -26,6 +26,8 @@ class Sizes:
     decode_curve: list[int]
     # Layers of the 7B-shaped checkpoints that the conversion curve grows through.
     convert_curve: list[int]
+    # Threads of both sides in the curve of threads.
+    threads_curve: list[int]
     layers: int
 
 
@@ -37,6 +39,7 @@ FULL = Sizes(
     prefill_curve=[64, 128, 256, 512, 1024, 2048, 4096],
     decode_curve=[0, 256, 512, 1024, 2048, 4000],
     convert_curve=[1, 8, 16],
+    threads_curve=[1, 2, 4, 8, 16],
     layers=32,
 )
 # What is asked for most, in under half an hour once the models stand.
@@ -48,6 +51,7 @@ QUICK = Sizes(
     prefill_curve=[],
     decode_curve=[],
     convert_curve=[],
+    threads_curve=[],
     layers=32,
 )
 # Only to see that everything works.
@@ -59,6 +63,7 @@ TINY = Sizes(
     prefill_curve=[8, 16],
     decode_curve=[0, 16],
     convert_curve=[1],
+    threads_curve=[1, 2],
     layers=1,
 )
 
