@@ -36,13 +36,30 @@ def word_ids(tokenizer: Tokenizer, words: tuple[str, ...]) -> list[int]:
     return ids
 
 
+def spread_embeddings(model: DemoModel) -> None:
+    """Random word embeddings, far apart; the LLM's output table starts as their copy."""
+    embedding = model.language.get_input_embeddings().weight
+    with torch.no_grad():
+        embedding.normal_(0, embedding.shape[1] ** -0.5)
+        model.language.lm_head.weight.copy_(embedding)
+
+
+@torch.no_grad()
+def aligned_share(model: DemoModel, tokenizer: Tokenizer, shard: Shard, settings: dict, seed: int) -> float:
+    """The share of a batch's marks that the projector puts nearest to their own colour's word among the colours."""
+    tiles, labels = tile_batch(shard, np.random.default_rng([seed, 21]), settings["tiles"])
+    words = model.language.get_input_embeddings().weight[word_ids(tokenizer, COLOUR_NAMES)]
+    direction = F.normalize(model.projector(model.tower(tiles)), dim=-1)
+    nearest = (direction @ F.normalize(words, dim=-1).T).argmax(-1)
+    marked = (labels["digit"] != IGNORE) & (labels["colour"] != IGNORE)
+    return (nearest.cpu() == labels["colour"])[marked].float().mean().item()
+
+
 def run(model: DemoModel, tokenizer: Tokenizer, shards: list[Shard], settings: dict, seed: int, progress: Progress) -> None:
     """Train the projector; spread the embeddings first so that words are far apart."""
     embedding = model.language.get_input_embeddings().weight
     candidates = {name: word_ids(tokenizer, words) for name, words in WORDS.items()}
-    with torch.no_grad():
-        embedding.normal_(0, embedding.shape[1] ** -0.5)
-        model.language.lm_head.weight.copy_(embedding)
+    spread_embeddings(model)
     optimizer = torch.optim.AdamW(model.projector.parameters(), settings["rate"], weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["rate"], settings["steps"], cycle_momentum=False)
     start = progress.resume(model=model, optimizer=optimizer, schedule=schedule)

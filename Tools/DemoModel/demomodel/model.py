@@ -97,9 +97,20 @@ class DemoModel(nn.Module):
         return hidden[:, 1:]
 
     def pool(self, projected: torch.Tensor, granularity: int) -> torch.Tensor:
-        """[n, patches, width] → [n, granularity, width] by average pooling on the grid."""
+        """[n, patches, width] → [n, granularity, width] on the grid: by average, as AVG-LLaVA does, or as the ablation's
+        ``pooling`` in the configuration says, by maximum or by each window's first patch."""
         grid = projected.transpose(1, 2).reshape(len(projected), -1, self.side, self.side)
-        return F.avg_pool2d(grid, pooling(granularity, self.side**2)).flatten(2).transpose(1, 2)
+        window = pooling(granularity, self.side**2)
+        match self.config.get("pooling", "average"):
+            case "average":
+                pooled = F.avg_pool2d(grid, window)
+            case "maximum":
+                pooled = F.max_pool2d(grid, window)
+            case "stride":
+                pooled = grid[:, :, :: window[0], :: window[1]]
+            case other:
+                raise ValueError(f"no pooling is called {other}")
+        return pooled.flatten(2).transpose(1, 2)
 
     def rows_index(self, granularity: int, size: tuple[int, int], grid: tuple[int, int] | None) -> np.ndarray:
         """What the prompt shows of a picture: indices into its tiles' tokens in order, −1 for the newline row."""

@@ -40,8 +40,11 @@ def draw_batch(shard: Shard, by_grid: dict, rng: random.Random, leg: dict, drop:
     return picture_batch(shard, chosen, asked, leg["global_only"], drop, np.random.default_rng(rng.getrandbits(32)))
 
 
-def run(model: DemoModel, tokenizer: Tokenizer, shards: dict[str, Shard], legs: list[dict], settings: dict, seed: int, progress: Progress) -> None:
-    """Train LLM and newline through the legs of the curriculum, one learning-rate cycle over all of them."""
+def run(
+    model: DemoModel, tokenizer: Tokenizer, shards: dict[str, Shard], legs: list[dict], settings: dict, seed: int, progress: Progress,
+    until: int | None = None,
+) -> None:
+    """Train LLM and newline through the legs of the curriculum, one learning-rate cycle over all of them; up to step ``until`` only, where it is given."""
     for part in (model.vision, model.projector, model.router):
         part.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -51,7 +54,8 @@ def run(model: DemoModel, tokenizer: Tokenizer, shards: dict[str, Shard], legs: 
         optimizer, settings["rate"], steps, pct_start=0.04, anneal_strategy="cos", cycle_momentum=False)
     by_grid = {name: pictures_by_grid(shard) for name, shard in shards.items()}
     start = progress.resume(model=model, optimizer=optimizer, schedule=schedule)
-    for step in range(start, steps):
+    end = steps if until is None else until
+    for step in range(start, end):
         passed = 0
         for leg in legs:
             if step < passed + leg["steps"]:
@@ -73,6 +77,6 @@ def run(model: DemoModel, tokenizer: Tokenizer, shards: dict[str, Shard], legs: 
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        progress.line(step + 1, steps, {"loss": losses.mean().item(), **accuracies(batch.questions, correct, granularity)})
-    progress.save(steps)
+        progress.line(step + 1, end, {"loss": losses.mean().item(), **accuracies(batch.questions, correct, granularity)})
+    progress.save(end)
     model.requires_grad_(True)

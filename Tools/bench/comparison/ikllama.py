@@ -66,7 +66,8 @@ class IkLlama:
                 *("-m", model, "--mmproj", self.settings.mmproj, "--image", photograph, "-p", question),
                 *("-n", 1, "-t", self.settings.threads, "-c", 4096, "--temp", 0, "--chat-template", "vicuna"),
                 *("-rtr", "-fa", "on", "-ctk", "f16", "-ctv", "f16"),
-            ]
+            ],
+            folder=self.settings.work,  # where it leaves its log
         )
         said = measured.log + measured.output
         whole = re.search(r"prompt eval time = +([\d.]+) ms", said)

@@ -76,16 +76,18 @@ class DiskWatch(threading.Thread):
         return self.peak
 
 
-def measure(arguments: list, *, disk: Path | None = None, environment: dict[str, str] | None = None) -> Measured:
-    """Run a program to its end. Its peak memory is the system's figure for the process; `disk` names a folder whose
-    growth is watched. Raises Failed with the end of its log."""
+def measure(
+    arguments: list, *, disk: Path | None = None, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> Measured:
+    """Run a program to its end, in `folder` where one is named. Its peak memory is the system's figure for the process; `disk`
+    names a folder whose growth is watched. Raises Failed with the end of its log."""
     arguments = [str(argument) for argument in arguments]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
         watch = DiskWatch(disk)
         watch.start()
         start = time.monotonic()
         process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=os.environ | (environment or {})
+            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=os.environ | (environment or {}), cwd=folder
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)

@@ -223,7 +223,7 @@ class Report:
             "rows before the token",
             "tokens a second",
             rates,
-            [decode_sentence(name, points) for name, points in rates.items()],
+            [decode_sentence(name, points) for name, points in rates.items()] + [self.cache_sentence()],
         )
         rates = curves("threads-curve")
         add(
@@ -232,7 +232,8 @@ class Report:
             "threads",
             "tokens a second",
             rates,
-            [threads_sentence(name, points) for name, points in rates.items()],
+            [threads_sentence(name, points) for name, points in rates.items()]
+            + ["A prompt is arithmetic: what keeps the lines from being straight is what one thread does alone, and waiting."],
         )
         times = {name: self.by_size(points) for name, points in curves("convert-curve").items()}
         for name, total in self.whole_conversions().items():
@@ -247,6 +248,16 @@ class Report:
             + ["llama.cpp's time is that of the language model alone, in its two steps."],
         )
         return lines
+
+    def cache_sentence(self) -> str:
+        """How much of what a row of cache costs is the reading of it."""
+        row_bytes = self.results.facts.get("int4 cache_bytes_per_token")
+        if not (row_bytes and self.memory_rate):
+            return ""
+        return (
+            f"To read 1,000 rows of cache in f16, {size(1000 * row_bytes)}, takes {1e6 * row_bytes / self.memory_rate:.1f} ms "
+            "at the memory's rate; the rest of a line's slope is arithmetic."
+        )
 
     def by_size(self, points: list) -> list:
         return [(self.results.facts[f"bytes of {layers:.0f} layers"] / 1e9, seconds) for layers, seconds in points]
