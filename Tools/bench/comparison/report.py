@@ -8,7 +8,7 @@ from pathlib import Path
 from .fitting import convert_sentence, decode_sentence, prefill_sentence, threads_sentence
 from .plots import draw
 from .results import Results
-from .sections import FORK, MINE, THEIRS
+from .sections import FORK, MINE, SHALLOW_TURNS, THEIRS
 from .settings import FORKED, PAIRED, PAIRS, Settings
 
 # Bits a weight of llama.cpp's types, scales counted in.
@@ -74,6 +74,12 @@ class Report:
     # The table
 
     @property
+    def often(self) -> int:
+        """How often prompts were measured, and what is measured in their way."""
+        counts = [self.results.count(name) for name in self.results.samples if name.startswith("prefill/")]
+        return min(counts, default=1)
+
+    @property
     def has_fork(self) -> bool:
         return any(f"/{FORK}/" in name for name in self.results.samples)
 
@@ -107,6 +113,8 @@ class Report:
                 self.decode_share(mine, self.weight_bytes(MINE, recipe), at),
                 self.decode_share(theirs, self.weight_bytes(THEIRS, kind), at),
             )
+        if self.results.count(f"{section}/{MINE}/{recipe}/{at}") == 1 < self.often:
+            what += " (once)"
         ratio = mine / theirs if mine and theirs else None
         rates = {kind: self.results.median(f"{section}/{FORK}/{kind}/{at}") for kind in FORKED[recipe]}
         rates = {kind: rate for kind, rate in rates.items() if rate}
@@ -300,10 +308,9 @@ class Report:
 
     def text(self) -> str:
         self.fill()
-        counts = {
-            len(samples) for name, samples in self.results.samples.items() if name.startswith(("prefill/", "decode/"))
-        }
-        often = f"medians of {min(counts)}" if counts and min(counts) > 1 else "single runs"
+        often = f"medians of {self.often}" if self.often > 1 else "single runs"
+        if any(name.startswith("decode/") and name.endswith("/0") for name in self.results.samples):
+            often += f", of decoding behind nothing {SHALLOW_TURNS} times as many"
         facts = self.results.facts
         tiles = facts.get("llama.cpp tiles")
         lines = [

@@ -19,6 +19,8 @@ from .settings import FORKED, PAIRS, PHOTOGRAPH, QUESTION, TOOLS, Settings
 MINE, THEIRS, FORK = "gristmill", "llama.cpp", "ik_llama.cpp"
 # Tokens of the first prompt; none of the lengths that are compared.
 WARM_UP = 33
+# How many times as often as everything else decoding behind nothing is measured.
+SHALLOW_TURNS = 3
 
 
 def listed(numbers: list[int]) -> str:
@@ -205,9 +207,12 @@ class Comparison:
     def decode(self) -> None:
         """Decoding at the depths, in tokens a second, with the cache in f16 on both sides."""
         self.need_models()
-        self.repeat(
-            [job for recipe, kind in PAIRS for job in self.decode_jobs("decode", recipe, kind, self.sizes.depths)]
-        )
+        # Behind nothing a run takes seconds, and the memory of a shared machine changes its pace within minutes: more turns.
+        turns = {SHALLOW_TURNS: [depth for depth in self.sizes.depths if depth == 0], 1: [depth for depth in self.sizes.depths if depth]}
+        for times, depths in turns.items():
+            if depths:
+                jobs = [job for recipe, kind in PAIRS for job in self.decode_jobs("decode", recipe, kind, depths)]
+                self.repeat(jobs, times * self.settings.repetitions)
 
     def decode_jobs(self, section: str, recipe: str, kind: str, depths: list[int]) -> list:
         tokens = self.sizes.decode_tokens
