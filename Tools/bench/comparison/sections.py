@@ -385,7 +385,7 @@ class Comparison:
         self.repeat(self.decode_jobs("decode-curve", *PAIRS[0], self.sizes.decode_curve), 1)
 
     def threads_curve(self) -> None:
-        """A prompt of 512 tokens on one thread and more, 4-bit weights, once."""
+        """A prompt of 512 tokens on one thread and more, 4-bit weights."""
         self.need_models()
         recipe, kind = PAIRS[0]
 
@@ -410,7 +410,7 @@ class Comparison:
             jobs.append(([f"threads-curve/{THEIRS}/{kind}/{threads}"], partial(theirs, threads)))
             for other in FORKED[recipe] if self.fork else ():
                 jobs.append(([f"threads-curve/{FORK}/{other}/{threads}"], partial(forked, other, threads)))
-        self.repeat(jobs, 1)
+        self.repeat(jobs)
 
     def convert_curve(self) -> None:
         """Converting checkpoints of several sizes to 4 bits, once. llama.cpp converts the language model only."""
