@@ -39,6 +39,7 @@ def draw(
     else:
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
