@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from .gristmill import Gristmill
@@ -172,36 +171,44 @@ class Comparison:
             [job for recipe, kind in PAIRS for job in self.prefill_jobs("prefill", recipe, kind, self.sizes.prefill)]
         )
 
-    def prefill_jobs(self, section: str, recipe: str, kind: str, lengths: list[int]) -> list:
+    def prefill_jobs(
+        self, section: str, recipe: str, kind: str, lengths: list[int], threads: int | None = None
+    ) -> list:
+        """Prompts of these lengths on all threads; or, with `threads`, of one length on so many, by which samples are named then."""
+
+        def name(side: str, weights: str, length: int) -> str:
+            return f"{section}/{side}/{weights}/{threads or length}"
+
         def mine() -> dict[str, float]:
-            report = self.gristmill_bench(recipe, "--text-only", "--prefill", listed(lengths))
-            return {f"{section}/{MINE}/{recipe}/{test['tokens']}": test["tokens_per_s"] for test in report["prefill"]}
+            options = ("--threads", threads) if threads else ()
+            report = self.gristmill_bench(recipe, "--text-only", "--prefill", listed(lengths), *options)
+            return {name(MINE, recipe, test["tokens"]): test["tokens_per_s"] for test in report["prefill"]}
 
         def theirs() -> dict[str, float]:
             # A short prompt first touches all weights; a warm-up of the same length would double the time.
             tests, _ = self.theirs.bench(
-                self.settings.gguf(kind), "--no-warmup", "-n", 0, "-p", listed([WARM_UP, *lengths])
+                self.settings.gguf(kind), "--no-warmup", "-n", 0, "-p", listed([WARM_UP, *lengths]), threads=threads
             )
             self.results.facts[f"{kind} model bytes"] = tests[0]["model_size"]
             return {
-                f"{section}/{THEIRS}/{kind}/{test['n_prompt']}": test["avg_ts"]
+                name(THEIRS, kind, test["n_prompt"]): test["avg_ts"]
                 for test in tests
                 if test["n_prompt"] in lengths
             }
 
         def forked(kind: str) -> Callable[[], dict[str, float]]:
             def job() -> dict[str, float]:
-                rates = self.fork.prompts(self.settings.gguf(kind), [WARM_UP, *lengths])
-                return {f"{section}/{FORK}/{kind}/{length}": rates[length] for length in lengths}
+                rates = self.fork.prompts(self.settings.gguf(kind), [WARM_UP, *lengths], threads)
+                return {name(FORK, kind, length): rates[length] for length in lengths}
 
             return job
 
         jobs = [
-            ([f"{section}/{MINE}/{recipe}/{length}" for length in lengths], mine),
-            ([f"{section}/{THEIRS}/{kind}/{length}" for length in lengths], theirs),
+            ([name(MINE, recipe, length) for length in lengths], mine),
+            ([name(THEIRS, kind, length) for length in lengths], theirs),
         ]
         for other in FORKED[recipe] if self.fork else ():
-            jobs.append(([f"{section}/{FORK}/{other}/{length}" for length in lengths], forked(other)))
+            jobs.append(([name(FORK, other, length) for length in lengths], forked(other)))
         return jobs
 
     def decode(self) -> None:
@@ -387,30 +394,10 @@ class Comparison:
     def threads_curve(self) -> None:
         """A prompt of 512 tokens on one thread and more, 4-bit weights."""
         self.need_models()
-        recipe, kind = PAIRS[0]
-
-        def mine(threads: int) -> dict[str, float]:
-            report = self.gristmill_bench(recipe, "--text-only", "--prefill", 512, "--threads", threads)
-            return {f"threads-curve/{MINE}/{recipe}/{threads}": report["prefill"][0]["tokens_per_s"]}
-
-        def theirs(threads: int) -> dict[str, float]:
-            options = ("--no-warmup", "-n", 0, "-p", listed([WARM_UP, 512]))
-            tests, _ = self.theirs.bench(self.settings.gguf(kind), *options, threads=threads)
-            return {f"threads-curve/{THEIRS}/{kind}/{threads}": tests[-1]["avg_ts"]}
-
-        def forked(kind: str, threads: int) -> dict[str, float]:
-            rates = self.fork.prompts(self.settings.gguf(kind), [WARM_UP, 512], threads)
-            return {f"threads-curve/{FORK}/{kind}/{threads}": rates[512]}
-
-        jobs = []
-        for threads in self.sizes.threads_curve:
-            if threads > self.settings.threads:
-                break
-            jobs.append(([f"threads-curve/{MINE}/{recipe}/{threads}"], partial(mine, threads)))
-            jobs.append(([f"threads-curve/{THEIRS}/{kind}/{threads}"], partial(theirs, threads)))
-            for other in FORKED[recipe] if self.fork else ():
-                jobs.append(([f"threads-curve/{FORK}/{other}/{threads}"], partial(forked, other, threads)))
-        self.repeat(jobs)
+        counts = [threads for threads in self.sizes.threads_curve if threads <= self.settings.threads]
+        self.repeat(
+            [job for threads in counts for job in self.prefill_jobs("threads-curve", *PAIRS[0], [512], threads)]
+        )
 
     def convert_curve(self) -> None:
         """Converting checkpoints of several sizes to 4 bits, once. llama.cpp converts the language model only."""
