@@ -10,17 +10,19 @@
 enum { kAtOnce = 4 };
 
 /* The same as nearest16 without buckets for whatever eight times x, and for several at once: one alone is a chain of
-   instructions that wait for each other. Values and indices may be NULL. */
+   instructions that wait for each other. Values and indices may be NULL. Without `may_leave` x lies in the buckets. */
 GRIST_INLINE void nearest_in_buckets(
-    const vec16 *x, const struct code_values *table, vec16 *values, vec16 *indices, int count) {
+    const vec16 *x, const struct code_values *table, bool may_leave, vec16 *values, vec16 *indices, int count) {
   __m512i buckets[kAtOnce], below[kAtOnce], index[kAtOnce];
   __m512 middles[kAtOnce];
   __mmask16 above[kAtOnce];
   /* What is no number becomes the least integer. */
   for (int i = 0; i < count; i++)
     buckets[i] = _mm512_cvt_roundps_epi32((__m512)x[i], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  for (int i = 0; i < count; i++) buckets[i] = _mm512_min_epi32(buckets[i], _mm512_set1_epi32(kBuckets / 2 - 1));
-  for (int i = 0; i < count; i++) buckets[i] = _mm512_max_epi32(buckets[i], _mm512_set1_epi32(-kBuckets / 2));
+  for (int i = 0; i < count && may_leave; i++) {
+    buckets[i] = _mm512_min_epi32(buckets[i], _mm512_set1_epi32(kBuckets / 2 - 1));
+    buckets[i] = _mm512_max_epi32(buckets[i], _mm512_set1_epi32(-kBuckets / 2));
+  }
   /* The lookup takes the last five bits: negative buckets come out as the upper half, where the table has them. */
   for (int i = 0; i < count; i++)
     middles[i] = _mm512_permutex2var_ps(

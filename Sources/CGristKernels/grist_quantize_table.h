@@ -15,7 +15,7 @@
 
 #pragma clang fp contract(off)
 
-enum { kTableTrials = 9, kSettlings = 2 };
+enum { kTableTrials = 9, kUnweighedFrom = 3, kSettlings = 2 };
 
 #ifdef GRIST_LOOKS_UP_NEAREST
 #include "grist_nearest_avx512.h"
@@ -28,7 +28,7 @@ GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table, 
   if (in_buckets) {
     struct nearest result;
     x *= 1.0f / kBucketWidth;
-    nearest_in_buckets(&x, table, &result.value, &result.index, 1);
+    nearest_in_buckets(&x, table, true, &result.value, &result.index, 1);
     return result;
   }
 #else
@@ -43,18 +43,21 @@ GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table, 
   return (struct nearest){value, index};
 }
 
-/* The values nearest to `weights`, two of them, times each of `factors`, two of them: each weight's two beside each other. */
+/* The values nearest to `weights`, two of them, times each of `factors`, two of them: each weight's two beside each other.
+   Without `may_leave` no product is as great as what the buckets hold. */
 GRIST_INLINE void nearest_of_four(
-    const vec16 weights[2], const vec16 factors[2], const struct code_values *table, bool in_buckets, vec16 values[4]) {
+    const vec16 weights[2], const vec16 factors[2], const struct code_values *table, bool in_buckets, bool may_leave,
+    vec16 values[4]) {
   vec16 x[4];
 #ifdef GRIST_LOOKS_UP_NEAREST
   if (in_buckets) {
     /* An eighth is exact, before or after. */
     vec16 eighths[2] = {factors[0] * (1.0f / kBucketWidth), factors[1] * (1.0f / kBucketWidth)};
     for (int i = 0; i < 4; i++) x[i] = weights[i / 2] * eighths[i % 2];
-    return nearest_in_buckets(x, table, values, NULL, 4);
+    return nearest_in_buckets(x, table, may_leave, values, NULL, 4);
   }
 #endif
+  (void)may_leave;
   for (int i = 0; i < 4; i++) {
     x[i] = weights[i / 2] * factors[i % 2];
     values[i] = nearest16(x[i], table, in_buckets).value;
@@ -84,35 +87,50 @@ GRIST_INLINE vec16 scales_from_half(vec16u bits) { return load_half16((const uin
 
 GRIST_INLINE vec16 inverse_scales(vec16 scale) { return choose(scale == 0.0f, splat16(0), 1.0f / scale); }
 
-/* The scale of one group for sixteen rows, each column for itself. `importance`, if any, weighs the columns' squares. */
+/* The fits of a group to the codes that two trials give it; `may_leave` as above. */
+GRIST_INLINE void fit_two(
+    const vec16 *weights, const float *importance, size_t count, const vec16 factors[2], const struct code_values *table,
+    bool in_buckets, bool may_leave, struct fit fits[2]) {
+  struct fit a = {{0}, {0}}, b = {{0}, {0}};
+  size_t k = 0;
+  for (; k + 2 <= count; k += 2) {
+    vec16 values[4];
+    nearest_of_four(weights + k, factors, table, in_buckets, may_leave, values);
+    for (size_t i = 0; i < 2; i++) {
+      const float *weighs = importance != NULL ? importance + k + i : NULL;
+      add_to_fit(&a, weights[k + i], values[2 * i], weighs);
+      add_to_fit(&b, weights[k + i], values[2 * i + 1], weighs);
+    }
+  }
+  for (; k < count; k++) {
+    const float *weighs = importance != NULL ? importance + k : NULL;
+    add_to_fit(&a, weights[k], nearest16(weights[k] * factors[0], table, in_buckets).value, weighs);
+    add_to_fit(&b, weights[k], nearest16(weights[k] * factors[1], table, in_buckets).value, weighs);
+  }
+  fits[0] = a;
+  fits[1] = b;
+}
+
+/* The scale of one group for sixteen rows, each column for itself. `importance`, if any, weighs the columns' squares.
+
+   Scales from 0.72 to 1.12 of what puts the extreme on either end of the table are tried. To cut off more than an eighth of the
+   greatest weight pays only where columns weigh differently: else it was best for one group in a thousand. */
 GRIST_INLINE vec16 table_scales(
     const vec16 *weights, const float *importance, size_t count, const struct code_values *table, bool in_buckets) {
   vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
   vec16 per_extreme = choose(zero, splat16(0), 1.0f / extreme);
+  float low = table->values[0], high = table->values[15], greatest = -low > high ? -low : high;
   struct fit bests[2] = {{splat16(0), splat16(1)}, {splat16(0), splat16(1)}};
-  for (int trial = 0; trial < kTableTrials; trial++) {
-    /* Scales from 0.72 to 1.12 of what puts the extreme on either end of the table; two at a time, as in best_fit. */
+  for (int trial = importance != NULL ? 0 : kUnweighedFrom; trial < kTableTrials; trial++) {
     float part = 0.72f + 0.05f * (float)trial;
-    vec16 factors[2] = {per_extreme * (table->values[0] / part), per_extreme * (table->values[15] / part)};
-    struct fit a = {{0}, {0}}, b = {{0}, {0}};
-    size_t k = 0;
-    for (; k + 2 <= count; k += 2) {
-      vec16 values[4];
-      nearest_of_four(weights + k, factors, table, in_buckets, values);
-      for (size_t i = 0; i < 2; i++) {
-        const float *weighs = importance != NULL ? importance + k + i : NULL;
-        add_to_fit(&a, weights[k + i], values[2 * i], weighs);
-        add_to_fit(&b, weights[k + i], values[2 * i + 1], weighs);
-      }
-    }
-    for (; k < count; k++) {
-      const float *weighs = importance != NULL ? importance + k : NULL;
-      add_to_fit(&a, weights[k], nearest16(weights[k] * factors[0], table, in_buckets).value, weighs);
-      add_to_fit(&b, weights[k], nearest16(weights[k] * factors[1], table, in_buckets).value, weighs);
-    }
-    bests[0] = better(bests[0], a);
-    bests[1] = better(bests[1], b);
+    vec16 factors[2] = {per_extreme * (low / part), per_extreme * (high / part)};
+    struct fit fits[2];
+    if (greatest / part < 127.9f)
+      fit_two(weights, importance, count, factors, table, in_buckets, false, fits);
+    else
+      fit_two(weights, importance, count, factors, table, in_buckets, true, fits);
+    for (int i = 0; i < 2; i++) bests[i] = better(bests[i], fits[i]);
   }
   /* Of equals the first tried: those at the low end. */
   struct fit best = better(bests[0], bests[1]);
@@ -122,7 +140,7 @@ GRIST_INLINE vec16 table_scales(
 /* The columns that are worked on: `count` from the job's `start` on, which begins a group and a window. */
 struct table_columns {
   size_t start, count;
-  float importance[GRIST_MAX_GROUP];
+  float importance[GRIST_MAX_GROUP]; /* set where it is given, or errors are fed on */
   /* All times prescale: the weights, what they ask for after what other columns lost, and how much of that is missed. */
   vec16 given[GRIST_MAX_GROUP], left[GRIST_MAX_GROUP], missed[GRIST_MAX_GROUP];
   /* What is stored: the table's values and their indices, and the scale of each column's group. */
@@ -149,7 +167,10 @@ GRIST_INLINE void load_table_columns(const struct grist_table_rows *job, struct 
     load_columns(job->carried, job->rows, GRIST_MAX_GROUP, 0, count, 1, carried);
     for (size_t k = 0; k < count; k++) columns->left[k] += carried[k];
   }
-  for (size_t k = 0; k < count; k++) columns->importance[k] = job->importance != NULL ? job->importance[start + k] : 1;
+  if (job->importance != NULL)
+    memcpy(columns->importance, job->importance + start, count * sizeof *columns->importance);
+  else if (job->coefficients != NULL)
+    for (size_t k = 0; k < count; k++) columns->importance[k] = 1;
 }
 
 /* The scale near `scale` that leaves least of a group when losses are fed on. */

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# A recipe, and how it is calibrated.
+# A recipe and how it is calibrated; behind an @ the bits a weight that its int4 matrices may take.
 RECIPES = (
     "source", "int8", "int4", "int4+block", "int4+full", "int4-exact-choices", "int4-exact-choices+full",
     "int4-all", "int4-all+block", "int4-all+full",
@@ -89,9 +89,11 @@ class Comparison:
         for name in recipes:
             file = self.work / f"{name}.grist"
             if not file.exists():
-                recipe, _, calibration = name.partition("+")
+                scheme, _, bits = name.partition("@")
+                recipe, _, calibration = scheme.partition("+")
+                budget = ["--target-bits", bits] if bits else []
                 call(self.gristmill, "convert", self.checkpoint, "-o", file, "--recipe", recipe,
-                     "--calibrate", calibration or "none", *self.calibration_probes(calibration))
+                     "--calibrate", calibration or "none", *self.calibration_probes(calibration), *budget)
             report = self.verification(file, name)
             # Where the choice and every greedy token are the reference's, so is the answer.
             same = [
@@ -126,7 +128,7 @@ def comparing(description: str) -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = comparing(__doc__)
-    parser.add_argument("recipes", nargs="*", default=RECIPES, help="of the recipes' names, also with +block or +full")
+    parser.add_argument("recipes", nargs="*", default=RECIPES, help="of the recipes' names, also with +block or +full, and with @BITS")
     arguments = parser.parse_args()
     Comparison(arguments).table(list(arguments.recipes))
 
