@@ -12,6 +12,7 @@
 #define GRIST_LOOKS_UP_NEAREST
 #include "grist_template.h"
 
+#define GRIST_LARGE_SECOND_LEVEL
 #include "grist_blocking.h"
 #include "grist_tables.h"
 

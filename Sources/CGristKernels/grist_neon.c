@@ -36,13 +36,18 @@ GRIST_INLINE void load_block(const uint8_t *codes, int kind, int8x16_t table, in
 }
 
 GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, const float32x4_t *totals) {
-  float total[GRIST_TILE_ROWS];
-  for (int i = 0; i < kRegisters; i++) vst1q_f32(total + 4 * i, totals[i]);
   size_t first = tile * GRIST_TILE_ROWS;
-  size_t rows = p->rows - first < GRIST_TILE_ROWS ? p->rows - first : GRIST_TILE_ROWS;
+  size_t rows = p->rows - first;
   float *out = p->out + token * p->out_stride + first;
-  for (size_t row = 0; row < rows; row++)
-    out[row] = total[row] * p->multiplier + (p->bias != NULL ? p->bias[first + row] : 0);
+  float total[GRIST_TILE_ROWS];
+  float *target = rows >= GRIST_TILE_ROWS ? out : total;
+  for (int i = 0; i < kRegisters; i++) {
+    float32x4_t scaled = vmulq_n_f32(totals[i], p->multiplier);
+    if (p->bias != NULL && target == out) scaled = vaddq_f32(scaled, vld1q_f32(p->bias + first + 4 * i));
+    vst1q_f32(target + 4 * i, scaled);
+  }
+  if (target == out) return;
+  for (size_t row = 0; row < rows; row++) out[row] = total[row] + (p->bias != NULL ? p->bias[first + row] : 0);
 }
 
 /* `tokens` (1, or up to 4: sixteen sums and a block of weights fill the 32 registers) of one tile. */

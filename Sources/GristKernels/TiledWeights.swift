@@ -73,8 +73,8 @@ public struct TiledWeights: LinearWeights {
     }
   }
 
-  /// Codes that the kernels keep in the second-level cache while all tokens meet them.
-  private static let cachedBytes = 192 << 10
+  /// The most codes that kernels keep in the second-level cache while all tokens meet them.
+  private var cachedBytes: Int { shape.bits == 8 ? 256 << 10 : 192 << 10 }
   private static let tilesOfOneRow = 32
 
   public func product(
@@ -86,7 +86,7 @@ public struct TiledWeights: LinearWeights {
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
     // together: with more, the last task would keep one thread busy and the others idle.
-    let cached = max(1, Self.cachedBytes / max(shape.codeBytesPerTile, 1) / 2) * 2
+    let cached = max(1, cachedBytes / max(shape.codeBytesPerTile, 1) / 2) * 2
     let wanted = input.x.rows == 1 ? Self.tilesOfOneRow : min(cached, 16)
     let tilesPerTask = max(1, min(wanted, shape.tiles / (compute.pool.threadCount * 4)))
     let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
