@@ -16,7 +16,7 @@
 
 #include "grist_blocking.h"
 
-enum { kInt8Bias = 0 };
+enum { kInt8Bias = 0, kHalvesApart = 1 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   __m256i pairs = kind == kInt4 ? _mm256_maddubs_epi16(weights, x)

@@ -12,7 +12,7 @@
 
 /* vpdpbusd multiplies unsigned by signed bytes, as in AVX-512, here for CPUs that have it without AVX-512. */
 
-enum { kInt8Bias = 128 };
+enum { kInt8Bias = 128, kHalvesApart = 0 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   (void)kind;

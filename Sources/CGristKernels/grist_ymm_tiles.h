@@ -3,6 +3,7 @@
 
      dot4(sums, weights, x, kind)   adds four products to each of 8 sums: weights of 8 rows x 4 columns, x broadcast
      kInt8Bias                      128 where dot4 takes int8 codes biased by that, as unsigned bytes; else 0
+     kHalvesApart                   whether what dot4 makes of weights is worth more than what it loads of activations
 
    int4 codes go in as they are stored, biased by 8; where they are indices, what they stand for goes in like int8 codes. Sums start at -bias times the activations' sum, and come out
    right. */
@@ -13,32 +14,25 @@
 
 #include "grist_blocking.h"
 
-/* Tokens of one tile whose sums stay in the registers: their eight leave room for what they meet. */
-enum { kTokensAtOnce = 4 };
+/* Eight sums leave room in the registers for what they meet: those of four tokens and both halves, which share loads of
+   activations, or of eight tokens and one half, which share what is made of the weights. */
+enum { kMostTokens = 8 };
 
-struct halves {
-  __m256i first, second; /* rows 0...7 and 8...15 */
-};
-
-/* Columns k...k+3 and k+4...k+7 of one block. */
-GRIST_INLINE void load_block(const uint8_t *codes, int kind, __m256i table, struct halves *low, struct halves *high) {
-  __m256i a = _mm256_loadu_si256((const __m256i *)codes);
-  __m256i b = _mm256_loadu_si256((const __m256i *)(codes + 32));
+/* Columns k...k+3 and k+4...k+7 of one block, of the half that `codes` begins with. */
+GRIST_INLINE void load_half(const uint8_t *codes, int kind, __m256i table, __m256i *low, __m256i *high) {
+  __m256i bytes = _mm256_loadu_si256((const __m256i *)codes);
   if (kind != kInt8) {
     __m256i mask = _mm256_set1_epi8(15);
-    *low = (struct halves){_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)};
-    *high = (struct halves){
-        _mm256_and_si256(_mm256_srli_epi16(a, 4), mask), _mm256_and_si256(_mm256_srli_epi16(b, 4), mask)};
+    *low = _mm256_and_si256(bytes, mask);
+    *high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);
     if (kind == kTable4) {
-      *low = (struct halves){_mm256_shuffle_epi8(table, low->first), _mm256_shuffle_epi8(table, low->second)};
-      *high = (struct halves){_mm256_shuffle_epi8(table, high->first), _mm256_shuffle_epi8(table, high->second)};
+      *low = _mm256_shuffle_epi8(table, *low);
+      *high = _mm256_shuffle_epi8(table, *high);
     }
   } else {
-    __m256i c = _mm256_loadu_si256((const __m256i *)(codes + 64));
-    __m256i d = _mm256_loadu_si256((const __m256i *)(codes + 96));
     __m256i flip = _mm256_set1_epi8((char)kInt8Bias); /* of the sign bit: adds the bias */
-    *low = (struct halves){_mm256_xor_si256(a, flip), _mm256_xor_si256(b, flip)};
-    *high = (struct halves){_mm256_xor_si256(c, flip), _mm256_xor_si256(d, flip)};
+    *low = _mm256_xor_si256(bytes, flip);
+    *high = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(codes + 64)), flip);
   }
 }
 
@@ -48,31 +42,25 @@ GRIST_INLINE __m256i four_activations(const int8_t *x) {
   return _mm256_set1_epi32(word);
 }
 
-GRIST_INLINE void store_rows(
-    const grist_tile_product *p, size_t tile, size_t token, __m256 first_total, __m256 second_total) {
-  size_t first = tile * GRIST_TILE_ROWS;
+/* Eight rows from `first` on, or as many of them as there are. */
+GRIST_INLINE void store_rows(const grist_tile_product *p, size_t first, size_t token, __m256 total) {
+  if (first >= p->rows) return;
   size_t rows = p->rows - first;
   float *out = p->out + token * p->out_stride + first;
-  __m256 multiplier = _mm256_set1_ps(p->multiplier);
-  first_total = _mm256_mul_ps(first_total, multiplier);
-  second_total = _mm256_mul_ps(second_total, multiplier);
-  if (rows >= GRIST_TILE_ROWS) {
-    if (p->bias != NULL) {
-      first_total = _mm256_add_ps(first_total, _mm256_loadu_ps(p->bias + first));
-      second_total = _mm256_add_ps(second_total, _mm256_loadu_ps(p->bias + first + 8));
-    }
-    _mm256_storeu_ps(out, first_total);
-    _mm256_storeu_ps(out + 8, second_total);
+  total = _mm256_mul_ps(total, _mm256_set1_ps(p->multiplier));
+  if (rows >= 8) {
+    if (p->bias != NULL) total = _mm256_add_ps(total, _mm256_loadu_ps(p->bias + first));
+    _mm256_storeu_ps(out, total);
     return;
   }
-  float total[GRIST_TILE_ROWS];
-  _mm256_storeu_ps(total, first_total);
-  _mm256_storeu_ps(total + 8, second_total);
-  for (size_t row = 0; row < rows; row++) out[row] = total[row] + (p->bias != NULL ? p->bias[first + row] : 0);
+  float values[8];
+  _mm256_storeu_ps(values, total);
+  for (size_t row = 0; row < rows; row++) out[row] = values[row] + (p->bias != NULL ? p->bias[first + row] : 0);
 }
 
-/* `tokens` (1, or kTokensAtOnce) of one tile. */
-GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t token, int kind, int tokens) {
+/* `tokens` of the `count` halves from `half` on of one tile. */
+GRIST_INLINE void tokens_of_halves(
+    const grist_tile_product *p, size_t tile, int half, int count, size_t token, int tokens, int kind) {
   struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
@@ -83,56 +71,59 @@ GRIST_INLINE void few_tokens(const grist_tile_product *p, size_t tile, size_t to
         _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table)), _mm256_set1_epi8((char)kInt8Bias));
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
   int sets = tokens == 1 ? 2 : 1;
-  __m256 first_total[kTokensAtOnce], second_total[kTokensAtOnce];
-  for (int t = 0; t < tokens; t++) first_total[t] = second_total[t] = _mm256_setzero_ps();
+  __m256 totals[2][kMostTokens];
+  for (int h = 0; h < count; h++)
+    for (int t = 0; t < tokens; t++) totals[h][t] = _mm256_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
-    __m256i first[kTokensAtOnce][2], second[kTokensAtOnce][2];
-    for (int t = 0; t < tokens; t++) {
-      first[t][sets - 1] = second[t][sets - 1] = _mm256_setzero_si256();
-      first[t][0] = second[t][0] = _mm256_set1_epi32(bias != 0 ? -bias * o.x_sums[(size_t)t * groups + group] : 0);
-    }
+    __m256i sums[2][kMostTokens][2];
+    for (int t = 0; t < tokens; t++)
+      for (int h = 0; h < count; h++) {
+        sums[h][t][sets - 1] = _mm256_setzero_si256();
+        sums[h][t][0] = _mm256_set1_epi32(bias != 0 ? -bias * o.x_sums[(size_t)t * groups + group] : 0);
+      }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
-      struct halves low, high;
+      __m256i low[2], high[2];
       if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(codes, kind);
-      load_block(codes, kind, table, &low, &high);
+      for (int h = 0; h < count; h++) load_half(codes + 32 * (half + h), kind, table, &low[h], &high[h]);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
         __m256i a = four_activations(row), b = four_activations(row + 4);
-        first[t][0] = dot4(first[t][0], low.first, a, kind);
-        second[t][0] = dot4(second[t][0], low.second, a, kind);
-        first[t][sets - 1] = dot4(first[t][sets - 1], high.first, b, kind);
-        second[t][sets - 1] = dot4(second[t][sets - 1], high.second, b, kind);
+        for (int h = 0; h < count; h++) sums[h][t][0] = dot4(sums[h][t][0], low[h], a, kind);
+        for (int h = 0; h < count; h++) sums[h][t][sets - 1] = dot4(sums[h][t][sets - 1], high[h], b, kind);
       }
     }
-    const __m128i *group_scales = (const __m128i *)(o.scales + group * GRIST_TILE_ROWS);
-    __m256 first_scale = _mm256_cvtph_ps(_mm_loadu_si128(group_scales));
-    __m256 second_scale = _mm256_cvtph_ps(_mm_loadu_si128(group_scales + 1));
+    __m256 scales[2];
+    for (int h = 0; h < count; h++) {
+      const uint16_t *halves = o.scales + group * GRIST_TILE_ROWS + 8 * (half + h);
+      scales[h] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
+    }
     for (int t = 0; t < tokens; t++) {
       __m256 scale = _mm256_set1_ps(o.x_scales[(size_t)t * groups + group]);
-      __m256i first_sum = first[t][0], second_sum = second[t][0];
-      if (sets == 2) {
-        first_sum = _mm256_add_epi32(first_sum, first[t][1]);
-        second_sum = _mm256_add_epi32(second_sum, second[t][1]);
+      for (int h = 0; h < count; h++) {
+        __m256i sum = sets == 2 ? _mm256_add_epi32(sums[h][t][0], sums[h][t][1]) : sums[h][t][0];
+        totals[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scales[h], scale), totals[h][t]);
       }
-      first_total[t] =
-          _mm256_fmadd_ps(_mm256_cvtepi32_ps(first_sum), _mm256_mul_ps(first_scale, scale), first_total[t]);
-      second_total[t] =
-          _mm256_fmadd_ps(_mm256_cvtepi32_ps(second_sum), _mm256_mul_ps(second_scale, scale), second_total[t]);
     }
   }
-  for (int t = 0; t < tokens; t++) store_rows(p, tile, token + (size_t)t, first_total[t], second_total[t]);
+  for (int h = 0; h < count; h++)
+    for (int t = 0; t < tokens; t++)
+      store_rows(p, tile * GRIST_TILE_ROWS + 8 * (size_t)(half + h), token + (size_t)t, totals[h][t]);
 }
 
 GRIST_INLINE void many_tokens(
     const grist_tile_product *p, size_t tile, size_t end, size_t token, int tokens, int kind) {
-  for (; tile < end; tile++)
-    for (int some = 0; some < tokens; some += kTokensAtOnce)
-      few_tokens(p, tile, token + (size_t)some, kind, kTokensAtOnce);
+  for (; tile < end; tile++) {
+    if (tokens == kMostTokens && kHalvesApart) {
+      for (int half = 0; half < 2; half++) tokens_of_halves(p, tile, half, 1, token, kMostTokens, kind);
+      continue;
+    }
+    for (int some = 0; some < tokens; some += 4) tokens_of_halves(p, tile, 0, 2, token + (size_t)some, 4, kind);
+  }
 }
 
 GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
-  few_tokens(p, tile, token, kind, 1);
+  tokens_of_halves(p, tile, 0, 2, token, 1, kind);
 }
 
 GRIST_TILE_PRODUCTS
