@@ -4,6 +4,7 @@ Names of samples: SECTION/SIDE/WEIGHTS/WHAT, with SIDE `gristmill`, `llama.cpp` 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -408,6 +409,8 @@ class Comparison:
             if all(self.results.count(name) for name in names):
                 continue
             checkpoint = self.make_checkpoint(self.settings.path(f"layers-{layers}"), "--layers", layers, "--shards", 1)
+            # What was just written must not hold up what is written next.
+            os.sync()
             shutil.rmtree(models, ignore_errors=True)
             models.mkdir()
             size = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
