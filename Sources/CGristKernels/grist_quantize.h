@@ -41,14 +41,24 @@ GRIST_INLINE vec16 code16(vec16 weight, vec16 factor, struct code_range range, b
   return shifted - 12582912.0f;
 }
 
-/* The value of greatest magnitude of each lane, with its sign. */
+/* The value of greatest magnitude of each lane, with its sign. Several chains, which do not wait for each other. */
 GRIST_INLINE vec16 extremes(const vec16 *weights, size_t count) {
-  vec16 top = {0}, bottom = {0};
-  for (size_t k = 0; k < count; k++) {
-    top = __builtin_elementwise_max(top, weights[k]);
-    bottom = __builtin_elementwise_min(bottom, weights[k]);
+  vec16 top[4] = {{0}, {0}, {0}, {0}}, bottom[4] = {{0}, {0}, {0}, {0}};
+  size_t k = 0;
+  for (; k + 4 <= count; k += 4)
+    for (size_t i = 0; i < 4; i++) {
+      top[i] = __builtin_elementwise_max(top[i], weights[k + i]);
+      bottom[i] = __builtin_elementwise_min(bottom[i], weights[k + i]);
+    }
+  for (; k < count; k++) {
+    top[0] = __builtin_elementwise_max(top[0], weights[k]);
+    bottom[0] = __builtin_elementwise_min(bottom[0], weights[k]);
   }
-  return choose(-bottom > top, bottom, top);
+  for (size_t i = 1; i < 4; i++) {
+    top[0] = __builtin_elementwise_max(top[0], top[i]);
+    bottom[0] = __builtin_elementwise_min(bottom[0], bottom[i]);
+  }
+  return choose(-bottom[0] > top[0], bottom[0], top[0]);
 }
 
 struct fit {
