@@ -10,9 +10,9 @@
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
 #define GRIST_LOOKS_UP_NEAREST
+#define GRIST_LARGE_SECOND_LEVEL
 #include "grist_template.h"
 
-#define GRIST_LARGE_SECOND_LEVEL
 #include "grist_blocking.h"
 #include "grist_tables.h"
 

@@ -16,9 +16,9 @@ static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
 /* Bytes of weights that are to stay in the second-level cache. AVX-512 comes with 1 MB of it and more, of which int8 codes may
    have more than int4 codes, whose arithmetic waits less for them. */
 #ifdef GRIST_LARGE_SECOND_LEVEL
-static inline size_t weight_block_bytes(int kind) { return (kind == kInt8 ? 256 : 192) * 1024; }
+enum { kInt8BlockBytes = 256 * 1024, kInt4BlockBytes = 192 * 1024 };
 #else
-static inline size_t weight_block_bytes(int kind) { return (void)kind, 192 * 1024; }
+enum { kInt8BlockBytes = 192 * 1024, kInt4BlockBytes = 192 * 1024 };
 #endif
 
 /* Bytes of one tile's codes. */
@@ -73,7 +73,7 @@ static inline void fetch_ahead(
     size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
     if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
     size_t tile_bytes = code_bytes_of_tile((p), kind);                                           \
-    size_t block_tiles = weight_block_bytes(kind) / tile_bytes / 2 * 2;                             \
+    size_t block_tiles = (kind == kInt8 ? kInt8BlockBytes : kInt4BlockBytes) / tile_bytes / 2 * 2; \
     if (block_tiles < 2) block_tiles = 2;                                                        \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
       size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \

@@ -126,6 +126,7 @@ GRIST_INLINE vec16 table_scales(
     float part = 0.72f + 0.05f * (float)trial;
     vec16 factors[2] = {per_extreme * (low / part), per_extreme * (high / part)};
     struct fit fits[2];
+    /* The buckets end at 128; rounding adds less than a tenth. */
     if (greatest / part < 127.9f)
       fit_two(weights, importance, count, factors, table, in_buckets, false, fits);
     else

@@ -118,7 +118,8 @@ GRIST_INLINE void many_tokens(
       for (int half = 0; half < 2; half++) tokens_of_halves(p, tile, half, 1, token, kMostTokens, kind);
       continue;
     }
-    for (int some = 0; some < tokens; some += 4) tokens_of_halves(p, tile, 0, 2, token + (size_t)some, 4, kind);
+    for (int some = 0; some < tokens; some += kMostTokens / 2)
+      tokens_of_halves(p, tile, 0, 2, token + (size_t)some, kMostTokens / 2, kind);
   }
 }
 

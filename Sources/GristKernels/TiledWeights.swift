@@ -73,8 +73,6 @@ public struct TiledWeights: LinearWeights {
     }
   }
 
-  /// The most codes that kernels keep in the second-level cache while all tokens meet them.
-  private var cachedBytes: Int { shape.bits == 8 ? 256 << 10 : 192 << 10 }
   private static let tilesOfOneRow = 32
 
   public func product(
@@ -86,6 +84,7 @@ public struct TiledWeights: LinearWeights {
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
     // together: with more, the last task would keep one thread busy and the others idle.
+    let cachedBytes = shape.bits == 8 ? kernels.int8_block_bytes : kernels.int4_block_bytes
     let cached = max(1, cachedBytes / max(shape.codeBytesPerTile, 1) / 2) * 2
     let wanted = input.x.rows == 1 ? Self.tilesOfOneRow : min(cached, 16)
     let tilesPerTask = max(1, min(wanted, shape.tiles / (compute.pool.threadCount * 4)))

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=here / "config.toml")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--export", action="store_true")
+    parser.add_argument("--export", action="store_true", help="write FOLDER/checkpoint, with the last router named")
     parser.add_argument("names", nargs="+")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -123,6 +123,8 @@ typedef struct {
      with codes of 0, where a value is not finite), sums of the codes. Codes are zero-padded to a multiple of 8 columns. */
   void (*quantize_activations)(
       const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums);
+  /* Bytes of codes that the products of several tokens keep in the second-level cache while all tokens meet them. */
+  size_t int8_block_bytes, int4_block_bytes;
   void (*multiply_int8_tiles)(const grist_tile_product *product);
   void (*multiply_int4_tiles)(const grist_tile_product *product);
 
