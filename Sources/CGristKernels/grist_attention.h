@@ -248,13 +248,28 @@ static void attend_many(const grist_attention *a) {
   }
 }
 
+/* How many rows of a head are asked for before they are needed. */
+enum { kRowsAhead = 32 };
+
+/* Asks for one row of what a query of `seen` keys needs: these are the rows from 0 on, the values those behind them. A head's
+   rows lie by themselves, so that the CPU's own look ahead would begin anew with each. */
+GRIST_INLINE void fetch_row(const grist_attention *a, size_t row, size_t seen, enum grist_kept kept) {
+  size_t bytes = kept == GRIST_KEPT_HALF ? 2 : kept == GRIST_KEPT_FLOAT ? 4 : 1;
+  if (row >= 2 * seen) return;
+  const char *from = row < seen ? (const char *)a->keys + row * a->key_stride * bytes
+                                : (const char *)a->values + (row - seen) * a->key_stride * bytes;
+  for (size_t line = 0; line < a->dimension * bytes; line += 64) __builtin_prefetch(from + line, 0, 3);
+}
+
 /* One query: a pass over the keys, softmax, a pass over the values. */
 GRIST_INLINE void attend_one(const grist_attention *a, size_t query, enum grist_kept kept) {
   const float *q = a->queries + query * a->query_stride;
   float *out = a->out + query * a->out_stride;
   float *scores = a->scratch;
   size_t seen = seen_by(a, query), dimension = a->dimension;
+  for (size_t key = 0; key < kRowsAhead; key++) fetch_row(a, key, seen, kept);
   for (size_t key = 0; key < seen; key++) {
+    fetch_row(a, key + kRowsAhead, seen, kept);
     vec16 sums[4] = {{0}};
     size_t column = 0;
     for (; column + 64 <= dimension; column += 64)
@@ -271,9 +286,11 @@ GRIST_INLINE void attend_one(const grist_attention *a, size_t query, enum grist_
   for (size_t column = 0; column < dimension; column += kStrip) {
     vec16 sums[kStrip / 16] = {{0}};
     if (column + kStrip <= dimension) {
-      for (size_t key = 0; key < seen; key++)
+      for (size_t key = 0; key < seen; key++) {
+        if (column == 0) fetch_row(a, seen + key + kRowsAhead, seen, kept);
         for (size_t i = 0; i < kStrip / 16; i++)
           sums[i] += scores[key] * load_row16(a, a->values, key, column + 16 * i, kept);
+      }
     } else {
       for (size_t key = 0; key < seen; key++)
         for (size_t i = 0; column + 16 * i < dimension; i++)

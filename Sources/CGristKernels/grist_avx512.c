@@ -49,6 +49,15 @@ GRIST_INLINE __m512i four_activations(const int8_t *x) {
   return _mm512_set1_epi32(word);
 }
 
+/* Asks for a block of int8 codes as far ahead as the second-level cache takes to bring it; those behind the tile's end are
+   the next tile's. int4 codes, half as many bytes for as much arithmetic, gain nothing by it. */
+GRIST_INLINE void fetch_block(const uint8_t *codes, int kind) {
+  enum { kAhead = 3072 };
+  if (kind != kInt8) return;
+  for (size_t line = 0; line < 16 * bits_of(kind); line += 64)
+    __builtin_prefetch((const void *)((uintptr_t)codes + kAhead + line), 0, 3);
+}
+
 GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, __m512 total) {
   size_t first = tile * GRIST_TILE_ROWS;
   size_t rows = p->rows - first;
@@ -83,7 +92,11 @@ GRIST_INLINE void tokens_of_tiles(
       for (int i = 0; i < tiles; i++) sums[i][t] = _mm512_set1_epi32(bias * o.x_sums[(size_t)t * groups + group]);
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       __m512i low[2], high[2];
-      for (int i = 0; i < tiles; i++) load_block(codes + (size_t)i * tile_bytes, kind, table, &low[i], &high[i]);
+      for (int i = 0; i < tiles; i++) {
+        const uint8_t *block = codes + (size_t)i * tile_bytes;
+        fetch_block(block, kind);
+        load_block(block, kind, table, &low[i], &high[i]);
+      }
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
         __m512i first = four_activations(row), second = four_activations(row + 4);

@@ -110,6 +110,27 @@ static void time_attention(const char *what, size_t count, size_t length, size_t
   free(key_codes), free(value_codes), free(scales);
 }
 
+/* One query a head behind `length` rows in f16, as decoding has them: the heads together outgrow the caches. */
+static void time_decoding(const char *what, size_t length) {
+  enum { kDimension = 128, kBytes = 256 << 20 };
+  size_t head = length * kDimension, heads = kBytes / 2 / (head * sizeof(uint16_t));
+  uint16_t *keys = allocate(heads * head * 2), *values = allocate(heads * head * 2);
+  for (size_t i = 0; i < heads * head; i++) keys[i] = values[i] = (uint16_t)(0x2c00 + i % 256);
+  float *q = random_floats(kDimension), *out = allocate(kDimension * 4);
+  float *scratch = allocate(k->attention_scratch(kDimension, 1, length) * 4);
+  grist_attention a = {
+      .queries = q, .query_stride = kDimension, .count = 1, .key_stride = kDimension, .kept = GRIST_KEPT_HALF,
+      .length = length, .first_seen = length, .dimension = kDimension, .scale = 1 / sqrtf(kDimension), .out = out,
+      .out_stride = kDimension, .scratch = scratch};
+  BEST(seconds, for (size_t i = 0; i < heads; i++) {
+    a.keys = keys + i * head;
+    a.values = values + i * head;
+    k->attend(&a);
+  });
+  report(what, 4.0 * (double)(heads * head), "GB/s ", seconds, 0);
+  free(keys), free(values), free(q), free(out), free(scratch);
+}
+
 static void time_rows(void) {
   enum { kWidth = 4096, kRows = 4 };
   float *x = random_floats(kWidth * kRows), *y = random_floats(kWidth * kRows), *out = allocate(kWidth * kRows * 4);
@@ -185,6 +206,9 @@ int main(int argc, char **argv) {
   time_attention("attention, one row behind 2900, f16", 1, 2900, 128, GRIST_KEPT_HALF, true, false);
   time_attention("attention, 512 of 2900 rows, causal, int8", 512, 2900, 128, GRIST_KEPT_CODES, true, false);
   time_attention("attention, one row behind 2900, int8", 1, 2900, 128, GRIST_KEPT_CODES, true, false);
+  time_decoding("attention, one row behind 30, heads from memory", 30);
+  time_decoding("attention, one row behind 512, heads from memory", 512);
+  time_decoding("attention, one row behind 2900, heads from memory", 2900);
   time_rows();
   time_quantizing();
   return 0;
