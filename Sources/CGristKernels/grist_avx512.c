@@ -136,6 +136,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
+    fetch_scales(o.scales, group);
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
       fetch_codes(codes, kind);
       load_block(codes, kind, table, &low, &high);

@@ -48,12 +48,19 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
       .x_sums = p->activation_sums + token * groups};
 }
 
-/* Asks for 128 bytes of 4-bit codes 8 KB ahead of those that one token is about to meet: their arithmetic leaves memory
-   idle now and then, and the CPU's own look ahead ends with the page. A third is gained by it on Zen 5; int8 codes, which
-   are read twice as fast, gain nothing. */
+/* Asks for as many codes as one token meets in two blocks of columns, 4 KB before it meets them: their arithmetic leaves
+   memory idle now and then, and the CPU's own look ahead ends with the page. They come by the first-level cache and leave no
+   copy in the others, which nobody would read. */
 static inline void fetch_codes(const uint8_t *codes, int kind) {
-  if (kind == kInt8) return;
-  for (size_t line = 0; line < 128; line += 64) __builtin_prefetch((const void *)((uintptr_t)codes + 8192 + line), 0, 3);
+  enum { kAhead = 4096 };
+  for (size_t line = 0; line < 32 * (size_t)bits_of(kind); line += 64)
+    __builtin_prefetch((const void *)((uintptr_t)codes + kAhead + line), 0, 0);
+}
+
+/* Asks for the scales of two groups, when the first of them begins, as long before one token needs them as their codes. */
+static inline void fetch_scales(const uint16_t *scales, size_t group) {
+  enum { kAhead = 512 };
+  if (group % 2 == 0) __builtin_prefetch((const void *)((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead), 0, 0);
 }
 
 /* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the

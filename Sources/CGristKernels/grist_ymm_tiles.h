@@ -77,6 +77,7 @@ GRIST_INLINE void tokens_of_halves(
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m256i sums[2][kMostTokens][2];
+    if (tokens == 1) fetch_scales(o.scales, group);
     for (int t = 0; t < tokens; t++)
       for (int h = 0; h < count; h++) {
         sums[h][t][sets - 1] = _mm256_setzero_si256();
