@@ -58,6 +58,15 @@ GRIST_INLINE void fetch_block(const uint8_t *codes, int kind) {
     __builtin_prefetch((const void *)((uintptr_t)codes + kAhead + line), 0, 3);
 }
 
+/* Asks for the places of the results of some tiles and tokens, to be written: tokens lie a page or more apart, and stores that
+   wait for their lines hold up what follows. */
+GRIST_INLINE void fetch_results(const grist_tile_product *p, size_t tile, int tiles, size_t token, int tokens) {
+  uintptr_t row = (uintptr_t)(p->out + token * p->out_stride + tile * GRIST_TILE_ROWS);
+  for (int t = 0; t < tokens; t++, row += p->out_stride * sizeof *p->out)
+    for (int i = 0; i < tiles; i++)
+      __builtin_prefetch((const void *)(row + (size_t)i * GRIST_TILE_ROWS * sizeof *p->out), 1, 3);
+}
+
 GRIST_INLINE void store_rows(const grist_tile_product *p, size_t tile, size_t token, __m512 total) {
   size_t first = tile * GRIST_TILE_ROWS;
   size_t rows = p->rows - first;
@@ -85,7 +94,9 @@ GRIST_INLINE void tokens_of_tiles(
   __m512 total[2][8];
   for (int i = 0; i < tiles; i++)
     for (int t = 0; t < tokens; t++) total[i][t] = _mm512_setzero_ps();
+  size_t results_asked_for = groups > 8 ? groups - 8 : 0;
   for (size_t group = 0, k = 0; group < groups; group++) {
+    if (group == results_asked_for) fetch_results(p, tile, tiles, token, tokens);
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m512i sums[2][8];
     for (int t = 0; t < tokens; t++)
