@@ -94,9 +94,10 @@ GRIST_INLINE void tokens_of_tiles(
   __m512 total[2][8];
   for (int i = 0; i < tiles; i++)
     for (int t = 0; t < tokens; t++) total[i][t] = _mm512_setzero_ps();
-  size_t results_asked_for = groups > 8 ? groups - 8 : 0;
+  enum { kGroupsAhead = 8 };
+  size_t asks_for_results = groups > kGroupsAhead ? groups - kGroupsAhead : 0;
   for (size_t group = 0, k = 0; group < groups; group++) {
-    if (group == results_asked_for) fetch_results(p, tile, tiles, token, tokens);
+    if (group == asks_for_results) fetch_results(p, tile, tiles, token, tokens);
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m512i sums[2][8];
     for (int t = 0; t < tokens; t++)
@@ -149,7 +150,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
     __m512i low, high;
     fetch_scales(o.scales, group);
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
-      fetch_codes(codes, kind);
+      fetch_codes(p, codes, kind);
       load_block(codes, kind, table, &low, &high);
       sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
       sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));

@@ -85,7 +85,7 @@ GRIST_INLINE void tokens_of_halves(
       }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       __m256i low[2], high[2];
-      if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(codes, kind);
+      if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(p, codes, kind);
       for (int h = 0; h < count; h++) load_half(codes + 32 * (half + h), kind, table, &low[h], &high[h]);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
