@@ -6,17 +6,18 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
+#define GRIST_TILES_TOGETHER 4
 #include "grist_template.h"
 
 #include "grist_tables.h"
 
-/* vpmaddubsw multiplies unsigned by signed bytes and adds neighbours in 16 bits. int4 codes are stored as 0...15: two
-   products of at most 15*127 stay far below 32767. int8 codes and a table's values hand their sign to the activations first: two products of
-   at most 127*127 just fit. */
+/* Of a few tokens vpmaddubsw multiplies unsigned by signed bytes and adds neighbours in 16 bits. int4 codes are stored as
+   0...15: two products of at most 15*127 stay far below 32767. int8 codes and a table's values hand their sign to the
+   activations first: two products of at most 127*127 just fit. */
 
 #include "grist_blocking.h"
 
-enum { kInt8Bias = 0, kHalvesApart = 1 };
+enum { kInt8Bias = 0 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   __m256i pairs = kind == kInt4 ? _mm256_maddubs_epi16(weights, x)
@@ -25,6 +26,17 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
 }
 
 #include "grist_ymm_tiles.h"
+
+#include "grist_avx2_tiles.h"
+
+static void multiply_int8_tiles(const grist_tile_product *p) { few_or_many(p, kInt8); }
+
+static void multiply_int4_tiles(const grist_tile_product *p) {
+  if (p->table != NULL)
+    few_or_many(p, kTable4);
+  else
+    few_or_many(p, kInt4);
+}
 
 const grist_kernel_table grist_table_avx2 = {GRIST_TABLE_ENTRIES("avx2", attend)};
 

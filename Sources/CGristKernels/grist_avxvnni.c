@@ -12,7 +12,7 @@
 
 /* vpdpbusd multiplies unsigned by signed bytes, as in AVX-512, here for CPUs that have it without AVX-512. */
 
-enum { kInt8Bias = 128, kHalvesApart = 0 };
+enum { kInt8Bias = 128 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   (void)kind;
@@ -20,6 +20,8 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
 }
 
 #include "grist_ymm_tiles.h"
+
+GRIST_TILE_PRODUCTS
 
 const grist_kernel_table grist_table_avxvnni = {GRIST_TABLE_ENTRIES("avxvnni", attend)};
 

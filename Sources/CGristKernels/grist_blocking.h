@@ -21,6 +21,11 @@ enum { kInt8BlockBytes = 256 * 1024, kInt4BlockBytes = 192 * 1024 };
 enum { kInt8BlockBytes = 192 * 1024, kInt4BlockBytes = 192 * 1024 };
 #endif
 
+/* Tiles that the products of several tokens take at a time; an instruction set may have defined it. */
+#ifndef GRIST_TILES_TOGETHER
+#define GRIST_TILES_TOGETHER 2
+#endif
+
 /* Bytes of one tile's codes. */
 static inline size_t code_bytes_of_tile(const grist_tile_product *p, int kind) {
   return padded_columns(p->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;

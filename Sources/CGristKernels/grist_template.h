@@ -166,7 +166,7 @@ static double sum_of_squares(const float *x, size_t count) {
   .float_from_half = float_from_half, .half_from_float = half_from_float, .float_from_bfloat = float_from_bfloat,                     \
   .dot_float = dot_float, .dot_half = dot_half, .dot_bfloat = dot_bfloat,                         \
   .quantize_activations = quantize_activations,                                                   \
-  .int8_block_bytes = kInt8BlockBytes, .int4_block_bytes = kInt4BlockBytes,                       \
+  .int8_block_bytes = kInt8BlockBytes, .int4_block_bytes = kInt4BlockBytes, .tiles_together = GRIST_TILES_TOGETHER, \
   .multiply_int8_tiles = multiply_int8_tiles, .multiply_int4_tiles = multiply_int4_tiles,         \
   .float_from_tile = float_from_tile,                                                              \
   .attention_scratch = attention_scratch,                                                         \

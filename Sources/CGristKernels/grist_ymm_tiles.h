@@ -1,12 +1,11 @@
-/* Tile products in 256-bit registers: a tile's 16 rows are two of 8. An instruction set includes this after the
+/* Tile products in 256-bit registers: a tile's 16 rows are two halves of 8. An instruction set includes this after the
    template, with its own
 
      dot4(sums, weights, x, kind)   adds four products to each of 8 sums: weights of 8 rows x 4 columns, x broadcast
      kInt8Bias                      128 where dot4 takes int8 codes biased by that, as unsigned bytes; else 0
-     kHalvesApart                   whether what dot4 makes of weights is worth more than what it loads of activations
 
-   int4 codes go in as they are stored, biased by 8; where they are indices, what they stand for goes in like int8 codes. Sums start at -bias times the activations' sum, and come out
-   right. */
+   and defines the two products of a table after it. int4 codes go in as they are stored, biased by 8; where they are indices,
+   what they stand for goes in like int8 codes. Sums start at -bias times the activations' sum, and come out right. */
 #ifndef GRIST_YMM_TILES_H
 #define GRIST_YMM_TILES_H
 
@@ -14,9 +13,9 @@
 
 #include "grist_blocking.h"
 
-/* Eight sums leave room in the registers for what they meet: those of four tokens and both halves, which share loads of
-   activations, or of eight tokens and one half, which share what is made of the weights. */
-enum { kMostTokens = 8 };
+/* Both halves of four tokens: eight sums leave room in the registers for what they meet, and halves share loads of
+   activations. */
+enum { kMostTokens = 4 };
 
 /* Columns k...k+3 and k+4...k+7 of one block, of the half that `codes` begins with. */
 GRIST_INLINE void load_half(const uint8_t *codes, int kind, __m256i table, __m256i *low, __m256i *high) {
@@ -58,9 +57,8 @@ GRIST_INLINE void store_rows(const grist_tile_product *p, size_t first, size_t t
   for (size_t row = 0; row < rows; row++) out[row] = values[row] + (p->bias != NULL ? p->bias[first + row] : 0);
 }
 
-/* `tokens` of the `count` halves from `half` on of one tile. */
-GRIST_INLINE void tokens_of_halves(
-    const grist_tile_product *p, size_t tile, int half, int count, size_t token, int tokens, int kind) {
+/* The tokens from `token` on, at most kMostTokens, of one tile. */
+GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_t token, int tokens, int kind) {
   struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
@@ -72,62 +70,55 @@ GRIST_INLINE void tokens_of_halves(
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
   int sets = tokens == 1 ? 2 : 1;
   __m256 totals[2][kMostTokens];
-  for (int h = 0; h < count; h++)
+  for (int h = 0; h < 2; h++)
     for (int t = 0; t < tokens; t++) totals[h][t] = _mm256_setzero_ps();
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m256i sums[2][kMostTokens][2];
     if (tokens == 1) fetch_scales(o.scales, group);
     for (int t = 0; t < tokens; t++)
-      for (int h = 0; h < count; h++) {
+      for (int h = 0; h < 2; h++) {
         sums[h][t][sets - 1] = _mm256_setzero_si256();
         sums[h][t][0] = _mm256_set1_epi32(bias != 0 ? -bias * o.x_sums[(size_t)t * groups + group] : 0);
       }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       __m256i low[2], high[2];
       if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(p, codes, kind);
-      for (int h = 0; h < count; h++) load_half(codes + 32 * (half + h), kind, table, &low[h], &high[h]);
+      for (int h = 0; h < 2; h++) load_half(codes + 32 * h, kind, table, &low[h], &high[h]);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
         __m256i a = four_activations(row), b = four_activations(row + 4);
-        for (int h = 0; h < count; h++) sums[h][t][0] = dot4(sums[h][t][0], low[h], a, kind);
-        for (int h = 0; h < count; h++) sums[h][t][sets - 1] = dot4(sums[h][t][sets - 1], high[h], b, kind);
+        for (int h = 0; h < 2; h++) sums[h][t][0] = dot4(sums[h][t][0], low[h], a, kind);
+        for (int h = 0; h < 2; h++) sums[h][t][sets - 1] = dot4(sums[h][t][sets - 1], high[h], b, kind);
       }
     }
     __m256 scales[2];
-    for (int h = 0; h < count; h++) {
-      const uint16_t *halves = o.scales + group * GRIST_TILE_ROWS + 8 * (half + h);
+    for (int h = 0; h < 2; h++) {
+      const uint16_t *halves = o.scales + group * GRIST_TILE_ROWS + 8 * h;
       scales[h] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
     }
     for (int t = 0; t < tokens; t++) {
       __m256 scale = _mm256_set1_ps(o.x_scales[(size_t)t * groups + group]);
-      for (int h = 0; h < count; h++) {
+      for (int h = 0; h < 2; h++) {
         __m256i sum = sets == 2 ? _mm256_add_epi32(sums[h][t][0], sums[h][t][1]) : sums[h][t][0];
         totals[h][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scales[h], scale), totals[h][t]);
       }
     }
   }
-  for (int h = 0; h < count; h++)
+  for (int h = 0; h < 2; h++)
     for (int t = 0; t < tokens; t++)
-      store_rows(p, tile * GRIST_TILE_ROWS + 8 * (size_t)(half + h), token + (size_t)t, totals[h][t]);
+      store_rows(p, tile * GRIST_TILE_ROWS + 8 * (size_t)h, token + (size_t)t, totals[h][t]);
 }
 
 GRIST_INLINE void many_tokens(
     const grist_tile_product *p, size_t tile, size_t end, size_t token, int tokens, int kind) {
-  for (; tile < end; tile++) {
-    if (tokens == kMostTokens && kHalvesApart) {
-      for (int half = 0; half < 2; half++) tokens_of_halves(p, tile, half, 1, token, kMostTokens, kind);
-      continue;
-    }
-    for (int some = 0; some < tokens; some += kMostTokens / 2)
-      tokens_of_halves(p, tile, 0, 2, token + (size_t)some, kMostTokens / 2, kind);
-  }
+  for (; tile < end; tile++)
+    for (int some = 0; some < tokens; some += kMostTokens)
+      tokens_of_tile(p, tile, token + (size_t)some, kMostTokens, kind);
 }
 
 GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
-  tokens_of_halves(p, tile, 0, 2, token, 1, kind);
+  tokens_of_tile(p, tile, token, 1, kind);
 }
-
-GRIST_TILE_PRODUCTS
 
 #endif

@@ -125,6 +125,8 @@ typedef struct {
       const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums);
   /* Bytes of codes that the products of several tokens keep in the second-level cache while all tokens meet them. */
   size_t int8_block_bytes, int4_block_bytes;
+  /* Tiles that those products take at a time: one of fewer takes as long. */
+  size_t tiles_together;
   void (*multiply_int8_tiles)(const grist_tile_product *product);
   void (*multiply_int4_tiles)(const grist_tile_product *product);
 

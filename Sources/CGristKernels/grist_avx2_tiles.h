@@ -1,0 +1,215 @@
+/* Tile products of many tokens on AVX2, whose arithmetic is bound by how many instructions it takes.
+
+   Four tiles, 64 rows, are unpacked a span of columns at a time into the first-level cache, and meet many tokens there
+   before the next span comes. An instruction then takes its weights straight from memory, and one broadcast of activations
+   meets eight vectors of rows.
+
+   - int4 codes: vpmaddubsw multiplies activations biased by 128, as unsigned bytes, by weights of -8...7. Two products are at
+     most 4080, so eight such pairs add up in 16 bits before they are widened. What the bias brings in, 128 times the weights'
+     sum, is known since they were unpacked.
+   - int8 codes and a table's values: vpmaddwd multiplies both in 16 bits. In 8 bits the weights' sign would have to be handed
+     over to each token's activations, an instruction more.
+
+   Integers are exact and floats are added in the order of grist_ymm_tiles.h, so results are the same bit for bit. */
+#ifndef GRIST_AVX2_TILES_H
+#define GRIST_AVX2_TILES_H
+
+#include <immintrin.h>
+
+#include "grist_blocking.h"
+
+enum {
+  kSpanTiles = GRIST_TILES_TOGETHER,
+  kSpanVectors = 2 * kSpanTiles, /* of eight rows */
+  kSpanColumns = 64,
+  kSpanTokens = 32,
+  kNarrowQuads = 8, /* of columns: what adds up in 16 bits */
+  kActivationBias = 128,
+  /* Fewer do not pay for unpacking. */
+  kManyTokens = 8
+};
+
+/* What stays in the first-level cache. */
+struct span {
+  union {
+    int8_t quads[kSpanColumns / 4][kSpanVectors][32];  /* int4: four columns of eight rows */
+    int16_t pairs[kSpanColumns / 2][kSpanVectors][16]; /* two columns of eight rows */
+  } weights;
+  float scales[kSpanVectors][8];
+  int32_t corrections[kSpanVectors][8]; /* int4: what the activations' bias brings in, negative */
+  union {
+    uint8_t biased[kSpanColumns]; /* int4 */
+    int16_t words[kSpanColumns];
+  } x[kSpanTokens];
+  float totals[kSpanTokens][kSpanVectors][8];
+  int32_t sums[kSpanTokens][kSpanVectors][8]; /* of a group that takes more than one span */
+};
+
+GRIST_INLINE __m256i load_aligned(const void *from) { return _mm256_load_si256((const __m256i *)from); }
+GRIST_INLINE void store_aligned(void *to, __m256i value) { _mm256_store_si256((__m256i *)to, value); }
+
+/* Four columns of eight rows as two pairs of columns, sign-extended. */
+GRIST_INLINE void store_pairs(int16_t (*pairs)[kSpanVectors][16], size_t vector, __m256i quads) {
+  /* Into the upper byte of each word, from where an arithmetic shift brings the sign along. */
+  const __m256i first = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
+  const __m256i second = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
+  store_aligned(pairs[0][vector], _mm256_srai_epi16(_mm256_shuffle_epi8(quads, first), 8));
+  store_aligned(pairs[1][vector], _mm256_srai_epi16(_mm256_shuffle_epi8(quads, second), 8));
+}
+
+/* Columns first...first+columns of eight rows, whose codes of that first column `codes` points to. */
+GRIST_INLINE void unpack_vector(
+    struct span *span, size_t vector, const uint8_t *codes, size_t columns, __m256i table, int kind) {
+  const __m256i eight = _mm256_set1_epi8(8), ones = _mm256_set1_epi8(1);
+  __m256i sums = _mm256_setzero_si256();
+  for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
+    __m256i low, high;
+    load_half(codes, kind, table, &low, &high);
+    if (kind == kInt4) {
+      low = _mm256_sub_epi8(low, eight);
+      high = _mm256_sub_epi8(high, eight);
+      sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, low));
+      sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, high));
+      store_aligned(span->weights.quads[k / 4][vector], low);
+      store_aligned(span->weights.quads[k / 4 + 1][vector], high);
+    } else {
+      store_pairs(span->weights.pairs + k / 2, vector, low);
+      store_pairs(span->weights.pairs + k / 2 + 2, vector, high);
+    }
+  }
+  if (kind == kInt4)
+    store_aligned(span->corrections[vector], _mm256_madd_epi16(sums, _mm256_set1_epi16(-kActivationBias)));
+}
+
+/* One span's columns of the tokens from `x` on. */
+GRIST_INLINE void take_activations(
+    struct span *span, const int8_t *x, size_t stride, size_t tokens, size_t columns, int kind) {
+  for (size_t t = 0; t < tokens; t++, x += stride) {
+    for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS) {
+      __m128i eight = _mm_loadl_epi64((const __m128i *)(x + k));
+      if (kind == kInt4)
+        _mm_storel_epi64(
+            (__m128i *)(span->x[t].biased + k), _mm_xor_si128(eight, _mm_set1_epi8((char)kActivationBias)));
+      else
+        _mm_store_si128((__m128i *)(span->x[t].words + k), _mm_cvtepi8_epi16(eight));
+    }
+    __builtin_prefetch((const void *)((uintptr_t)x + columns)); /* the next span's */
+  }
+}
+
+/* Adds the products of some quads of columns, at most kNarrowQuads. */
+GRIST_INLINE void add_quads(
+    __m256i sums[kSpanVectors], int8_t (*weights)[kSpanVectors][32], const uint8_t *x, size_t quads) {
+  __m256i narrow[kSpanVectors];
+  for (int v = 0; v < kSpanVectors; v++) narrow[v] = _mm256_setzero_si256();
+  for (size_t i = 0; i < quads; i++) {
+    __m256i four = four_activations((const int8_t *)x + 4 * i);
+    for (int v = 0; v < kSpanVectors; v++)
+      narrow[v] = _mm256_add_epi16(narrow[v], _mm256_maddubs_epi16(four, load_aligned(weights[i][v])));
+  }
+  for (int v = 0; v < kSpanVectors; v++)
+    sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(narrow[v], _mm256_set1_epi16(1)));
+}
+
+/* Adds the products of some pairs of columns, a multiple of four. */
+GRIST_INLINE void add_pairs(
+    __m256i sums[kSpanVectors], int16_t (*weights)[kSpanVectors][16], const int16_t *x, size_t pairs) {
+#pragma clang loop unroll_count(4)
+  for (size_t i = 0; i < pairs; i++) {
+    __m256i two = four_activations((const int8_t *)(x + 2 * i));
+    for (int v = 0; v < kSpanVectors; v++)
+      sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(two, load_aligned(weights[i][v])));
+  }
+}
+
+/* The span's columns of one token, which may begin a group and may end it. */
+GRIST_INLINE void multiply_token(
+    struct span *span, size_t token, size_t columns, bool begins, bool ends, float x_scale, int kind) {
+  __m256i sums[kSpanVectors];
+  for (int v = 0; v < kSpanVectors; v++) {
+    sums[v] = kind == kInt4 ? load_aligned(span->corrections[v]) : _mm256_setzero_si256();
+    if (!begins) sums[v] = _mm256_add_epi32(sums[v], load_aligned(span->sums[token][v]));
+  }
+  if (kind == kInt4) {
+    const uint8_t *x = span->x[token].biased;
+    size_t quad = 0, quads = columns / 4;
+    for (; quad + kNarrowQuads <= quads; quad += kNarrowQuads)
+      add_quads(sums, span->weights.quads + quad, x + 4 * quad, kNarrowQuads);
+    if (quad < quads) add_quads(sums, span->weights.quads + quad, x + 4 * quad, quads - quad);
+  } else {
+    add_pairs(sums, span->weights.pairs, span->x[token].words, columns / 2);
+  }
+  if (!ends) {
+    for (int v = 0; v < kSpanVectors; v++) store_aligned(span->sums[token][v], sums[v]);
+    return;
+  }
+  for (int v = 0; v < kSpanVectors; v++) {
+    float *total = span->totals[token][v];
+    __m256 scale = _mm256_mul_ps(_mm256_load_ps(span->scales[v]), _mm256_set1_ps(x_scale));
+    _mm256_store_ps(total, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[v]), scale, _mm256_load_ps(total)));
+  }
+}
+
+/* All columns of `tiles` tiles and `tokens` tokens. With fewer tiles than a span has, what lies in the others' places is
+   multiplied too, and goes nowhere. */
+GRIST_INLINE void multiply_spans(
+    const grist_tile_product *p, struct span *span, size_t tile, size_t tiles, size_t token, size_t tokens, int kind) {
+  struct tile_operands o = tile_operands(p, tile, token, kind);
+  size_t tile_bytes = code_bytes_of_tile(p, kind);
+  __m256i table = _mm256_setzero_si256();
+  if (kind == kTable4) table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table));
+  memset(span->totals, 0, tokens * sizeof span->totals[0]);
+  for (size_t group = 0, k = 0; group < o.groups; group++) {
+    size_t begin = k, end = k + p->group_size < o.padded ? k + p->group_size : o.padded;
+    for (size_t v = 0; v < 2 * tiles; v++) {
+      const uint16_t *halves = o.scales + (v / 2 * o.groups + group) * GRIST_TILE_ROWS + v % 2 * 8;
+      _mm256_store_ps(span->scales[v], _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves)));
+    }
+    while (k < end) {
+      size_t columns = end - k < kSpanColumns ? end - k : kSpanColumns;
+      for (size_t v = 0; v < 2 * tiles; v++) {
+        const uint8_t *codes = o.codes + v / 2 * tile_bytes + k * GRIST_TILE_ROWS * bits_of(kind) / 8;
+        unpack_vector(span, v, codes + v % 2 * 32, columns, table, kind);
+      }
+      take_activations(span, o.x + k, o.padded, tokens, columns, kind);
+      bool begins = k == begin, ends = k + columns == end;
+      k += columns;
+      /* Groups of 64 are what files have: constants here unroll all loops. */
+      const float *x_scales = o.x_scales + group;
+      if (begins && ends && columns == kSpanColumns)
+        for (size_t t = 0; t < tokens; t++)
+          multiply_token(span, t, kSpanColumns, true, true, x_scales[t * o.groups], kind);
+      else
+        for (size_t t = 0; t < tokens; t++)
+          multiply_token(span, t, columns, begins, ends, x_scales[t * o.groups], kind);
+    }
+  }
+  for (size_t t = 0; t < tokens; t++)
+    for (size_t v = 0; v < 2 * tiles; v++)
+      store_rows(p, tile * GRIST_TILE_ROWS + 8 * v, token + t, _mm256_load_ps(span->totals[t][v]));
+}
+
+GRIST_INLINE void multiply_many(const grist_tile_product *p, int kind) {
+  _Alignas(64) struct span span;
+  memset(&span, 0, offsetof(struct span, x)); /* places of tiles that a product may not have */
+  size_t tiles = (p->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;
+  if (tiles > p->tiles) tiles = p->tiles;
+  size_t blocks = (p->tokens + kSpanTokens - 1) / kSpanTokens;
+  for (size_t tile = 0; tile < tiles; tile += kSpanTiles)
+    for (size_t block = 0; block < blocks; block++) {
+      size_t first = p->tokens * block / blocks, end = p->tokens * (block + 1) / blocks;
+      size_t some = tiles - tile < kSpanTiles ? tiles - tile : kSpanTiles;
+      multiply_spans(p, &span, tile, some, first, end - first, kind);
+    }
+}
+
+GRIST_INLINE void few_or_many(const grist_tile_product *p, int kind) {
+  if (p->tokens >= kManyTokens)
+    multiply_many(p, kind);
+  else
+    GRIST_WALK(p, kind, many_tokens, one_token);
+}
+
+#endif
