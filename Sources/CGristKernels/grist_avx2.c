@@ -6,6 +6,7 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
+#define GRIST_NEAREST "grist_nearest_avx2.h"
 #define GRIST_TILES_TOGETHER 4
 #include "grist_template.h"
 

@@ -9,7 +9,7 @@
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
-#define GRIST_LOOKS_UP_NEAREST
+#define GRIST_NEAREST "grist_nearest_avx512.h"
 #define GRIST_LARGE_SECOND_LEVEL
 #include "grist_template.h"
 

@@ -6,6 +6,7 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
+#define GRIST_NEAREST "grist_nearest_avx2.h"
 #include "grist_template.h"
 
 #include "grist_tables.h"

@@ -16,18 +16,25 @@ struct code_values {
      begins, or infinity. */
   int32_t bucket_indices[kBuckets];
   float bucket_middles[kBuckets];
+  /* Sixteen times that index, and what makes it sixteen more from the bucket's place on where the next value begins: places are the
+     sixteen halves of a bucket, each with all numbers above the half before it. */
+  uint8_t bucket_steps[kBuckets];
+  int8_t codes[16];
   bool buckets_suffice; /* none of them holds two middles */
 };
 
 static struct code_values code_values_of(const int8_t *table) {
   struct code_values result = {.buckets_suffice = true};
-  for (int i = 0; i < 16; i++) result.values[i] = table[i];
+  for (int i = 0; i < 16; i++) result.values[i] = result.codes[i] = table[i];
   for (int i = 0; i < 15; i++) result.middles[i] = (result.values[i] + result.values[i + 1]) / 2;
   for (int bucket = -kBuckets / 2, i = 0; bucket < kBuckets / 2; bucket++) {
     float end = (float)((bucket + 1) * kBucketWidth);
     result.bucket_indices[bucket & (kBuckets - 1)] = i;
     result.bucket_middles[bucket & (kBuckets - 1)] = i < 15 ? result.middles[i] / kBucketWidth : INFINITY;
-    if (i < 15 && result.middles[i] < end) i++;
+    bool steps = i < 15 && result.middles[i] < end;
+    int place = steps ? (int)(2 * result.middles[i]) + 1 - 2 * kBucketWidth * bucket : 2 * kBucketWidth;
+    result.bucket_steps[bucket & (kBuckets - 1)] = (uint8_t)(16 * i + 2 * kBucketWidth - place);
+    if (steps) i++;
     if (i < 15 && result.middles[i] < end) result.buckets_suffice = false;
   }
   return result;

@@ -9,7 +9,10 @@
 
 enum { kAtOnce = 4 };
 
-/* The same as nearest16 without buckets for whatever eight times x, and for several at once: one alone is a chain of
+/* What nearest_in_buckets takes is x times this. */
+#define GRIST_NEAREST_UNIT (1.0f / kBucketWidth)
+
+/* The same as nearest16 without buckets for whatever x, and for several at once: one alone is a chain of
    instructions that wait for each other. Values and indices may be NULL. Without `may_leave` x lies in the buckets. */
 GRIST_INLINE void nearest_in_buckets(
     const vec16 *x, const struct code_values *table, bool may_leave, vec16 *values, vec16 *indices, int count) {

@@ -17,17 +17,18 @@
 
 enum { kTableTrials = 9, kUnweighedFrom = 3, kSettlings = 2 };
 
-#ifdef GRIST_LOOKS_UP_NEAREST
-#include "grist_nearest_avx512.h"
+/* How an instruction set looks up the nearest value, if it does. */
+#ifdef GRIST_NEAREST
+#include GRIST_NEAREST
 #endif
 
 /* The table's value that is nearest to x, and its index as a float. With `in_buckets` that suffice, and an instruction set
    that looks up in them. A constant: columns are worked on side by side where there is no branch between them. */
 GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table, bool in_buckets) {
-#ifdef GRIST_LOOKS_UP_NEAREST
+#ifdef GRIST_NEAREST
   if (in_buckets) {
     struct nearest result;
-    x *= 1.0f / kBucketWidth;
+    x *= GRIST_NEAREST_UNIT;
     nearest_in_buckets(&x, table, true, &result.value, &result.index, 1);
     return result;
   }
@@ -49,11 +50,11 @@ GRIST_INLINE void nearest_of_four(
     const vec16 weights[2], const vec16 factors[2], const struct code_values *table, bool in_buckets, bool may_leave,
     vec16 values[4]) {
   vec16 x[4];
-#ifdef GRIST_LOOKS_UP_NEAREST
+#ifdef GRIST_NEAREST
   if (in_buckets) {
-    /* An eighth is exact, before or after. */
-    vec16 eighths[2] = {factors[0] * (1.0f / kBucketWidth), factors[1] * (1.0f / kBucketWidth)};
-    for (int i = 0; i < 4; i++) x[i] = weights[i / 2] * eighths[i % 2];
+    /* A power of two is exact, before or after. */
+    vec16 scaled[2] = {factors[0] * GRIST_NEAREST_UNIT, factors[1] * GRIST_NEAREST_UNIT};
+    for (int i = 0; i < 4; i++) x[i] = weights[i / 2] * scaled[i % 2];
     return nearest_in_buckets(x, table, may_leave, values, NULL, 4);
   }
 #endif
@@ -360,7 +361,7 @@ GRIST_INLINE double quantize_by_table(
 
 static double quantize_table_rows(const struct grist_table_rows *job) {
   struct code_values table = code_values_of(job->table);
-#ifdef GRIST_LOOKS_UP_NEAREST
+#ifdef GRIST_NEAREST
   if (table.buckets_suffice) return quantize_by_table(job, &table, true);
 #endif
   return quantize_by_table(job, &table, false);
