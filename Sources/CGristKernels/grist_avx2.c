@@ -8,6 +8,7 @@
 #define GRIST_HAS_HALF
 #define GRIST_NEAREST "grist_nearest_avx2.h"
 #define GRIST_TILES_TOGETHER 4
+#define GRIST_STREAMED_BYTES (1024 * 1024)
 #include "grist_template.h"
 
 #include "grist_tables.h"

@@ -2,7 +2,8 @@
 
    Four tiles, 64 rows, are unpacked a span of columns at a time into the first-level cache, and meet many tokens there
    before the next span comes. An instruction then takes its weights straight from memory, and one broadcast of activations
-   meets eight vectors of rows.
+   meets eight vectors of rows. The tokens' activations stay in the second-level cache while tile after tile meets them; codes
+   stream by.
 
    - int4 codes: vpmaddubsw multiplies activations biased by 128, as unsigned bytes, by weights of -8...7. Two products are at
      most 4080, so eight such pairs add up in 16 bits before they are widened. What the bias brings in, 128 times the weights'
@@ -95,7 +96,8 @@ GRIST_INLINE void take_activations(
       else
         _mm_store_si128((__m128i *)(span->x[t].words + k), _mm_cvtepi8_epi16(eight));
     }
-    __builtin_prefetch((const void *)((uintptr_t)x + columns)); /* the next span's */
+    /* Rows may lie a page apart, all in the same place of the first-level cache: to the second-level one. */
+    __builtin_prefetch((const void *)((uintptr_t)x + 2 * columns), 0, 2);
   }
 }
 
@@ -152,6 +154,15 @@ GRIST_INLINE void multiply_token(
   }
 }
 
+/* Asks for the token's share of four tiles' codes of 64 columns: the next span's, while tokens meet this one. */
+GRIST_INLINE void fetch_span(const uint8_t *codes, size_t tile_bytes, size_t token, int kind) {
+  const size_t lines = kSpanTiles * kSpanColumns * GRIST_TILE_ROWS * bits_of(kind) / 8 / 64;
+  for (size_t line = token * lines / kSpanTokens; line < (token + 1) * lines / kSpanTokens; line++) {
+    size_t offset = line % kSpanTiles * tile_bytes + line / kSpanTiles * 64;
+    __builtin_prefetch((const void *)((uintptr_t)codes + offset));
+  }
+}
+
 /* All columns of `tiles` tiles and `tokens` tokens. With fewer tiles than a span has, what lies in the others' places is
    multiplied too, and goes nowhere. */
 GRIST_INLINE void multiply_spans(
@@ -179,8 +190,10 @@ GRIST_INLINE void multiply_spans(
       /* Groups of 64 are what files have: constants here unroll all loops. */
       const float *x_scales = o.x_scales + group;
       if (begins && ends && columns == kSpanColumns)
-        for (size_t t = 0; t < tokens; t++)
+        for (size_t t = 0; t < tokens; t++) {
+          fetch_span(o.codes + k * GRIST_TILE_ROWS * bits_of(kind) / 8, tile_bytes, t, kind);
           multiply_token(span, t, kSpanColumns, true, true, x_scales[t * o.groups], kind);
+        }
       else
         for (size_t t = 0; t < tokens; t++)
           multiply_token(span, t, columns, begins, ends, x_scales[t * o.groups], kind);
@@ -191,25 +204,40 @@ GRIST_INLINE void multiply_spans(
       store_rows(p, tile * GRIST_TILE_ROWS + 8 * v, token + t, _mm256_load_ps(span->totals[t][v]));
 }
 
-GRIST_INLINE void multiply_many(const grist_tile_product *p, int kind) {
+/* The first `tiles` tiles. */
+GRIST_INLINE void multiply_many(const grist_tile_product *p, size_t tiles, int kind) {
   _Alignas(64) struct span span;
   memset(&span, 0, offsetof(struct span, x)); /* places of tiles that a product may not have */
-  size_t tiles = (p->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;
-  if (tiles > p->tiles) tiles = p->tiles;
   size_t blocks = (p->tokens + kSpanTokens - 1) / kSpanTokens;
-  for (size_t tile = 0; tile < tiles; tile += kSpanTiles)
-    for (size_t block = 0; block < blocks; block++) {
+  for (size_t block = 0; block < blocks; block++)
+    for (size_t tile = 0; tile < tiles; tile += kSpanTiles) {
       size_t first = p->tokens * block / blocks, end = p->tokens * (block + 1) / blocks;
       size_t some = tiles - tile < kSpanTiles ? tiles - tile : kSpanTiles;
       multiply_spans(p, &span, tile, some, first, end - first, kind);
     }
 }
 
+/* The tiles from `first` on alone. */
+static inline grist_tile_product from_tile(const grist_tile_product *p, size_t first, int kind) {
+  grist_tile_product rest = *p;
+  size_t groups = (p->columns + p->group_size - 1) / p->group_size, row = first * GRIST_TILE_ROWS;
+  rest.codes += first * code_bytes_of_tile(p, kind);
+  rest.scales += groups * row;
+  rest.tiles -= first;
+  rest.rows -= row;
+  rest.out += row;
+  if (rest.bias != NULL) rest.bias += row;
+  return rest;
+}
+
 GRIST_INLINE void few_or_many(const grist_tile_product *p, int kind) {
-  if (p->tokens >= kManyTokens)
-    multiply_many(p, kind);
-  else
-    GRIST_WALK(p, kind, many_tokens, one_token);
+  size_t tiles = tiles_of(p), whole = p->tokens >= kManyTokens ? tiles - tiles % kSpanTiles : 0;
+  /* Three tiles of four are no slower than tile by tile. */
+  if (p->tokens >= kManyTokens && tiles - whole == kSpanTiles - 1) whole = tiles;
+  if (whole > 0) multiply_many(p, whole, kind);
+  if (whole == tiles) return;
+  grist_tile_product rest = from_tile(p, whole, kind);
+  GRIST_WALK(&rest, kind, many_tokens, one_token);
 }
 
 #endif

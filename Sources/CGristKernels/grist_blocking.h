@@ -14,8 +14,10 @@ enum { kInt4 = 4, kInt8 = 8, kTable4 = 20 };
 static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
 
 /* Bytes of weights that are to stay in the second-level cache. AVX-512 comes with 1 MB of it and more, of which int8 codes may
-   have more than int4 codes, whose arithmetic waits less for them. */
-#ifdef GRIST_LARGE_SECOND_LEVEL
+   have more than int4 codes, whose arithmetic waits less for them. Where codes stream by, as many as a task should have. */
+#ifdef GRIST_STREAMED_BYTES
+enum { kInt8BlockBytes = GRIST_STREAMED_BYTES, kInt4BlockBytes = GRIST_STREAMED_BYTES };
+#elif defined(GRIST_LARGE_SECOND_LEVEL)
 enum { kInt8BlockBytes = 256 * 1024, kInt4BlockBytes = 192 * 1024 };
 #else
 enum { kInt8BlockBytes = 192 * 1024, kInt4BlockBytes = 192 * 1024 };
@@ -29,6 +31,12 @@ enum { kInt8BlockBytes = 192 * 1024, kInt4BlockBytes = 192 * 1024 };
 /* Bytes of one tile's codes. */
 static inline size_t code_bytes_of_tile(const grist_tile_product *p, int kind) {
   return padded_columns(p->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;
+}
+
+/* Tiles that have rows. */
+static inline size_t tiles_of(const grist_tile_product *p) {
+  size_t tiles = (p->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;
+  return tiles < p->tiles ? tiles : p->tiles;
 }
 
 /* Where one tile and the tokens from `token` on begin. */
@@ -89,8 +97,7 @@ static inline void fetch_ahead(
    from memory. */
 #define GRIST_WALK(p, kind, MANY, ONE)                                                           \
   do {                                                                                           \
-    size_t tiles_used = ((p)->rows + GRIST_TILE_ROWS - 1) / GRIST_TILE_ROWS;                     \
-    if (tiles_used > (p)->tiles) tiles_used = (p)->tiles;                                        \
+    size_t tiles_used = tiles_of(p);                                                             \
     size_t tile_bytes = code_bytes_of_tile((p), kind);                                           \
     size_t block_tiles = (kind == kInt8 ? kInt8BlockBytes : kInt4BlockBytes) / tile_bytes / 2 * 2; \
     if (block_tiles < 2) block_tiles = 2;                                                        \

@@ -82,22 +82,21 @@ public struct TiledWeights: LinearWeights {
       return expandedProduct(input.x, bias: bias, into: out, compute: compute)
     }
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
-    let isOneRow = input.x.rows == 1
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
-    // together: with more, the last task would keep one thread busy and the others idle. Fewer than a product takes at a
-    // time are computed as if they were as many.
-    let together = isOneRow ? 1 : max(1, kernels.tiles_together)
+    // together: with more, the last task would keep one thread busy and the others idle.
+    let isOneRow = input.x.rows == 1
     let cachedBytes = shape.bits == 8 ? kernels.int8_block_bytes : kernels.int4_block_bytes
-    let wanted = isOneRow ? Self.tilesOfOneRow : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
-    let even = min(wanted, shape.tiles / (compute.pool.threadCount * 4))
-    let tilesPerTask = max(1, even / together) * together
+    let most = isOneRow ? Self.tilesOfOneRow : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
+    let tasks = TileTasks(
+      tiles: shape.tiles, tilesPerRun: isOneRow ? shape.tiles : tilesPerRun,
+      wanted: max(1, min(most, shape.tiles / (compute.pool.threadCount * 4))),
+      together: isOneRow ? 1 : max(1, kernels.tiles_together))
     let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
     let x = input.x
-    return LinearProduct(tasks: (shape.tiles + tilesPerTask - 1) / tilesPerTask) { task, _ in
-      let range = task * tilesPerTask..<min((task + 1) * tilesPerTask, shape.tiles)
+    return LinearProduct(tasks: tasks.count) { task, _ in
       coding.withTable { table in
         withOptionalPointer(bias) { bias in
-          forEachRun(range) { tiles, codes, scales in
+          forEachRun(tasks[task]) { tiles, codes, scales in
             let firstRow = tiles.lowerBound * TileShape.kernelTileRows
             var product = grist_tile_product(
               codes: codes, scales: scales, table: table, tiles: tiles.count, columns: columns,

@@ -123,7 +123,8 @@ typedef struct {
      with codes of 0, where a value is not finite), sums of the codes. Codes are zero-padded to a multiple of 8 columns. */
   void (*quantize_activations)(
       const float *x, size_t columns, size_t group_size, int8_t *codes, float *scales, int32_t *sums);
-  /* Bytes of codes that the products of several tokens keep in the second-level cache while all tokens meet them. */
+  /* Bytes of codes that a product of several tokens should have: they stay in the second-level cache while all tokens meet
+     them, or stream by tokens that do. */
   size_t int8_block_bytes, int4_block_bytes;
   /* Tiles that those products take at a time: one of fewer takes as long. */
   size_t tiles_together;
