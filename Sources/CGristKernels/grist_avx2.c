@@ -14,16 +14,17 @@
 #include "grist_tables.h"
 
 /* Of a few tokens vpmaddubsw multiplies unsigned by signed bytes and adds neighbours in 16 bits. int4 codes are stored as
-   0...15: two products of at most 15*127 stay far below 32767. int8 codes and a table's values hand their sign to the
-   activations first: two products of at most 127*127 just fit. */
+   0...15, and a narrow table's values become 0...64: two products of at most 64*127 stay far below 32767. int8 codes and
+   other tables' values hand their sign to the activations first: two products of at most 127*127 just fit. */
 
 #include "grist_blocking.h"
 
 enum { kInt8Bias = 0 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
-  __m256i pairs = kind == kInt4 ? _mm256_maddubs_epi16(weights, x)
-                                : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+  bool is_unsigned = kind == kInt4 || kind == kNarrowTable4;
+  __m256i pairs = is_unsigned ? _mm256_maddubs_epi16(weights, x)
+                              : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
@@ -33,11 +34,19 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
 
 static void multiply_int8_tiles(const grist_tile_product *p) { few_or_many(p, kInt8); }
 
+static bool is_narrow(const int8_t *table) {
+  for (int i = 0; i < 16; i++)
+    if (table[i] < -kNarrowMost || table[i] > kNarrowMost) return false;
+  return true;
+}
+
 static void multiply_int4_tiles(const grist_tile_product *p) {
-  if (p->table != NULL)
-    few_or_many(p, kTable4);
-  else
+  if (p->table == NULL)
     few_or_many(p, kInt4);
+  else if (is_narrow(p->table))
+    few_or_many(p, kNarrowTable4);
+  else
+    few_or_many(p, kTable4);
 }
 
 const grist_kernel_table grist_table_avx2 = {GRIST_TABLE_ENTRIES("avx2", attend)};

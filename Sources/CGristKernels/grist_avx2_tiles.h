@@ -5,10 +5,10 @@
    meets eight vectors of rows. The tokens' activations stay in the second-level cache while tile after tile meets them; codes
    stream by.
 
-   - int4 codes: vpmaddubsw multiplies activations biased by 128, as unsigned bytes, by weights of -8...7. Two products are at
-     most 4080, so eight such pairs add up in 16 bits before they are widened. What the bias brings in, 128 times the weights'
-     sum, is known since they were unpacked.
-   - int8 codes and a table's values: vpmaddwd multiplies both in 16 bits. In 8 bits the weights' sign would have to be handed
+   - int4 codes and a narrow table's values: vpmaddubsw multiplies activations biased by 128, as unsigned bytes, by weights of
+     -8...7 or -32...32. Two products are at most 4080 or 16320, so eight or two such pairs add up in 16 bits before they are
+     widened. What the bias brings in, 128 times the weights' sum, is known since they were unpacked.
+   - int8 codes and other tables' values: vpmaddwd multiplies both in 16 bits. In 8 bits the weights' sign would have to be handed
      over to each token's activations, an instruction more.
 
    Integers are exact and floats are added in the order of grist_ymm_tiles.h, so results are the same bit for bit. */
@@ -24,27 +24,30 @@ enum {
   kSpanVectors = 2 * kSpanTiles, /* of eight rows */
   kSpanColumns = 64,
   kSpanTokens = 32,
-  kNarrowQuads = 8, /* of columns: what adds up in 16 bits */
   kActivationBias = 128,
   /* Fewer do not pay for unpacking. */
   kManyTokens = 8
 };
 
-/* What stays in the first-level cache. */
+/* What stays in the first-level cache. Of kinds that meet biased activations it is quads, biased bytes and corrections. */
 struct span {
   union {
-    int8_t quads[kSpanColumns / 4][kSpanVectors][32];  /* int4: four columns of eight rows */
+    int8_t quads[kSpanColumns / 4][kSpanVectors][32];  /* four columns of eight rows */
     int16_t pairs[kSpanColumns / 2][kSpanVectors][16]; /* two columns of eight rows */
   } weights;
   float scales[kSpanVectors][8];
-  int32_t corrections[kSpanVectors][8]; /* int4: what the activations' bias brings in, negative */
+  int32_t corrections[kSpanVectors][8]; /* what the activations' bias brings in, negative */
   union {
-    uint8_t biased[kSpanColumns]; /* int4 */
+    uint8_t biased[kSpanColumns];
     int16_t words[kSpanColumns];
   } x[kSpanTokens];
   float totals[kSpanTokens][kSpanVectors][8];
   int32_t sums[kSpanTokens][kSpanVectors][8]; /* of a group that takes more than one span */
 };
+
+/* Whether codes meet biased activations, and how many quads of columns then add up in 16 bits. */
+GRIST_INLINE bool meets_biased(int kind) { return kind == kInt4 || kind == kNarrowTable4; }
+GRIST_INLINE size_t quads_together(int kind) { return kind == kInt4 ? 8 : 2; }
 
 GRIST_INLINE __m256i load_aligned(const void *from) { return _mm256_load_si256((const __m256i *)from); }
 GRIST_INLINE void store_aligned(void *to, __m256i value) { _mm256_store_si256((__m256i *)to, value); }
@@ -71,6 +74,8 @@ GRIST_INLINE void unpack_vector(
     if (kind == kInt4) {
       low = _mm256_sub_epi8(low, eight);
       high = _mm256_sub_epi8(high, eight);
+    }
+    if (meets_biased(kind)) {
       sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, low));
       sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, high));
       store_aligned(span->weights.quads[k / 4][vector], low);
@@ -80,7 +85,7 @@ GRIST_INLINE void unpack_vector(
       store_pairs(span->weights.pairs + k / 2 + 2, vector, high);
     }
   }
-  if (kind == kInt4)
+  if (meets_biased(kind))
     store_aligned(span->corrections[vector], _mm256_madd_epi16(sums, _mm256_set1_epi16(-kActivationBias)));
 }
 
@@ -90,7 +95,7 @@ GRIST_INLINE void take_activations(
   for (size_t t = 0; t < tokens; t++, x += stride) {
     for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS) {
       __m128i eight = _mm_loadl_epi64((const __m128i *)(x + k));
-      if (kind == kInt4)
+      if (meets_biased(kind))
         _mm_storel_epi64(
             (__m128i *)(span->x[t].biased + k), _mm_xor_si128(eight, _mm_set1_epi8((char)kActivationBias)));
       else
@@ -101,7 +106,7 @@ GRIST_INLINE void take_activations(
   }
 }
 
-/* Adds the products of some quads of columns, at most kNarrowQuads. */
+/* Adds the products of some quads of columns, as many as add up in 16 bits. */
 GRIST_INLINE void add_quads(
     __m256i sums[kSpanVectors], int8_t (*weights)[kSpanVectors][32], const uint8_t *x, size_t quads) {
   __m256i narrow[kSpanVectors];
@@ -131,14 +136,14 @@ GRIST_INLINE void multiply_token(
     struct span *span, size_t token, size_t columns, bool begins, bool ends, float x_scale, int kind) {
   __m256i sums[kSpanVectors];
   for (int v = 0; v < kSpanVectors; v++) {
-    sums[v] = kind == kInt4 ? load_aligned(span->corrections[v]) : _mm256_setzero_si256();
+    sums[v] = meets_biased(kind) ? load_aligned(span->corrections[v]) : _mm256_setzero_si256();
     if (!begins) sums[v] = _mm256_add_epi32(sums[v], load_aligned(span->sums[token][v]));
   }
-  if (kind == kInt4) {
+  if (meets_biased(kind)) {
     const uint8_t *x = span->x[token].biased;
-    size_t quad = 0, quads = columns / 4;
-    for (; quad + kNarrowQuads <= quads; quad += kNarrowQuads)
-      add_quads(sums, span->weights.quads + quad, x + 4 * quad, kNarrowQuads);
+    size_t quad = 0, quads = columns / 4, together = quads_together(kind);
+    for (; quad + together <= quads; quad += together)
+      add_quads(sums, span->weights.quads + quad, x + 4 * quad, together);
     if (quad < quads) add_quads(sums, span->weights.quads + quad, x + 4 * quad, quads - quad);
   } else {
     add_pairs(sums, span->weights.pairs, span->x[token].words, columns / 2);
@@ -169,8 +174,7 @@ GRIST_INLINE void multiply_spans(
     const grist_tile_product *p, struct span *span, size_t tile, size_t tiles, size_t token, size_t tokens, int kind) {
   struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t tile_bytes = code_bytes_of_tile(p, kind);
-  __m256i table = _mm256_setzero_si256();
-  if (kind == kTable4) table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table));
+  __m256i table = biased_table(p, kind, 0);
   memset(span->totals, 0, tokens * sizeof span->totals[0]);
   for (size_t group = 0, k = 0; group < o.groups; group++) {
     size_t begin = k, end = k + p->group_size < o.padded ? k + p->group_size : o.padded;

@@ -8,10 +8,12 @@
 
 #include "grist_columns.h"
 
-/* Kinds of codes: how wide they are and what they stand for. */
-enum { kInt4 = 4, kInt8 = 8, kTable4 = 20 };
+/* Kinds of codes: how wide they are and what they stand for. A narrow table's values lie within -kNarrowMost...kNarrowMost: the
+   sum of four products with an int8, biased or not, stays within 16 bits. */
+enum { kInt4 = 4, kInt8 = 8, kTable4 = 20, kNarrowTable4 = 36, kNarrowMost = 32 };
 
 static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
+static inline bool has_table(int kind) { return kind == kTable4 || kind == kNarrowTable4; }
 
 /* Bytes of weights that are to stay in the second-level cache. AVX-512 comes with 1 MB of it and more, of which int8 codes may
    have more than int4 codes, whose arithmetic waits less for them. Where codes stream by, as many as a task should have. */

@@ -2,7 +2,7 @@
    a time, as two columns of sixteen rows.
 
    Middles are multiples of a half, so x lies above one just where 2x, rounded up to a whole number, is greater than twice that
-   middle. From there on all is integers: the bucket, sixteen of those wide, and the place in it. */
+   middle; all times the table's unit likewise. From there on all is integers: the bucket, sixteen of those wide, and the place in it. */
 #ifndef GRIST_NEAREST_AVX2_H
 #define GRIST_NEAREST_AVX2_H
 
@@ -10,7 +10,7 @@
 
 #include "grist_code_values.h"
 
-/* What nearest_in_buckets takes is x times this. */
+/* What nearest_in_buckets takes is x times this and the table's unit. */
 #define GRIST_NEAREST_UNIT 2.0f
 
 /* Eight numbers rounded up. What is no number becomes the least integer. */

@@ -9,7 +9,7 @@
 
 enum { kAtOnce = 4 };
 
-/* What nearest_in_buckets takes is x times this. */
+/* What nearest_in_buckets takes is x times this and the table's unit. */
 #define GRIST_NEAREST_UNIT (1.0f / kBucketWidth)
 
 /* The same as nearest16 without buckets for whatever x, and for several at once: one alone is a chain of

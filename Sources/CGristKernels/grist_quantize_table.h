@@ -28,7 +28,7 @@ GRIST_INLINE struct nearest nearest16(vec16 x, const struct code_values *table, 
 #ifdef GRIST_NEAREST
   if (in_buckets) {
     struct nearest result;
-    x *= GRIST_NEAREST_UNIT;
+    x *= GRIST_NEAREST_UNIT * table->unit;
     nearest_in_buckets(&x, table, true, &result.value, &result.index, 1);
     return result;
   }
@@ -53,7 +53,8 @@ GRIST_INLINE void nearest_of_four(
 #ifdef GRIST_NEAREST
   if (in_buckets) {
     /* A power of two is exact, before or after. */
-    vec16 scaled[2] = {factors[0] * GRIST_NEAREST_UNIT, factors[1] * GRIST_NEAREST_UNIT};
+    float unit = GRIST_NEAREST_UNIT * table->unit;
+    vec16 scaled[2] = {factors[0] * unit, factors[1] * unit};
     for (int i = 0; i < 4; i++) x[i] = weights[i / 2] * scaled[i % 2];
     return nearest_in_buckets(x, table, may_leave, values, NULL, 4);
   }
@@ -127,14 +128,14 @@ GRIST_INLINE vec16 table_scales(
   vec16 extreme = extremes(weights, count);
   vec16i zero = extreme == 0.0f;
   vec16 per_extreme = choose(zero, splat16(0), 1.0f / extreme);
-  float low = table->values[0], high = table->values[15], greatest = -low > high ? -low : high;
+  float low = table->values[0], high = table->values[15], most = table->greatest * table->unit;
   struct fit bests[2] = {{splat16(0), splat16(1)}, {splat16(0), splat16(1)}};
   for (int trial = importance != NULL ? 0 : kUnweighedFrom; trial < kTableTrials; trial++) {
     float part = 0.72f + 0.05f * (float)trial;
     vec16 factors[2] = {per_extreme * (low / part), per_extreme * (high / part)};
     struct fit fits[2];
-    /* The buckets end at 128; rounding adds less than a tenth. */
-    if (greatest / part < 127.9f)
+    /* Rounding adds less than a tenth. */
+    if (most / part < kBucketsEnd - 0.1f)
       fit_two(weights, importance, count, factors, table, in_buckets, false, fits);
     else
       fit_two(weights, importance, count, factors, table, in_buckets, true, fits);

@@ -5,7 +5,7 @@
      kInt8Bias                      128 where dot4 takes int8 codes biased by that, as unsigned bytes; else 0
 
    and defines the two products of a table after it. int4 codes go in as they are stored, biased by 8; where they are indices,
-   what they stand for goes in like int8 codes. Sums start at -bias times the activations' sum, and come out right. */
+   what they stand for goes in like int8 codes, or, where the instruction set tells narrow tables apart, biased by kNarrowMost. Sums start at -bias times the activations' sum, and come out right. */
 #ifndef GRIST_YMM_TILES_H
 #define GRIST_YMM_TILES_H
 
@@ -24,7 +24,7 @@ GRIST_INLINE void load_half(const uint8_t *codes, int kind, __m256i table, __m25
     __m256i mask = _mm256_set1_epi8(15);
     *low = _mm256_and_si256(bytes, mask);
     *high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);
-    if (kind == kTable4) {
+    if (has_table(kind)) {
       *low = _mm256_shuffle_epi8(table, *low);
       *high = _mm256_shuffle_epi8(table, *high);
     }
@@ -33,6 +33,13 @@ GRIST_INLINE void load_half(const uint8_t *codes, int kind, __m256i table, __m25
     *low = _mm256_xor_si256(bytes, flip);
     *high = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(codes + 64)), flip);
   }
+}
+
+/* What codes stand for, each greater by `bias`; nothing where they are their own values. */
+GRIST_INLINE __m256i biased_table(const grist_tile_product *p, int kind, int bias) {
+  if (!has_table(kind)) return _mm256_setzero_si256();
+  __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table));
+  return _mm256_add_epi8(values, _mm256_set1_epi8((char)bias));
 }
 
 GRIST_INLINE __m256i four_activations(const int8_t *x) {
@@ -62,11 +69,8 @@ GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_
   struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
-  int bias = kind == kInt4 ? 8 : kInt8Bias;
-  __m256i table = _mm256_setzero_si256();
-  if (kind == kTable4)
-    table = _mm256_xor_si256(
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p->table)), _mm256_set1_epi8((char)kInt8Bias));
+  int bias = kind == kInt4 ? 8 : kind == kNarrowTable4 ? kNarrowMost : kInt8Bias;
+  __m256i table = biased_table(p, kind, bias);
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
   int sets = tokens == 1 ? 2 : 1;
   __m256 totals[2][kMostTokens];

@@ -13,7 +13,11 @@ import Testing
     let x = FloatMatrix(rows: tokens, columns: columns, values: generator.normals(tokens * columns))
     let bias = generator.normals(rows)
     let compute = Compute(pool: try ThreadPool(threads: 2))
-    let codings = bits == 4 ? [GroupCoding(), GroupCoding(table: .nonlinear)] : [GroupCoding()]
+    let wide = try #require(
+      CodeTable([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]))
+    let codings =
+      bits == 4
+      ? [GroupCoding(), GroupCoding(table: .nonlinear), GroupCoding(table: wide)] : [GroupCoding()]
     for coding in codings {
       func product(tilesPerRun: Int) throws -> [Float] {
         let rowsPerRun = tilesPerRun * TileShape.kernelTileRows
