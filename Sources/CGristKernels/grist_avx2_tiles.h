@@ -24,6 +24,7 @@ enum {
   kSpanVectors = 2 * kSpanTiles, /* of eight rows */
   kSpanColumns = 64,
   kSpanTokens = 32,
+  kInt4Quads = 8, /* of columns: how many add up in 16 bits */
   kActivationBias = 128,
   /* Fewer do not pay for unpacking. */
   kManyTokens = 8
@@ -45,9 +46,8 @@ struct span {
   int32_t sums[kSpanTokens][kSpanVectors][8]; /* of a group that takes more than one span */
 };
 
-/* Whether codes meet biased activations, and how many quads of columns then add up in 16 bits. */
+/* Whether codes meet biased activations. */
 GRIST_INLINE bool meets_biased(int kind) { return kind == kInt4 || kind == kNarrowTable4; }
-GRIST_INLINE size_t quads_together(int kind) { return kind == kInt4 ? 8 : 2; }
 
 GRIST_INLINE __m256i load_aligned(const void *from) { return _mm256_load_si256((const __m256i *)from); }
 GRIST_INLINE void store_aligned(void *to, __m256i value) { _mm256_store_si256((__m256i *)to, value); }
@@ -89,21 +89,58 @@ GRIST_INLINE void unpack_vector(
     store_aligned(span->corrections[vector], _mm256_madd_epi16(sums, _mm256_set1_epi16(-kActivationBias)));
 }
 
+/* Some columns of one token, a multiple of eight. */
+GRIST_INLINE void take_columns(struct span *span, size_t token, const int8_t *x, size_t columns, int kind) {
+  for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS) {
+    __m128i eight = _mm_loadl_epi64((const __m128i *)(x + k));
+    if (meets_biased(kind))
+      _mm_storel_epi64(
+          (__m128i *)(span->x[token].biased + k), _mm_xor_si128(eight, _mm_set1_epi8((char)kActivationBias)));
+    else
+      _mm_store_si128((__m128i *)(span->x[token].words + k), _mm_cvtepi8_epi16(eight));
+  }
+}
+
+/* All columns of a span. */
+GRIST_INLINE void take_span(struct span *span, size_t token, const int8_t *x, int kind) {
+  if (meets_biased(kind)) {
+    for (size_t k = 0; k < kSpanColumns; k += 32)
+      store_aligned(
+          span->x[token].biased + k,
+          _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(x + k)), _mm256_set1_epi8((char)kActivationBias)));
+  } else {
+    for (size_t k = 0; k < kSpanColumns; k += 16)
+      store_aligned(span->x[token].words + k, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x + k))));
+  }
+}
+
 /* One span's columns of the tokens from `x` on. */
 GRIST_INLINE void take_activations(
     struct span *span, const int8_t *x, size_t stride, size_t tokens, size_t columns, int kind) {
   for (size_t t = 0; t < tokens; t++, x += stride) {
-    for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS) {
-      __m128i eight = _mm_loadl_epi64((const __m128i *)(x + k));
-      if (meets_biased(kind))
-        _mm_storel_epi64(
-            (__m128i *)(span->x[t].biased + k), _mm_xor_si128(eight, _mm_set1_epi8((char)kActivationBias)));
-      else
-        _mm_store_si128((__m128i *)(span->x[t].words + k), _mm_cvtepi8_epi16(eight));
-    }
+    if (columns == kSpanColumns)
+      take_span(span, t, x, kind);
+    else
+      take_columns(span, t, x, columns, kind);
     /* Rows may lie a page apart, all in the same place of the first-level cache: to the second-level one. */
     __builtin_prefetch((const void *)((uintptr_t)x + 2 * columns), 0, 2);
   }
+}
+
+GRIST_INLINE __m256i four_products(__m256i x, const int8_t *weights) {
+  return _mm256_maddubs_epi16(x, load_aligned(weights));
+}
+
+/* Adds what came together in 16 bits. */
+GRIST_INLINE __m256i widen(__m256i sums, __m256i narrow) {
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
+}
+
+/* Adds the products of two quads of columns. */
+GRIST_INLINE void add_two_quads(__m256i sums[kSpanVectors], int8_t (*weights)[kSpanVectors][32], const uint8_t *x) {
+  __m256i a = four_activations((const int8_t *)x), b = four_activations((const int8_t *)x + 4);
+  for (int v = 0; v < kSpanVectors; v++)
+    sums[v] = widen(sums[v], _mm256_add_epi16(four_products(a, weights[0][v]), four_products(b, weights[1][v])));
 }
 
 /* Adds the products of some quads of columns, as many as add up in 16 bits. */
@@ -114,10 +151,9 @@ GRIST_INLINE void add_quads(
   for (size_t i = 0; i < quads; i++) {
     __m256i four = four_activations((const int8_t *)x + 4 * i);
     for (int v = 0; v < kSpanVectors; v++)
-      narrow[v] = _mm256_add_epi16(narrow[v], _mm256_maddubs_epi16(four, load_aligned(weights[i][v])));
+      narrow[v] = _mm256_add_epi16(narrow[v], four_products(four, weights[i][v]));
   }
-  for (int v = 0; v < kSpanVectors; v++)
-    sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(narrow[v], _mm256_set1_epi16(1)));
+  for (int v = 0; v < kSpanVectors; v++) sums[v] = widen(sums[v], narrow[v]);
 }
 
 /* Adds the products of some pairs of columns, a multiple of four. */
@@ -141,9 +177,13 @@ GRIST_INLINE void multiply_token(
   }
   if (meets_biased(kind)) {
     const uint8_t *x = span->x[token].biased;
-    size_t quad = 0, quads = columns / 4, together = quads_together(kind);
-    for (; quad + together <= quads; quad += together)
-      add_quads(sums, span->weights.quads + quad, x + 4 * quad, together);
+    size_t quad = 0, quads = columns / 4, together = kind == kInt4 ? kInt4Quads : 2;
+    for (; quad + together <= quads; quad += together) {
+      if (kind == kInt4)
+        add_quads(sums, span->weights.quads + quad, x + 4 * quad, kInt4Quads);
+      else
+        add_two_quads(sums, span->weights.quads + quad, x + 4 * quad);
+    }
     if (quad < quads) add_quads(sums, span->weights.quads + quad, x + 4 * quad, quads - quad);
   } else {
     add_pairs(sums, span->weights.pairs, span->x[token].words, columns / 2);
