@@ -363,8 +363,8 @@ static const char *const pattern_names[] = {"any codes", "greatest codes", "leas
 
 /* What 4-bit codes stand for while a check runs; NULL where they are their own values. The first two are what files have. The
    third has the greatest values there may be, next to each other: pairs of products must not saturate. So does the fourth of
-   those that AVX2 takes for narrow; in each of the last two one value is too great for that. */
-enum { kUsualTables = 2 };
+   those that AVX2 takes for narrow; in each of the last two one value is too great for that. These three meet extremes alone. */
+enum { kThoroughTables = 3 };
 static const int8_t *table;
 static const int8_t tables[][16] = {
     {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
@@ -471,7 +471,7 @@ static void check_multiply_int4_tiles(void) {
   check_products(4, kRandomCodes, kRealNumbers);
   for (size_t i = 0; i < LENGTH(tables); i++) {
     table = tables[i];
-    if (i < kUsualTables)
+    if (i < kThoroughTables)
       check_products(4, kRandomCodes, kRealNumbers);
     else
       check_products(4, kGreatestCodes, kLeastCodes);
