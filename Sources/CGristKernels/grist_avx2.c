@@ -22,9 +22,9 @@
 enum { kInt8Bias = 0 };
 
 GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
-  bool is_unsigned = kind == kInt4 || kind == kNarrowTable4;
-  __m256i pairs = is_unsigned ? _mm256_maddubs_epi16(weights, x)
-                              : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+  __m256i pairs = adds_up_in_16_bits(kind)
+                      ? _mm256_maddubs_epi16(weights, x)
+                      : _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
@@ -32,7 +32,16 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
 
 #include "grist_avx2_tiles.h"
 
-static void multiply_int8_tiles(const grist_tile_product *p) { few_or_many(p, kInt8); }
+#include "grist_avx2_lone.h"
+
+GRIST_INLINE void multiply_tiles(const grist_tile_product *p, int kind) {
+  if (p->tokens == 1)
+    multiply_lone_token(p, kind);
+  else
+    few_or_many(p, kind);
+}
+
+static void multiply_int8_tiles(const grist_tile_product *p) { multiply_tiles(p, kInt8); }
 
 static bool is_narrow(const int8_t *table) {
   for (int i = 0; i < 16; i++)
@@ -42,11 +51,11 @@ static bool is_narrow(const int8_t *table) {
 
 static void multiply_int4_tiles(const grist_tile_product *p) {
   if (p->table == NULL)
-    few_or_many(p, kInt4);
+    multiply_tiles(p, kInt4);
   else if (is_narrow(p->table))
-    few_or_many(p, kNarrowTable4);
+    multiply_tiles(p, kNarrowTable4);
   else
-    few_or_many(p, kTable4);
+    multiply_tiles(p, kTable4);
 }
 
 const grist_kernel_table grist_table_avx2 = {GRIST_TABLE_ENTRIES("avx2", attend)};

@@ -30,7 +30,7 @@ enum {
   kManyTokens = 8
 };
 
-/* What stays in the first-level cache. Of kinds that meet biased activations it is quads, biased bytes and corrections. */
+/* What stays in the first-level cache. Of kinds that add up in 16 bits it is quads, biased bytes and corrections. */
 struct span {
   union {
     int8_t quads[kSpanColumns / 4][kSpanVectors][32];  /* four columns of eight rows */
@@ -45,9 +45,6 @@ struct span {
   float totals[kSpanTokens][kSpanVectors][8];
   int32_t sums[kSpanTokens][kSpanVectors][8]; /* of a group that takes more than one span */
 };
-
-/* Whether codes meet biased activations. */
-GRIST_INLINE bool meets_biased(int kind) { return kind == kInt4 || kind == kNarrowTable4; }
 
 GRIST_INLINE __m256i load_aligned(const void *from) { return _mm256_load_si256((const __m256i *)from); }
 GRIST_INLINE void store_aligned(void *to, __m256i value) { _mm256_store_si256((__m256i *)to, value); }
@@ -75,7 +72,7 @@ GRIST_INLINE void unpack_vector(
       low = _mm256_sub_epi8(low, eight);
       high = _mm256_sub_epi8(high, eight);
     }
-    if (meets_biased(kind)) {
+    if (adds_up_in_16_bits(kind)) {
       sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, low));
       sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, high));
       store_aligned(span->weights.quads[k / 4][vector], low);
@@ -85,7 +82,7 @@ GRIST_INLINE void unpack_vector(
       store_pairs(span->weights.pairs + k / 2 + 2, vector, high);
     }
   }
-  if (meets_biased(kind))
+  if (adds_up_in_16_bits(kind))
     store_aligned(span->corrections[vector], _mm256_madd_epi16(sums, _mm256_set1_epi16(-kActivationBias)));
 }
 
@@ -93,7 +90,7 @@ GRIST_INLINE void unpack_vector(
 GRIST_INLINE void take_columns(struct span *span, size_t token, const int8_t *x, size_t columns, int kind) {
   for (size_t k = 0; k < columns; k += GRIST_BLOCK_COLUMNS) {
     __m128i eight = _mm_loadl_epi64((const __m128i *)(x + k));
-    if (meets_biased(kind))
+    if (adds_up_in_16_bits(kind))
       _mm_storel_epi64(
           (__m128i *)(span->x[token].biased + k), _mm_xor_si128(eight, _mm_set1_epi8((char)kActivationBias)));
     else
@@ -103,7 +100,7 @@ GRIST_INLINE void take_columns(struct span *span, size_t token, const int8_t *x,
 
 /* All columns of a span. */
 GRIST_INLINE void take_span(struct span *span, size_t token, const int8_t *x, int kind) {
-  if (meets_biased(kind)) {
+  if (adds_up_in_16_bits(kind)) {
     for (size_t k = 0; k < kSpanColumns; k += 32)
       store_aligned(
           span->x[token].biased + k,
@@ -172,10 +169,10 @@ GRIST_INLINE void multiply_token(
     struct span *span, size_t token, size_t columns, bool begins, bool ends, float x_scale, int kind) {
   __m256i sums[kSpanVectors];
   for (int v = 0; v < kSpanVectors; v++) {
-    sums[v] = meets_biased(kind) ? load_aligned(span->corrections[v]) : _mm256_setzero_si256();
+    sums[v] = adds_up_in_16_bits(kind) ? load_aligned(span->corrections[v]) : _mm256_setzero_si256();
     if (!begins) sums[v] = _mm256_add_epi32(sums[v], load_aligned(span->sums[token][v]));
   }
-  if (meets_biased(kind)) {
+  if (adds_up_in_16_bits(kind)) {
     const uint8_t *x = span->x[token].biased;
     size_t quad = 0, quads = columns / 4, together = kind == kInt4 ? kInt4Quads : 2;
     for (; quad + together <= quads; quad += together) {

@@ -14,6 +14,7 @@ enum { kInt4 = 4, kInt8 = 8, kTable4 = 20, kNarrowTable4 = 36, kNarrowMost = 32 
 
 static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
 static inline bool has_table(int kind) { return kind == kTable4 || kind == kNarrowTable4; }
+static inline bool adds_up_in_16_bits(int kind) { return kind == kInt4 || kind == kNarrowTable4; }
 
 /* Bytes of weights that are to stay in the second-level cache. AVX-512 comes with 1 MB of it and more, of which int8 codes may
    have more than int4 codes, whose arithmetic waits less for them. Where codes stream by, as many as a task should have. */

@@ -35,6 +35,9 @@ GRIST_INLINE void load_half(const uint8_t *codes, int kind, __m256i table, __m25
   }
 }
 
+/* How much greater than what it stands for a weight goes into dot4. */
+GRIST_INLINE int bias_of(int kind) { return kind == kInt4 ? 8 : kind == kNarrowTable4 ? kNarrowMost : kInt8Bias; }
+
 /* What codes stand for, each greater by `bias`; nothing where they are their own values. */
 GRIST_INLINE __m256i biased_table(const grist_tile_product *p, int kind, int bias) {
   if (!has_table(kind)) return _mm256_setzero_si256();
@@ -69,7 +72,7 @@ GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_
   struct tile_operands o = tile_operands(p, tile, token, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
   const uint8_t *codes = o.codes;
-  int bias = kind == kInt4 ? 8 : kind == kNarrowTable4 ? kNarrowMost : kInt8Bias;
+  int bias = bias_of(kind);
   __m256i table = biased_table(p, kind, bias);
   /* A single token has registers to spare: a second set of sums keeps its instructions from waiting for each other. */
   int sets = tokens == 1 ? 2 : 1;

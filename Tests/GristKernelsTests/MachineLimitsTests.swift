@@ -15,7 +15,7 @@ import Testing
     defer { words.baseAddress.map { UnsafeMutableRawPointer($0).deallocate() } }
     var generator = TestGenerator(seed: 5)
     for index in words.indices { words.initializeElement(at: index, to: generator.next()) }
-    #expect(limits.read(words.baseAddress, count * 8) == words.reduce(0, ^))
+    for places in [1, 4] { #expect(limits.read(words.baseAddress, count * 8, places) == words.reduce(0, ^)) }
   }
 
   @Test("as many products are computed as are counted", arguments: instructionSets)

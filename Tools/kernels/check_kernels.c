@@ -356,6 +356,7 @@ static const struct shape {
     {37, 588, 5, 128}, {64, 128, 16, 32}, {16, 1024, 4, 64}, {20, 72, 12, 128}, {250, 344, 11, 64},
     {410, 1000, 9, 128}, /* more than the walk keeps in the second-level cache at once */
     {200, 328, 70, 128}, {70, 200, 33, 64}, /* more tokens than AVX2 has together, fewer tiles in the end */
+    {70, 72, 1, 64}, {120, 328, 1, 24}, /* as many tiles at a time as AVX2 takes of one token, and fewer */
 };
 
 enum pattern { kRandomCodes, kGreatestCodes, kLeastCodes, kRealNumbers };

@@ -10,9 +10,10 @@ enum { GRIST_LIMITS_WEIGHT = 7, GRIST_LIMITS_ACTIVATION = -3 };
 typedef struct {
   const char *name; /* of the kernel table it belongs to */
 
-  /* Reads `bytes` bytes (a multiple of 512, aligned to 64) once, front to back, and returns the exclusive or of its
-     64-bit words. */
-  uint64_t (*read)(const void *buffer, size_t bytes);
+  /* Reads `bytes` bytes (a multiple of 512, aligned to 64) once, and returns the exclusive or of its 64-bit words. From 1
+     place, front to back, or from 4 places in turn, each a quarter of the bytes from the next: a CPU may read ahead of several
+     places faster than of one. */
+  uint64_t (*read)(const void *buffer, size_t bytes, size_t places);
 
   /* `rounds` rounds of independent int8 dot products between registers, the way the tile products compute them, of
      operands that are all GRIST_LIMITS_WEIGHT and GRIST_LIMITS_ACTIVATION. Returns the sum of all products, modulo
