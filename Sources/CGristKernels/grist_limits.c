@@ -7,20 +7,27 @@
 
 enum { kWeight = GRIST_LIMITS_WEIGHT, kActivation = GRIST_LIMITS_ACTIVATION };
 
-/* Reading keeps eight sums, shared out evenly among the places. */
-GRIST_INLINE uint64_t read_words(const uint64_t *words, size_t count, size_t places) {
-  size_t lanes = 8 / places, apart = count / places;
-  uint64_t sums[8] = {0}, sum = 0;
+/* Cut to the registers of the instruction set whose function it is inlined in. */
+typedef uint64_t vec8w __attribute__((vector_size(64)));
+
+/* Keeps four sums, shared out evenly among the places. */
+GRIST_INLINE uint64_t read_from(const vec8w *vectors, size_t count, size_t places) {
+  size_t lanes = 4 / places, apart = count / places;
+  vec8w sums[4] = {0};
   for (size_t i = 0; i < apart; i += lanes)
-    for (size_t s = 0; s < 8; s++) sums[s] ^= words[s / lanes * apart + i + s % lanes];
-  for (size_t s = 0; s < 8; s++) sum ^= sums[s];
+    for (size_t s = 0; s < 4; s++) sums[s] ^= vectors[s / lanes * apart + i + s % lanes];
+  vec8w both = (sums[0] ^ sums[1]) ^ (sums[2] ^ sums[3]);
+  uint64_t sum = 0;
+  for (int lane = 0; lane < 8; lane++) sum ^= both[lane];
   return sum;
 }
 
-static uint64_t read_portable(const void *buffer, size_t bytes, size_t places) {
-  const uint64_t *words = buffer;
-  return places == 4 ? read_words(words, bytes / 8, 4) : read_words(words, bytes / 8, 1);
+GRIST_INLINE uint64_t read_bytes(const void *buffer, size_t bytes, size_t places) {
+  size_t count = bytes / sizeof(vec8w);
+  return places == 4 ? read_from(buffer, count, 4) : read_from(buffer, count, 1);
 }
+
+static uint64_t read_portable(const void *buffer, size_t bytes, size_t places) { return read_bytes(buffer, bytes, places); }
 
 /* 128 products a round. The operands stay in the first-level cache; the compiler vectorises as it does the kernels. */
 static uint32_t dot_portable(size_t rounds) {
@@ -51,24 +58,7 @@ static const grist_limits limits_portable = {"portable", read_portable, dot_port
 
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 
-GRIST_INLINE uint64_t read_ymm(const __m256i *words, size_t count, size_t places) {
-  size_t lanes = 8 / places, apart = count / places;
-  __m256i sums[8];
-  for (size_t s = 0; s < 8; s++) sums[s] = _mm256_setzero_si256();
-  for (size_t i = 0; i < apart; i += lanes)
-    for (size_t s = 0; s < 8; s++)
-      sums[s] = _mm256_xor_si256(sums[s], _mm256_load_si256(words + s / lanes * apart + i + s % lanes));
-  for (size_t s = 1; s < 8; s++) sums[0] = _mm256_xor_si256(sums[0], sums[s]);
-  uint64_t values[4], sum = 0;
-  _mm256_storeu_si256((__m256i *)values, sums[0]);
-  for (size_t i = 0; i < 4; i++) sum ^= values[i];
-  return sum;
-}
-
-static uint64_t read_avx2(const void *buffer, size_t bytes, size_t places) {
-  const __m256i *words = buffer;
-  return places == 4 ? read_ymm(words, bytes / 32, 4) : read_ymm(words, bytes / 32, 1);
-}
+static uint64_t read_avx2(const void *buffer, size_t bytes, size_t places) { return read_bytes(buffer, bytes, places); }
 
 /* Ten chains of vpmaddubsw, vpmaddwd and vpaddd: 32 products each. */
 static uint32_t dot_avx2(size_t rounds) {
@@ -116,24 +106,7 @@ static const grist_limits limits_avxvnni = {"avxvnni", read_avx2, dot_avxvnni, 1
 
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vnni"))), apply_to = function)
 
-GRIST_INLINE uint64_t read_zmm(const __m512i *words, size_t count, size_t places) {
-  size_t lanes = 8 / places, apart = count / places;
-  __m512i sums[8];
-  for (size_t s = 0; s < 8; s++) sums[s] = _mm512_setzero_si512();
-  for (size_t i = 0; i < apart; i += lanes)
-    for (size_t s = 0; s < 8; s++)
-      sums[s] = _mm512_xor_si512(sums[s], _mm512_load_si512(words + s / lanes * apart + i + s % lanes));
-  for (size_t s = 1; s < 8; s++) sums[0] = _mm512_xor_si512(sums[0], sums[s]);
-  uint64_t values[8], sum = 0;
-  _mm512_storeu_si512(values, sums[0]);
-  for (size_t i = 0; i < 8; i++) sum ^= values[i];
-  return sum;
-}
-
-static uint64_t read_avx512(const void *buffer, size_t bytes, size_t places) {
-  const __m512i *words = buffer;
-  return places == 4 ? read_zmm(words, bytes / 64, 4) : read_zmm(words, bytes / 64, 1);
-}
+static uint64_t read_avx512(const void *buffer, size_t bytes, size_t places) { return read_bytes(buffer, bytes, places); }
 
 /* Twelve chains of vpdpbusd, more than latency times units: 64 products each. */
 static uint32_t dot_avx512(size_t rounds) {
