@@ -17,7 +17,8 @@ GRIST_INLINE __m256i add_block(__m256i sums, const uint8_t *codes, __m256i table
   __m256i low, high;
   load_half(codes, kind, table, &low, &high);
   if (adds_up_in_16_bits(kind))
-    return widen(sums, _mm256_add_epi16(_mm256_maddubs_epi16(low, a), _mm256_maddubs_epi16(high, b)));
+    return _mm256_add_epi32(
+        sums, widened(_mm256_add_epi16(_mm256_maddubs_epi16(low, a), _mm256_maddubs_epi16(high, b))));
   return dot4(dot4(sums, low, a, kind), high, b, kind);
 }
 

@@ -355,7 +355,8 @@ static const struct shape {
     {16, 64, 1, 64}, {16, 64, 8, 64}, {1, 1, 1, 64}, {5, 7, 3, 32}, {17, 8, 9, 8}, {33, 48, 2, 24}, {16, 100, 17, 64},
     {37, 588, 5, 128}, {64, 128, 16, 32}, {16, 1024, 4, 64}, {20, 72, 12, 128}, {250, 344, 11, 64},
     {410, 1000, 9, 128}, /* more than the walk keeps in the second-level cache at once */
-    {200, 328, 70, 128}, {70, 200, 33, 64}, /* more tokens than AVX2 has together, fewer tiles in the end */
+    {200, 328, 70, 128}, {70, 200, 33, 64}, {64, 136, 64, 64}, /* as many tokens as AVX2 has together, fewer and more, and fewer tiles in the end */
+    {64, 4200, 9, 8}, /* more groups than AVX2 knows lengths of */
     {70, 72, 1, 64}, {120, 328, 1, 24}, /* as many tiles at a time as AVX2 takes of one token, and fewer */
 };
 
@@ -402,6 +403,10 @@ static uint16_t *random_scales(size_t count, enum pattern pattern) {
   return scales;
 }
 
+/* Of one token after the other, of the first and of the last two columns of four. 32 products of 31 and 32 lie within 16 bits, of
+   32 and 32 no more. */
+static const int greatest_activations[][2] = {{127, 127}, {31, 31}, {32, 32}, {127, 1}, {1, 127}};
+
 /* With scales of one, all sums are integers below 2^24, which f32 holds: then the product must be exact. */
 static void check_product(const struct shape *s, int bits, enum pattern pattern, bool has_bias) {
   size_t tiles = round_up(s->rows, GRIST_TILE_ROWS) / GRIST_TILE_ROWS;
@@ -421,7 +426,9 @@ static void check_product(const struct shape *s, int bits, enum pattern pattern,
   for (size_t i = 0; i < s->tokens * groups; i++) x_scales[i] = real ? fabsf(normal()) : 1;
   for (size_t token = 0; token < s->tokens; token++)
     for (size_t k = 0; k < padded; k++) {
-      int code = pattern == kGreatestCodes || pattern == kLeastCodes ? 127 : (int)(next_random() % 255) - 127;
+      int greatest = greatest_activations[token % LENGTH(greatest_activations)][k % 4 / 2];
+      bool extreme = pattern == kGreatestCodes || pattern == kLeastCodes;
+      int code = extreme ? greatest : (int)(next_random() % (unsigned)(2 * greatest + 1)) - greatest;
       x[token * padded + k] = (int8_t)(k < s->columns ? code : 0);
       x_sums[token * groups + k / s->group_size] += x[token * padded + k];
     }
