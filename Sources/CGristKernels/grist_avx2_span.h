@@ -131,21 +131,20 @@ GRIST_INLINE void take_span(struct span *span, size_t token, const int8_t *x, in
   }
 }
 
+/* Adds the squares of the first and of the last two columns of each four. */
+GRIST_INLINE void add_squares(__m256i sums[2], __m256i quads) {
+  __m256i squares = squares_of(quads);
+  sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(squares, _mm256_set1_epi32(1)));
+  sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(squares, _mm256_set1_epi32(1 << 16)));
+}
+
 /* The greater of one token's two sums of squares that meet in 16 bits, in units, rounded up. */
 GRIST_INLINE uint16_t square_units(const int8_t *x, size_t columns) {
-  const __m256i first = _mm256_set1_epi32(1), second = _mm256_set1_epi32(1 << 16);
   __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t k = 0;
-  for (; k + 32 <= columns; k += 32) {
-    __m256i squares = squares_of(_mm256_loadu_si256((const __m256i *)(x + k)));
-    sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(squares, first));
-    sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(squares, second));
-  }
-  for (; k < columns; k += GRIST_BLOCK_COLUMNS) {
-    __m256i squares = squares_of(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(x + k))));
-    sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(squares, first));
-    sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(squares, second));
-  }
+  for (; k + 32 <= columns; k += 32) add_squares(sums, _mm256_loadu_si256((const __m256i *)(x + k)));
+  for (; k < columns; k += GRIST_BLOCK_COLUMNS)
+    add_squares(sums, _mm256_zextsi128_si256(_mm_loadl_epi64((const __m128i *)(x + k))));
   __m256i pairs = _mm256_hadd_epi32(sums[0], sums[1]), both = _mm256_hadd_epi32(pairs, pairs);
   __m128i total = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
   int greatest = _mm_cvtsi128_si32(_mm_max_epi32(total, _mm_srli_si128(total, 4)));
