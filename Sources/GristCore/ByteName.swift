@@ -7,7 +7,10 @@ public struct ByteName: Hashable, Comparable, Sendable {
 
   public init(_ text: String) { self.text = text }
 
-  public static func == (a: ByteName, b: ByteName) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+  public static func == (a: ByteName, b: ByteName) -> Bool {
+    let (a, b) = (a.text.utf8, b.text.utf8)
+    return b.withContiguousStorageIfAvailable { a.equals(UnsafeRawBufferPointer($0)) } ?? a.elementsEqual(b)
+  }
 
   /// In the order of the bytes.
   public static func < (a: ByteName, b: ByteName) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
@@ -17,5 +20,13 @@ public struct ByteName: Hashable, Comparable, Sendable {
     text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     // A terminator, so that neighbouring names of a compound key cannot trade bytes.
     hasher.combine(UInt8(0xff))
+  }
+}
+
+extension String.UTF8View {
+  /// Whether they are these bytes. `elementsEqual` alone goes through the view's indices, one after the other.
+  func equals(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard count == bytes.count else { return false }
+    return withContiguousStorageIfAvailable { $0.elementsEqual(bytes) } ?? elementsEqual(bytes)
   }
 }

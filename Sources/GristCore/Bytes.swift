@@ -5,7 +5,7 @@
 public struct Bytes: @unchecked Sendable {
   // Unchecked: the memory is never written while a `Bytes` of it exists, and the owner is retained.
   private let owner: AnyObject?
-  private let base: UnsafeRawPointer?
+  @usableFromInline let base: UnsafeRawPointer?
   public let count: Int
 
   /// Wraps memory that stays valid and unchanged as long as `owner` lives.
@@ -30,9 +30,11 @@ public struct Bytes: @unchecked Sendable {
   }
 
   /// The little-endian integer at `offset`, or nil when it is not all inside. Needs no alignment.
+  @inlinable
   public func integer<Integer: FixedWidthInteger>(at offset: Int, as type: Integer.Type) -> Integer? {
-    guard let slice = slice(offset, MemoryLayout<Integer>.size), let base = slice.base else { return nil }
-    return Integer(littleEndian: base.loadUnaligned(as: type))
+    // Inlinable, as a table of thousands of entries is read by it when a file is opened.
+    guard let base, offset >= 0, offset <= count, MemoryLayout<Integer>.size <= count - offset else { return nil }
+    return Integer(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: type))
   }
 
   /// Calls `body` with the bytes; the pointer must not be kept beyond the call unless this value is kept too.

@@ -42,13 +42,13 @@ public struct JSONReader: Sendable {
   }
 
   private func read<Value>(
-    _ name: String, default fallback: Value?, _ expected: String, _ convert: (JSONValue) -> Value?
+    _ name: String, default fallback: Value?, _ expected: @autoclosure () -> String, _ convert: (JSONValue) -> Value?
   ) throws -> Value {
     guard let value = value(name) else {
       if let fallback { return fallback }
-      throw failure(name, expected)
+      throw failure(name, expected())
     }
-    guard let converted = convert(value) else { throw failure(name, expected) }
+    guard let converted = convert(value) else { throw failure(name, expected()) }
     return converted
   }
 

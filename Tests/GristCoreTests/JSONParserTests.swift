@@ -32,6 +32,11 @@ struct BadJSON: Sendable, CustomTestStringConvertible {
     BadJSON("overlong UTF-8", [0x22, 0xc0, 0x80, 0x22], "a string is not valid UTF-8", at: 0),
     BadJSON("surrogate in UTF-8", [0x22, 0xed, 0xa0, 0x80, 0x22], "a string is not valid UTF-8", at: 0),
     BadJSON("truncated UTF-8", [0x22, 0xe2, 0x82, 0x22], "a string is not valid UTF-8", at: 0),
+    BadJSON(
+      "UTF-8 cut in two by an escape", [0x22, 0xc3, 0x5c, 0x6e, 0xa9, 0x22], "a string is not valid UTF-8", at: 0),
+    BadJSON(
+      "line break behind an escape", "[\"a\\tb\nc\"]", "a control character stands in a string", at: 6,
+      found: "byte 0xa"),
     BadJSON("lone high surrogate", #""\ud800""#, "a surrogate stands alone", at: 3),
     BadJSON("lone low surrogate", #"["\udc00"]"#, "a surrogate stands alone", at: 4),
     BadJSON("two high surrogates", #""\ud800\ud800""#, "a surrogate stands alone", at: 3),
@@ -131,6 +136,8 @@ struct BadJSON: Sendable, CustomTestStringConvertible {
     #expect(try JSONValue.parse(#""\ud83d\uDE00""#) == .string("😀"))
     #expect(try JSONValue.parse("\"\u{7f}é\u{10ffff}\"") == .string("\u{7f}é\u{10ffff}"))
     #expect(try JSONValue.parse(#""\u0000""#) == .string("\0"))
+    #expect(try JSONValue.parse(#""""#) == .string(""))
+    #expect(try JSONValue.parse(#""before\nbetween é\u0041after""#) == .string("before\nbetween éAafter"))
   }
 
   @Test("members keep their order")

@@ -6,7 +6,7 @@ public struct HuggingFaceCLIP: ModelFamily {
   public let isRunnable = false
   public let architectures = ["CLIPModel", "CLIPVisionModel", "CLIPVisionModelWithProjection"]
   public let modelTypes = ["clip", "clip_vision_model"]
-  public let maps = [BundledMaps.huggingFaceCLIP]
+  public var maps: [NameMap] { [BundledMaps.huggingFaceCLIP] }
 
   public init() {}
 

@@ -6,7 +6,7 @@ public struct HuggingFaceLLaVA: ModelFamily {
   public let name = "hugging_face_llava"
   public let architectures = ["LlavaForConditionalGeneration", "LlavaNextForConditionalGeneration"]
   public let modelTypes = ["llava_next"]
-  public let maps = [BundledMaps.huggingFaceLLaVA]
+  public var maps: [NameMap] { [BundledMaps.huggingFaceLLaVA] }
 
   public init() {}
 

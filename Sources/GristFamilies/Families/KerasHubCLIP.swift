@@ -6,7 +6,7 @@ public struct KerasHubCLIP: ModelFamily {
   public let isRunnable = false
   public let architectures = ["CLIPBackbone", "CLIPVisionEncoder"]
   public let modelTypes: [String] = []
-  public let maps = [BundledMaps.kerasHubCLIP]
+  public var maps: [NameMap] { [BundledMaps.kerasHubCLIP] }
 
   public init() {}
 

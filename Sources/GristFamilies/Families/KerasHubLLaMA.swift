@@ -5,7 +5,7 @@ public struct KerasHubLLaMA: ModelFamily {
   public let name = "keras_hub_llama"
   public let architectures = ["LlamaBackbone", "LlamaCausalLM", "Llama3Backbone", "Llama3CausalLM"]
   public let modelTypes: [String] = []
-  public let maps = [BundledMaps.kerasHubLLaMA]
+  public var maps: [NameMap] { [BundledMaps.kerasHubLLaMA] }
 
   public init() {}
 
