@@ -41,7 +41,7 @@ GRIST_INLINE void lone_token(const grist_tile_product *p, size_t tile, size_t ti
       for (size_t t = 0; t < tiles; t++) {
         const uint8_t *codes = o.codes + t * tile_bytes;
         for (size_t line = 0; line < block_bytes; line += 64)
-          __builtin_prefetch((const void *)((uintptr_t)codes + kLoneAhead + line), 0, 0);
+          __builtin_prefetch((const void *)((uintptr_t)codes + kLoneAhead + line), 0, 2);
         for (int h = 0; h < 2; h++) sums[t][h] = add_block(sums[t][h], codes + 32 * h, table, a, b, kind);
       }
     }

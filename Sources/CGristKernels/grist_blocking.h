@@ -7,6 +7,7 @@
 #define GRIST_BLOCKING_H
 
 #include "grist_columns.h"
+#include "grist_fetch.h"
 
 /* Kinds of codes: how wide they are and what they stand for. A narrow table's values lie within -kNarrowMost...kNarrowMost: the
    sum of four products with an int8, biased or not, stays within 16 bits. */
@@ -65,15 +66,14 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
 }
 
 /* Asks for as many codes as one token meets in two blocks of columns, ahead of those it is about to meet: their arithmetic
-   leaves memory idle now and then, and the CPU's own look ahead ends with the page. For the only token they come by the
-   first-level cache alone. Of several the next one finds them in the second-level cache; int8 codes, read twice as fast, gain
+   leaves memory idle now and then, and the CPU's own look ahead ends with the page. For the only token they come as
+   fetch_once has it. Of several the next one finds them in the second-level cache; int8 codes, read twice as fast, gain
    nothing there with AVX-512. */
 static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes, int kind) {
   enum { kAheadOfOne = 4096, kAheadOfSeveral = 8192 };
   size_t bytes = 32 * (size_t)bits_of(kind);
   if (p->tokens == 1) {
-    for (size_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfOne + line), 0, 0);
+    fetch_once((uintptr_t)codes + kAheadOfOne, bytes);
   } else if (kind != kInt8) {
     for (size_t line = 0; line < bytes; line += 64)
       __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfSeveral + line), 0, 3);
@@ -83,7 +83,7 @@ static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes
 /* Asks for the scales of two groups of one token, 512 bytes ahead, when the first of the two begins. */
 static inline void fetch_scales(const uint16_t *scales, size_t group) {
   enum { kAhead = 512 };
-  if (group % 2 == 0) __builtin_prefetch((const void *)((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead), 0, 0);
+  if (group % 2 == 0) fetch_once((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead, 64);
 }
 
 /* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grist_fetch.h"
 #include "grist_tables.h"
 
 #if defined(__x86_64__)
@@ -56,8 +57,22 @@ static const struct {
 };
 enum { kCandidates = sizeof candidates / sizeof *candidates };
 
+bool grist_passes_second_level = true;
+
+/* "GenuineIntel", in the order in which cpuid gives it. Others are taken for AMD's, which were measured. */
+static bool is_intel(void) {
+#if defined(__x86_64__)
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == 0x756e6547 && edx == 0x49656e69 && ecx == 0x6c65746e;
+#else
+  return false;
+#endif
+}
+
 static const grist_kernel_table *chosen;
 static pthread_once_t choose_once = PTHREAD_ONCE_INIT;
+
+__attribute__((constructor)) static void know_the_caches(void) { grist_passes_second_level = !is_intel(); }
 
 static void choose(void) {
   int first = 0;
