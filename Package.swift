@@ -35,12 +35,10 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
-    .systemLibrary(
-      name: "CLibSentencePiece", pkgConfig: "sentencepiece", providers: [.apt(["libsentencepiece-dev"])]),
     .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
-    .target(
-      name: "CGristSentencePiece", dependencies: ["CLibSentencePiece"]),
     .target(name: "CGristSystem"),
+    // The program's allocator: memory that is refused ends it with a sentence.
+    .target(name: "CGristProgram", dependencies: ["CGristSystem"]),
     // Loads OpenBLAS when it is needed.
     .target(name: "CGristBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CGristKernels"),
@@ -75,7 +73,7 @@ let package = Package(
       name: "GristModel",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
-        "CGristSentencePiece", .product(name: "HeapModule", package: "swift-collections"),
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
@@ -111,7 +109,7 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
         "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristReports",
-        "GristBenchmark",
+        "GristBenchmark", "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -8,8 +8,9 @@
 
 #include <jerror.h>
 
-/* A progressive file may repeat scans without end, each costing a walk over the whole image. Real ones have ten. */
-enum { MAXIMUM_SCANS = 500 };
+/* A progressive file may repeat scans without end, each costing a walk over the whole image. Real ones have ten, and no encoder is known that
+   writes more than 64. */
+enum { MAXIMUM_SCANS = 100 };
 
 typedef struct session session;
 

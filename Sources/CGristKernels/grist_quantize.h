@@ -157,7 +157,7 @@ GRIST_INLINE void load_columns(
 
 GRIST_INLINE double quantize_sixteen_rows(
     const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale, size_t tile_rows,
-    uint8_t *codes, uint16_t *scales, struct code_range range) {
+    uint8_t *codes, uint16_t *scales, double *row_errors, struct code_range range) {
   size_t padded = padded_columns(columns), groups = (columns + group_size - 1) / group_size, group = 0;
   double errors[16] = {0};
   for (size_t start = 0; start < columns; start += group_size, group++) {
@@ -175,13 +175,16 @@ GRIST_INLINE double quantize_sixteen_rows(
           padded * (size_t)bits / 8, codes);
   }
   double total = 0;
-  for (size_t row = 0; row < rows; row++) total += errors[row];
+  for (size_t row = 0; row < rows; row++) {
+    total += errors[row];
+    if (row_errors != NULL) row_errors[row] += errors[row];
+  }
   return total;
 }
 
 static double quantize_rows(
     const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale, size_t tile_rows,
-    uint8_t *codes, uint16_t *scales) {
+    uint8_t *codes, uint16_t *scales, double *row_errors) {
   /* Scales up to a tenth above the plain greatest/127: with so many codes what matters is how the grid meets the
      weights, and a slightly coarser one that meets them better wins. */
   static const float int8_trials[] = {
@@ -195,10 +198,10 @@ static double quantize_rows(
       -9.44f, -9.71f, -9.97f, -10.24f, -10.50f, 6.50f, 7.00f, 7.50f, 8.10f, 8.80f, 9.60f};
   if (bits == 8)
     return quantize_sixteen_rows(
-        weights, rows, columns, group_size, 8, prescale, tile_rows, codes, scales,
+        weights, rows, columns, group_size, 8, prescale, tile_rows, codes, scales, row_errors,
         (struct code_range){-127, 127, false, int8_trials, sizeof int8_trials / sizeof *int8_trials});
   return quantize_sixteen_rows(
-      weights, rows, columns, group_size, 4, prescale, tile_rows, codes, scales,
+      weights, rows, columns, group_size, 4, prescale, tile_rows, codes, scales, row_errors,
       (struct code_range){-8, 7, true, int4_trials, sizeof int4_trials / sizeof *int4_trials});
 }
 

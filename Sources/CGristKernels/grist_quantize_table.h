@@ -335,7 +335,11 @@ GRIST_INLINE double store_losses(const struct grist_table_rows *job, const struc
     for (size_t row = 0; row < job->rows; row++) job->lost[row * job->columns + columns->start + k] = values[row];
   }
   double total = 0;
-  for (size_t row = 0; row < job->rows; row++) total += (double)squares[row] / ((double)job->prescale * job->prescale);
+  for (size_t row = 0; row < job->rows; row++) {
+    double error = (double)squares[row] / ((double)job->prescale * job->prescale);
+    total += error;
+    if (job->row_errors != NULL) job->row_errors[row] += error;
+  }
   return total;
 }
 

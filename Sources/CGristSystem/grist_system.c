@@ -8,26 +8,28 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { kSlots = 256, kPathLength = 1024 };
+/* Tables that a signal handler walks: blocks of slots, linked and never freed, so that there is always room. A slot is
+   readable by a handler while `used` is 1: it is set last and cleared first. Its path is replaced only when it is taken
+   anew, so a handler never meets one that is gone. */
+enum { kSlotsOfBlock = 256 };
 
-/* A slot is readable by a signal handler while `used` is 1: it is set last and cleared first. */
-struct mapping_slot {
+struct slot {
   atomic_int used;
-  uintptr_t base;
+  uintptr_t base; /* of a mapping */
   size_t length;
-  char path[kPathLength];
+  char *path;
 };
-struct temporary_slot {
-  atomic_int used;
-  char path[kPathLength];
+struct block {
+  struct slot slots[kSlotsOfBlock];
+  _Atomic(struct block *) next;
 };
 
-static struct mapping_slot mappings[kSlots];
-static struct temporary_slot temporaries[kSlots];
+static struct block first_mappings, first_temporaries;
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fault_handler_once = PTHREAD_ONCE_INIT;
 static atomic_int interrupted_by;
@@ -43,24 +45,64 @@ static void write_text(const char *text) {
 }
 
 static void unlink_temporaries(void) {
-  for (int i = 0; i < kSlots; i++)
-    if (atomic_load(&temporaries[i].used) == 1) unlink(temporaries[i].path);
+  for (struct block *block = &first_temporaries; block != NULL; block = atomic_load(&block->next))
+    for (int i = 0; i < kSlotsOfBlock; i++)
+      if (atomic_load(&block->slots[i].used) == 1) unlink(block->slots[i].path);
+}
+
+/* Takes a slot of a table; NULL where memory is refused. */
+static struct slot *take_slot(struct block *first, uintptr_t base, size_t length, const char *path) {
+  char *copy = strdup(path);
+  if (copy == NULL) return NULL;
+  struct slot *taken = NULL;
+  pthread_mutex_lock(&table_lock);
+  for (struct block *block = first; block != NULL && taken == NULL; block = atomic_load(&block->next)) {
+    for (int i = 0; i < kSlotsOfBlock && taken == NULL; i++)
+      if (atomic_load(&block->slots[i].used) == 0) taken = &block->slots[i];
+    if (taken == NULL && atomic_load(&block->next) == NULL) atomic_store(&block->next, calloc(1, sizeof *block));
+  }
+  if (taken != NULL) {
+    free(taken->path);
+    taken->path = copy;
+    taken->base = base;
+    taken->length = length;
+    atomic_store(&taken->used, 1);
+  }
+  pthread_mutex_unlock(&table_lock);
+  if (taken == NULL) free(copy);
+  return taken;
+}
+
+static void give_slot_back(void *token) {
+  if (token != NULL) atomic_store(&((struct slot *)token)->used, 0);
 }
 
 static void on_fault(int number, siginfo_t *info, void *context) {
   (void)context;
   uintptr_t address = (uintptr_t)info->si_addr;
-  for (int i = 0; i < kSlots; i++) {
-    if (atomic_load(&mappings[i].used) != 1) continue;
-    if (address - mappings[i].base >= mappings[i].length) continue;
-    write_text("gristmill: ");
-    write_text(mappings[i].path);
-    write_text(": the file shrank or its disk failed while it was being read; restore it and run again\n");
-    unlink_temporaries();
-    _exit(74);
+  for (struct block *block = &first_mappings; block != NULL; block = atomic_load(&block->next)) {
+    for (int i = 0; i < kSlotsOfBlock; i++) {
+      struct slot *slot = &block->slots[i];
+      if (atomic_load(&slot->used) != 1 || address - slot->base >= slot->length) continue;
+      write_text("gristmill: ");
+      write_text(slot->path);
+      write_text(": the file shrank or its disk failed while it was being read; restore it and run again\n");
+      unlink_temporaries();
+      _exit(74);
+    }
   }
   signal(number, SIG_DFL);
   raise(number);
+}
+
+static void handle(int number, void (*handler)(int)) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  /* No SA_RESTART: a signal ends a wait, for a reader of a full pipe for example; who waits looks for an interruption. */
+  action.sa_flags = 0;
+  sigemptyset(&action.sa_mask);
+  sigaction(number, &action, NULL);
 }
 
 static void install_fault_handler(void) {
@@ -74,70 +116,82 @@ static void install_fault_handler(void) {
 
 void grist_system_watch_faults(void) { pthread_once(&fault_handler_once, install_fault_handler); }
 
-int grist_system_register_mapping(const void *base, size_t length, const char *path) {
-  int token = -1;
-  pthread_mutex_lock(&table_lock);
-  for (int i = 0; i < kSlots && token < 0; i++) {
-    if (atomic_load(&mappings[i].used) != 0) continue;
-    mappings[i].base = (uintptr_t)base;
-    mappings[i].length = length;
-    snprintf(mappings[i].path, kPathLength, "%s", path);
-    atomic_store(&mappings[i].used, 1);
-    token = i;
-  }
-  pthread_mutex_unlock(&table_lock);
-  return token;
+void *grist_system_register_mapping(const void *base, size_t length, const char *path) {
+  return take_slot(&first_mappings, (uintptr_t)base, length, path);
 }
 
-void grist_system_unregister_mapping(int token) {
-  if (token >= 0 && token < kSlots) atomic_store(&mappings[token].used, 0);
-}
+void grist_system_unregister_mapping(void *token) { give_slot_back(token); }
 
-int grist_system_register_temporary(const char *path) {
-  if (strlen(path) >= kPathLength) return -1;
-  int token = -1;
-  pthread_mutex_lock(&table_lock);
-  for (int i = 0; i < kSlots && token < 0; i++) {
-    if (atomic_load(&temporaries[i].used) != 0) continue;
-    snprintf(temporaries[i].path, kPathLength, "%s", path);
-    atomic_store(&temporaries[i].used, 1);
-    token = i;
-  }
-  pthread_mutex_unlock(&table_lock);
-  return token;
-}
+void *grist_system_register_temporary(const char *path) { return take_slot(&first_temporaries, 0, 0, path); }
 
-void grist_system_unregister_temporary(int token) {
-  if (token >= 0 && token < kSlots) atomic_store(&temporaries[token].used, 0);
-}
+void grist_system_unregister_temporary(void *token) { give_slot_back(token); }
 
 static void on_interrupt(int number) {
   int none = 0;
-  if (atomic_compare_exchange_strong(&interrupted_by, &none, number)) return;
+  if (atomic_compare_exchange_strong(&interrupted_by, &none, number)) {
+    /* Whoever sends SIGTERM goes on to SIGKILL before long: what does not end by itself within a second is ended. */
+    if (number == SIGTERM) alarm(1);
+    return;
+  }
   unlink_temporaries();
   _exit(128 + number);
 }
 
+static void on_alarm(int number) {
+  (void)number;
+  write_text("gristmill: interrupted\n");
+  unlink_temporaries();
+  _exit(130);
+}
+
+/* Dies of the signal, as the shell expects of the left side of a pipe, but leaves nothing behind. */
+static void on_broken_pipe(int number) {
+  unlink_temporaries();
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
 void grist_system_watch_interrupts(void) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_interrupt;
-  /* No SA_RESTART: a signal ends a wait, for a reader of a full pipe for example; who waits looks for an interruption. */
-  action.sa_flags = 0;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  handle(SIGINT, on_interrupt);
+  handle(SIGTERM, on_interrupt);
+  handle(SIGALRM, on_alarm);
+  handle(SIGPIPE, on_broken_pipe);
+  /* nohup has it ignored. */
+  struct sigaction hangup;
+  if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) handle(SIGHUP, on_interrupt);
+  /* A file that grows beyond `ulimit -f` is then an error of write(2). */
+  signal(SIGXFSZ, SIG_IGN);
   /* A parent may have left them blocked. */
   sigset_t watched;
   sigemptyset(&watched);
   sigaddset(&watched, SIGINT);
   sigaddset(&watched, SIGTERM);
+  sigaddset(&watched, SIGHUP);
+  sigaddset(&watched, SIGALRM);
   pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
 }
 
 int grist_system_interrupted(void) { return atomic_load(&interrupted_by); }
 
+#ifdef __linux__
+/* VmHWM of /proc/self/status. getrusage's ru_maxrss outlives exec: it would be the parent's where that was larger. */
+static size_t high_water_mark(void) {
+  FILE *status = fopen("/proc/self/status", "re");
+  if (status == NULL) return 0;
+  char line[256];
+  unsigned long long kilobytes = 0;
+  while (fgets(line, sizeof line, status) != NULL)
+    if (sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
+  fclose(status);
+  return (size_t)kilobytes * 1024;
+}
+#endif
+
 size_t grist_system_peak_resident_bytes(void) {
+#ifdef __linux__
+  size_t mark = high_water_mark();
+  if (mark > 0) return mark;
+#endif
   struct rusage usage;
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
 #ifdef __APPLE__
@@ -145,6 +199,15 @@ size_t grist_system_peak_resident_bytes(void) {
 #else
   return (size_t)usage.ru_maxrss * 1024;
 #endif
+}
+
+void grist_system_refuse_memory(size_t bytes) {
+  char text[128];
+  /* snprintf of a number takes no memory of its own. */
+  snprintf(text, sizeof text, "gristmill: the system refuses %zu bytes of memory; ask for less, or lift its limit\n", bytes);
+  write_text(text);
+  unlink_temporaries();
+  _exit(71);
 }
 
 #ifdef O_TMPFILE

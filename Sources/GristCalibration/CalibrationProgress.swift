@@ -23,6 +23,12 @@ public final class CalibrationProgress {
     self.folder = folder
     self.key = key
     try createFolder(folder)
+    // Files in it are removed, and what it holds becomes weights.
+    guard isOwnFolder(folder) else {
+      throw GristError(
+        .inputOutput, "the folder for unfinished work is a link, or another user's", file: folder,
+        advice: "remove it, or name another output")
+    }
     guard try begun() != nil else {
       try empty()
       return
@@ -51,6 +57,7 @@ public final class CalibrationProgress {
   private func readBeginning() throws -> Beginning? {
     guard fileKind(at: beginningPath) == .file else { return nil }
     let file = try SafetensorsFile(path: beginningPath)
+    try file.requireChecksum()
     guard let text = file.metadata.first(where: { $0.name == "beginning" })?.value else { return nil }
     let json = try JSONReader(locating(file: beginningPath) { try JSONValue.parse(text) }, file: beginningPath)
     guard try json.string("key") == key, let statistics = file.tensors.first else { return nil }
@@ -66,7 +73,7 @@ public final class CalibrationProgress {
     ]
     var writer = SafetensorsWriter(metadata: [("beginning", json.text())])
     try writer.add("statistics", .u8, shape: [beginning.statistics.count], bytes: beginning.statistics)
-    try writeFile(beginningPath, writer.encoded)
+    try writeFile(beginningPath, writer.encodedWithChecksum)
   }
 
   /// Keeps a layer's matrices, and the rows that it leaves, [tokens, hidden size].
@@ -82,13 +89,14 @@ public final class CalibrationProgress {
         "units": JSONValue(matrix.unitsPerRun), "runs": JSONValue(matrix.runs.count),
         "squared_error": JSONValue(matrix.error.squaredError), "squared_source": JSONValue(matrix.error.squaredSource),
         "lossless": JSONValue(matrix.error.isLossless),
+        "worst_row": matrix.error.worstRow.map { JSONValue($0) } ?? .null,
       ])
     }
     writer.describe("matrices", JSONValue.array(described).text())
-    try writeFile(layerPath(layers), writer.encoded)
+    try writeFile(layerPath(layers), writer.encodedWithChecksum)
     var after = SafetensorsWriter()
     try after.add("rows", .f32, shape: [rows.rows, rows.columns], bytes: rows.bytes)
-    try writeFile(rowsPath(layers + 1), after.encoded)
+    try writeFile(rowsPath(layers + 1), after.encodedWithChecksum)
     removeIfPossible(rowsPath(layers))
     layers += 1
   }
@@ -101,6 +109,7 @@ public final class CalibrationProgress {
   private func readMatrices(ofLayer layer: Int) throws -> [String: FinishedMatrix] {
     let path = layerPath(layer)
     let file = try SafetensorsFile(path: path)
+    try file.requireChecksum()
     guard let text = file.metadata.first(where: { $0.name == "matrices" })?.value,
       let described = try JSONValue.parse(text).array
     else { throw GristError(.badData, "not a finished layer", file: path) }
@@ -114,6 +123,7 @@ public final class CalibrationProgress {
       error.squaredError = try json.double("squared_error")
       error.squaredSource = try json.double("squared_source")
       error.isLossless = try json.bool("lossless")
+      error.worstRow = json.has("worst_row") ? try json.double("worst_row") : nil
       let runs = try (0..<json.integer("runs", in: 0...Int(Int32.max))).map { index in
         guard let run = tensors[ByteName("\(name)/\(index)")] else {
           throw GristError(
@@ -134,6 +144,7 @@ public final class CalibrationProgress {
   private func readRows() throws -> FloatMatrix? {
     guard layers > 0 else { return nil }
     let file = try SafetensorsFile(path: rowsPath(layers))
+    try file.requireChecksum()
     guard let rows = file.tensors.first, rows.elementType == .f32, rows.shape.count == 2 else {
       throw GristError(.badData, "not the rows of a calibration", file: file.path)
     }
@@ -150,11 +161,16 @@ public final class CalibrationProgress {
     }
   }
 
+  /// Whether a file of this name is written by this type: the beginning, a layer or rows, by number.
+  private static func isOurs(_ name: String) -> Bool {
+    guard name != "beginning" else { return true }
+    let parts = name.split(atBytesOf: "-")
+    guard parts.count == 2, ["layer", "rows"].contains(parts[0]), let number = Int(parts[1]) else { return false }
+    return number >= 0 && String(number) == parts[1]
+  }
+
   private func empty() throws {
-    for name in try folderContents(folder)
-    where name == "beginning" || name.hasPrefix("layer-") || name.hasPrefix("rows-") {
-      removeIfPossible(joinPath(folder, name))
-    }
+    for name in try folderContents(folder) where Self.isOurs(name) { removeIfPossible(joinPath(folder, name)) }
   }
 
   /// Removes the folder, once what was calibrated stands in a file.

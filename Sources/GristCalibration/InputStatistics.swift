@@ -30,7 +30,7 @@ public struct InputStatistics: Sendable {
     inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0) }
   }
 
-  private static let format = "gristmill-statistics"
+  fileprivate static let format = "gristmill-statistics"
   private static let version = "1"
 
   /// - Throws: 65 when moments do not fill whole blocks.
@@ -47,7 +47,7 @@ public struct InputStatistics: Sendable {
       let block = Rotation.block
       try writer.add(name.text, shape: [values.count / block / block, block, block], floats: values)
     }
-    return writer.encoded
+    return writer.encodedWithChecksum
   }
 
   /// Reads a file that ``encoded()`` made.
@@ -65,6 +65,15 @@ public struct InputStatistics: Sendable {
       throw GristError(
         .badData, "not statistics of a model's inputs that this version reads", file: path,
         advice: "make them with `gristmill calibrate`")
+    }
+    // Those of earlier versions have none.
+    if file.hasChecksum {
+      do {
+        try file.requireChecksum()
+      } catch var error as GristError {
+        error.advice = "the statistics are damaged: calibrate again"
+        throw error
+      }
     }
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     fingerprint = try json.string("fingerprint")
@@ -107,4 +116,9 @@ public struct InputStatistics: Sendable {
         advice: "calibrate the checkpoint that is converted")
     }
   }
+}
+
+extension OutputKind {
+  /// Statistics of a model's inputs.
+  public static let statistics = OutputKind(name: "a file of statistics", containing: InputStatistics.format)
 }

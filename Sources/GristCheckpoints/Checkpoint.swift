@@ -21,10 +21,17 @@ public struct Checkpoint: Sendable {
     public let byteCount: Int
     /// Everything before the data, verbatim, so that an export can restore the file; nil for a format that mixes the two.
     public let header: Bytes?
+    /// Which file it was when it was opened, and in which state.
+    let identity: FileIdentity?
 
     /// The same file, said to be in a folder.
     public func inFolder(_ folder: String) -> WeightFile {
-      WeightFile(name: folder + name, path: path, byteCount: byteCount, header: header)
+      WeightFile(name: folder + name, path: path, byteCount: byteCount, header: header, identity: identity)
+    }
+
+    /// - Throws: 74 when the file was changed or replaced since it was opened.
+    public func requireUnchanged() throws {
+      guard identity == nil || FileIdentity(at: path) == identity else { throw GristError.changed(file: path) }
     }
   }
 

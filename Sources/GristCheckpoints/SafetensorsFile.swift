@@ -14,6 +14,8 @@ public struct SafetensorsFile: Sendable {
   /// The length word and the JSON, verbatim.
   public let header: Bytes
   public let byteCount: Int
+  /// Which file it was when it was opened, and in which state; nil for one that was in memory.
+  let identity: FileIdentity?
 
   /// The longest header the format allows.
   public static let headerLimit = 100_000_000
@@ -21,19 +23,24 @@ public struct SafetensorsFile: Sendable {
   /// - Throws: 66 when the file is not there, 65 with file, tensor and offset when it breaks a rule.
   public init(path: String) throws {
     let file = try MappedFile(path: path)
-    try self.init(file.bytes, path: path) { offset, count in file.advise(.dontNeed, offset: offset, count: count) }
+    try self.init(file.bytes, path: path, identity: file.identity) { offset, count in
+      file.advise(.dontNeed, offset: offset, count: count)
+    }
   }
 
   /// Parses a file that is in memory already; `path` is for messages.
   ///
   /// - Throws: 65 with the offset of what is damaged.
   public init(_ bytes: Bytes, path: String) throws {
-    try self.init(bytes, path: path) { _, _ in }
+    try self.init(bytes, path: path, identity: nil) { _, _ in }
   }
 
-  private init(_ bytes: Bytes, path: String, release: @escaping @Sendable (Int, Int) -> Void) throws {
+  private init(_ bytes: Bytes, path: String, identity: FileIdentity?, release: @escaping @Sendable (Int, Int) -> Void)
+    throws
+  {
     self.path = path
     byteCount = bytes.count
+    self.identity = identity
     (header, tensors, metadata) = try locating(file: path) {
       try Self.parse(FileBytes(bytes: bytes, path: path, release: release))
     }
@@ -43,6 +50,11 @@ public struct SafetensorsFile: Sendable {
     _ file: FileBytes
   ) throws -> (header: Bytes, tensors: [SourceTensor], metadata: [(name: String, value: String)]) {
     let bytes = file.bytes
+    if let contents = FileContents(of: bytes), contents != .safetensors {
+      throw GristError(
+        .badData, "not a safetensors file", offset: 0, found: contents.name,
+        advice: contents.advice ?? "name a safetensors file")
+    }
     guard let length = bytes.integer(at: 0, as: UInt64.self) else {
       throw GristError(
         .badData, "too short for a safetensors header", offset: 0, found: "\(bytes.count) bytes",
@@ -195,6 +207,7 @@ struct MappedStorage: TensorStorage {
   let file: FileBytes
   let offset: Int
   let count: Int
+  var isVerbatim: Bool { true }
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     guard range.upperBound <= count, let slice = file.bytes.slice(offset + range.lowerBound, range.count) else {

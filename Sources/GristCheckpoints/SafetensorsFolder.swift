@@ -40,7 +40,8 @@ struct SafetensorsFolder {
     let map = try index.object("weight_map")
     var shardOf: [ByteName: String] = [:]
     for (tensor, value) in map.object.members {
-      guard let shard = value.string, !shard.isEmpty, !shard.contains("/"), !shard.contains("\0"), shard != "..",
+      guard let shard = value.string, !shard.isEmpty, !shard.utf8.contains(UInt8(ascii: "/")), !shard.utf8.contains(0),
+        shard != "..",
         shard != "."
       else {
         throw GristError(

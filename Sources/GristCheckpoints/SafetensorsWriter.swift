@@ -1,4 +1,5 @@
 import GristCore
+import GristFormat
 
 /// Writes a safetensors file: a header, then the tensors one after the other.
 public struct SafetensorsWriter {
@@ -26,6 +27,15 @@ public struct SafetensorsWriter {
   /// - Throws: 65 when the values do not fill the shape.
   public mutating func add(_ name: String, shape: [Int], floats: [Float]) throws {
     try add(name, .f32, shape: shape, bytes: floats.withUnsafeBytes { Bytes([UInt8]($0)) })
+  }
+
+  /// The same with a checksum over all of it among the metadata, which ``SafetensorsFile/requireChecksum()`` asks for.
+  public var encodedWithChecksum: Bytes {
+    var copy = self
+    copy.describe(
+      SafetensorsFile.checksumName,
+      safetensorsChecksum(metadata: metadata, tensors: tensors.map { ($0.name, $0.elementType, $0.shape, $0.bytes) }))
+    return copy.encoded
   }
 
   /// The whole file as bytes; the header is padded with spaces so that the data start on 8 bytes.
@@ -57,5 +67,40 @@ public struct SafetensorsWriter {
       }
     }
     return buffer.bytes
+  }
+}
+
+/// XXH3-128 over everything that a file says, 32 hexadecimal digits: the metadata in their order, then each tensor.
+func safetensorsChecksum(
+  metadata: [(name: String, value: String)],
+  tensors: [(name: String, elementType: ElementType, shape: [Int], bytes: Bytes)]
+) -> String {
+  var hash = StreamingFingerprint()
+  func add(_ text: String) { hash.update(Bytes(Array(text.utf8) + [0])) }
+  for (name, value) in metadata {
+    add(name)
+    add(value)
+  }
+  for tensor in tensors {
+    add("\(tensor.name) \(tensor.elementType.rawValue) \(tensor.shape)")
+    hash.update(tensor.bytes)
+  }
+  return hash.digits()
+}
+
+extension SafetensorsFile {
+  static let checksumName = "xxh3"
+
+  /// Whether the file has a checksum of its own.
+  public var hasChecksum: Bool { metadata.contains { $0.name == Self.checksumName } }
+
+  /// - Throws: 65 when the file has no checksum, or one that does not fit.
+  public func requireChecksum() throws {
+    let others = metadata.filter { $0.name != Self.checksumName }
+    let found = safetensorsChecksum(
+      metadata: others, tensors: try tensors.map { ($0.name, $0.elementType, $0.shape, try $0.bytes()) })
+    guard metadata.contains(where: { $0.name == Self.checksumName && $0.value == found }) else {
+      throw GristError(.badData, "the file's checksum does not fit", file: path, advice: "the file is damaged")
+    }
   }
 }

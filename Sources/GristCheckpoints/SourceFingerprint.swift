@@ -11,8 +11,13 @@ public struct SourceFingerprint: Sendable {
 
   /// Adds a tensor whose bytes have this XXH3-128, in hexadecimal.
   public mutating func add(_ tensor: SourceTensor, digits: String) {
-    let extents = tensor.shape.map(String.init).joined(separator: "x")
-    lines.append((tensor.name, "\(tensor.name) \(tensor.elementType.rawValue) \(extents) \(digits)\n"))
+    add(tensor.name, tensor.elementType, shape: tensor.shape, digits: digits)
+  }
+
+  /// Adds a tensor of this name, type and shape.
+  public mutating func add(_ name: String, _ type: ElementType, shape: [Int], digits: String) {
+    let extents = shape.map(String.init).joined(separator: "x")
+    lines.append((name, "\(name) \(type.rawValue) \(extents) \(digits)\n"))
   }
 
   /// 64 hexadecimal digits.

@@ -10,9 +10,12 @@ public protocol TensorStorage: Sendable {
   func release(_ range: Range<Int>)
   /// Whether a byte of the tensor cannot be had without holding all of it, until its end is released.
   var holdsWholeTensor: Bool { get }
+  /// Whether the bytes lie in the tensor's file, at its offset, just as they are given.
+  var isVerbatim: Bool { get }
 }
 
 extension TensorStorage {
+  public var isVerbatim: Bool { false }
   public var holdsWholeTensor: Bool { false }
 }
 
@@ -78,6 +81,9 @@ public struct SourceTensor: Sendable {
     byteCount = other.byteCount
     storage = other.storage
   }
+
+  /// The error for bytes that were others when they were read before.
+  public func changed() -> GristError { .changed(file: file, tensor: name) }
 
   /// All bytes of the tensor.
   ///

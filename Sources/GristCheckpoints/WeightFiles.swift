@@ -34,7 +34,9 @@ struct WeightFiles {
   init(archive path: String, hdf5Helper: String?) throws {
     let archive = try KerasArchive(path: path, helper: hdf5Helper)
     files = [
-      Checkpoint.WeightFile(name: fileName(of: path), path: path, byteCount: archive.byteCount, header: nil)
+      Checkpoint.WeightFile(
+        name: fileName(of: path), path: path, byteCount: archive.byteCount, header: nil,
+        identity: archive.identity)
     ]
     tensors = archive.weights.tensors
     notes = archive.notes
@@ -44,7 +46,9 @@ struct WeightFiles {
 
   private init(_ folder: SafetensorsFolder) {
     files = folder.files.map {
-      Checkpoint.WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: $0.header)
+      Checkpoint.WeightFile(
+        name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: $0.header,
+        identity: $0.identity)
     }
     tensors = folder.tensors
     notes = folder.notes
@@ -53,7 +57,9 @@ struct WeightFiles {
 
   init(_ folder: HDF5Folder) {
     files = folder.files.map {
-      Checkpoint.WeightFile(name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: nil)
+      Checkpoint.WeightFile(
+        name: fileName(of: $0.path), path: $0.path, byteCount: $0.byteCount, header: nil,
+        identity: $0.identity)
     }
     tensors = folder.tensors
     notes = folder.notes

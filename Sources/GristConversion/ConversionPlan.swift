@@ -62,6 +62,14 @@ public struct ConversionPlan: Sendable {
     }
   }
 
+  /// Names of tensors that were quantized before and would be again, by another scheme: what was lost then is lost still.
+  public var requantized: [String] {
+    entries.filter { entry in
+      guard case .grouped? = entry.stored?.scheme, case .grouped = entry.scheme else { return false }
+      return !entry.isCopied
+    }.map(\.tensor.name)
+  }
+
   public var entries: [Entry] { segments.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
   public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }

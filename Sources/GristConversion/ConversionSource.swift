@@ -20,6 +20,9 @@ public struct ConversionSource: Sendable {
   /// What is said about its configuration, or was at an earlier conversion.
   let choices: ConfigurationChoices
 
+  /// Whether it is a `.grist` file, and so what an earlier conversion made.
+  public var isConverted: Bool { stored != nil }
+
   var inherited: Provenance? { stored?.manifest.provenance }
 
   /// A checkpoint folder, or a `.grist` file.

@@ -33,6 +33,18 @@ public struct Converter: Sendable {
     self.packing = packing
   }
 
+  /// Converts to the file at `path`; see ``convert(_:plan:recipe:to:feedback:progress:)-(_,_,_,AtomicFile,_,_)``.
+  ///
+  /// - Throws: What that throws, and 64 and 74 when the path cannot be written to.
+  public func convert(
+    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
+    feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
+  ) throws -> Summary {
+    try convert(
+      source, plan: plan, recipe: recipe, to: AtomicFile(path: path, kind: .grist), feedback: feedback,
+      progress: progress)
+  }
+
   /// Converts; the file appears complete or not at all.
   ///
   /// - Throws: What reading, encoding or writing throws, and 130 when the user interrupts.
@@ -41,15 +53,15 @@ public struct Converter: Sendable {
   ///   - source: what is converted.
   ///   - plan: what was decided for it.
   ///   - recipe: what that followed from, for the file to tell.
-  ///   - path: the file to write.
+  ///   - output: the file to write, empty.
   ///   - feedback: how rounding errors are fed on, where a tensor's scheme allows it.
   ///   - progress: hears how far the work is.
   public func convert(
-    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
+    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to output: AtomicFile,
     feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
   ) throws -> Summary {
     let writer = try GristWriter(
-      path: path,
+      output,
       provenance: Provenance(
         tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
         overrides: recipe.overrides.map(\.text), packing: packing,
@@ -62,9 +74,10 @@ public struct Converter: Sendable {
     let total = plan.sourceBytes
     var done = 0
     var fingerprint = SourceFingerprint()
-    var findings = FeedbackFindings()
+    var findings = ConversionFindings()
     let work = ParallelWork(
-      pool: pool, hashing: FileHasher(source.inherited == nil ? source.weightFiles.map(\.path) : []))
+      pool: pool, hashing: FileHasher(source.inherited == nil ? source.weightFiles : [], tensors: source.tensors))
+    var digits: [ByteName: String] = [:]
     for segment in plan.segments {
       work.later { writer.beginSegment(segment.name) }
       for entry in segment.entries {
@@ -73,8 +86,9 @@ public struct Converter: Sendable {
           if let file = source.stored, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (digits, isLossless) = try write(entry, feedback, &findings, to: writer, work)
-            fingerprint.add(entry.tensor, digits: digits)
+            let (tensorDigits, isLossless) = try write(entry, feedback, &findings, to: writer, work)
+            fingerprint.add(entry.tensor, digits: tensorDigits)
+            digits[ByteName(entry.tensor.name)] = tensorDigits
             if !isLossless { isLossy = true }
           }
         }
@@ -89,10 +103,14 @@ public struct Converter: Sendable {
     if source.inherited == nil {
       progress(Progress(tensor: "hashing the source's files", sourceBytesDone: total, sourceBytes: total))
       writer.provenance.fingerprint = fingerprint.digits
-      writer.provenance.sources = zip(source.weightFiles, try work.hashing.finish()).map { file, hash in
+      writer.provenance.sources = zip(source.weightFiles, try work.hashing.finish(expecting: digits)).map {
+        file, hash in
         Provenance.Source(name: file.name, byteCount: file.byteCount, sha256: hash)
       }
     }
+    // What was hashed, what was encoded and what the file now holds are the same.
+    for file in source.weightFiles { try file.requireUnchanged() }
+    try source.stored?.requireUnchanged()
     if isTraced {
       writer.provenance.lineage.append(
         Provenance.Step(
@@ -100,14 +118,14 @@ public struct Converter: Sendable {
     }
     try writer.finish()
     return Summary(
-      path: path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total,
+      path: output.path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total,
       notes: findings.notes)
   }
 
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
   /// fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, _ findings: inout FeedbackFindings,
+    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, _ findings: inout ConversionFindings,
     to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
     let name = entry.tensor.name
@@ -115,13 +133,13 @@ public struct Converter: Sendable {
     var fed: ErrorFeedback?
     if let feedback, finished == nil, entry.takesFeedback {
       fed = try feedback.feedback(for: name)
-      if feedback.matrices.contains(ByteName(name)) { findings.add(name, fed) }
+      if feedback.matrices.contains(ByteName(name)) { findings.feedback.add(name, fed) }
     }
     var encoder = try TensorEncoder(entry.tensor, scheme: finished?.scheme ?? entry.scheme, feedback: fed)
     let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
     let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
     if let finished { try check(finished, encoder, cut) }
-    let (digits, greatest) = try look(at: encoder, cut, work)
+    let (digits, checksums, greatest) = try look(at: encoder, cut, work)
     if encoder.needsScan, finished == nil { encoder = try encoder.scanned(greatest) }
     let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
 
@@ -136,8 +154,15 @@ public struct Converter: Sendable {
       let ready = encoder
       let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / cut.chunks * chunks.count) {
         index in
-        let (payload, error) =
-          try finished.map { ($0.runs[first + index], ErrorSums()) } ?? ready.encode(cut.units(ofChunk: first + index))
+        let payload: Bytes
+        var error = ErrorSums()
+        if let finished {
+          payload = finished.runs[first + index]
+        } else {
+          let encoded = try ready.encode(cut.units(ofChunk: first + index))
+          guard encoded.sourceChecksum == checksums[first + index] else { throw entry.tensor.changed() }
+          (payload, error) = (encoded.payload, encoded.error)
+        }
         return (
           chunk: try PackedChunk(payload, packing: packing, element: element), error: error,
           payload: isWanted ? payload : nil
@@ -154,7 +179,8 @@ public struct Converter: Sendable {
       name: entry.tensor.name, sourceName: entry.stored?.sourceName ?? entry.tensor.sourceName,
       shape: entry.tensor.shape, scheme: encoder.scheme,
       sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
-      relativeError: entry.compounded(sums.relativeError))
+      relativeError: entry.compounded(sums.relativeError), worstRowError: sums.worstRow.map(entry.compounded))
+    if let worst = record.worstRowError, worst >= ConversionFindings.drowned { findings.addDrowned(name, worst) }
     work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
     if isWanted {
       try feedback?.keep(
@@ -201,16 +227,24 @@ public struct Converter: Sendable {
     work.later { writer.endTensor(record, unitsPerChunk: record.chunks.unitsPerChunk) }
   }
 
-  /// The first pass over a tensor: its digits for the fingerprint and, where the scheme wants it, its greatest magnitude.
+  /// The first pass over a tensor: its digits for the fingerprint, a checksum of each chunk's source and, where the scheme wants
+  /// it, the greatest magnitude.
   private func look(
     at encoder: TensorEncoder, _ cut: Cut, _ work: ParallelWork
-  ) throws -> (digits: String, greatest: Float) {
+  ) throws -> (digits: String, checksums: [UInt64], greatest: Float) {
     let scans = encoder.needsScan ? cut.chunks : 0
-    let results = try work.map(1 + scans, sourceBytes: 0) { index -> (digits: String, magnitude: Float) in
-      if index == 0 { return (try SourceFingerprint.digits(of: encoder.source), 0) }
-      return ("", try encoder.scan(cut.units(ofChunk: index - 1)))
+    let results = try work.map(1 + scans, sourceBytes: 0) {
+      index -> (digits: String, checksums: [UInt64], magnitude: Float) in
+      guard index == 0 else { return ("", [], try encoder.scan(cut.units(ofChunk: index - 1))) }
+      var fingerprint = StreamingFingerprint()
+      var checksums: [UInt64] = []
+      checksums.reserveCapacity(cut.chunks)
+      for chunk in 0..<cut.chunks {
+        checksums.append(try encoder.identify(cut.units(ofChunk: chunk), &fingerprint))
+      }
+      return (fingerprint.digits(), checksums, 0)
     }
-    return (results[0].digits, results.reduce(0) { max($0, $1.magnitude) })
+    return (results[0].digits, results[0].checksums, results.reduce(0) { max($0, $1.magnitude) })
   }
 
   /// How a tensor's units are cut into chunks.

@@ -3,47 +3,128 @@ internal import Glibc
 
 /// A file that appears under its name complete or not at all.
 ///
-/// Bytes go to an unnamed file in the destination's folder (or, where the file system has none, to a hidden sibling
-/// that signals and errors remove). ``commit()`` flushes it to the disk and renames it over the destination. Dropping
-/// the value without a commit leaves nothing behind, and what was at the destination stays.
+/// Bytes go to an unnamed file in the destination's folder (or, where the file system has none, to a hidden sibling of a
+/// random name that signals and errors remove). ``commit()`` flushes it to the disk and renames it over the destination.
+/// Dropping the value without a commit leaves nothing behind, and what was at the destination stays.
+///
+/// Make it before the work whose outcome it takes: all that can be known of the destination is found out then, and nobody
+/// else can write the same output meanwhile. A destination that is a link stays one: what it names is written. What is
+/// replaced leaves its permissions to what replaces it.
 public final class AtomicFile {
+  /// As it was named.
   public let path: String
+  /// The same with links followed.
+  private let target: String
+  private var lock: OutputLock?
+  /// The state in which the file to be replaced was read; nil where it was not.
+  private let replaced: FileIdentity?
   private var descriptor: Int32
   private let temporaryPath: String
-  private var temporaryToken: Int32 = -1
+  private var temporaryToken: UnsafeMutableRawPointer?
   private var isNamed: Bool
   /// Bytes appended so far.
   public private(set) var count: Int = 0
 
-  /// - Throws: 74 when the destination's folder cannot be written, 64 when the destination is a folder, a device or a
-  ///   pipe, or has no name.
-  public init(path: String) throws {
+  /// - Parameters:
+  ///   - path: the destination.
+  ///   - kind: what it holds; a file of another kind that is there is not replaced. Nil replaces any.
+  ///   - forces: replaces a file of another kind, or one that is protected against writing, all the same.
+  ///   - replaced: of a file that was read to be replaced, the state it was read in.
+  ///
+  /// - Throws: 74 when the destination's folder cannot be written, the file there is protected or another program is
+  ///   writing it; 64 when the destination is a folder, a device or a pipe, has no name, is a file that the program reads,
+  ///   or one of another kind.
+  public init(
+    path: String, kind: OutputKind? = nil, forces: Bool = false, replacing replaced: FileIdentity? = nil
+  ) throws {
     self.path = path
-    let folder = folderName(of: path)
-    // The longest name is 255 bytes: what is put around it must not make it longer.
-    let name = fileName(of: path)
-    temporaryPath = joinPath(
-      folder, ".\(String(decoding: name.utf8.prefix(200), as: UTF8.self)).\(getpid()).partial")
-    switch fileKind(at: path) {
-    case .folder: throw GristError(.usage, "the output is a folder", file: path, advice: "name a file")
-    case .other: throw GristError(.usage, "the output is not a plain file", file: path, advice: "name another")
-    case .file, nil: break
-    }
-    guard !name.isEmpty else { throw GristError(.usage, "the output has no name", file: path, advice: "name a file") }
-    guard name.utf8.count <= 255 else {
-      throw GristError(.inputOutput, "cannot create the output: \(String(cString: strerror(ENAMETOOLONG)))", file: path)
-    }
-    descriptor = grist_system_open_unnamed(folder)
+    self.replaced = replaced
+    target = try Self.target(of: path)
+    let mode = try Self.check(target, named: path, kind: kind, forces: forces, replaced: replaced)
+    let folder = folderName(of: target)
+    let name = hiddenName(for: fileName(of: target))
+    lock = try OutputLock(path: joinPath(folder, "\(name).lock"), output: path)
+    // Whoever has the lock is the only one to write such files.
+    removeLeftovers(of: name, in: folder)
+    let random = String(UInt64.random(in: .min ... .max), radix: 16)
+    temporaryPath = joinPath(folder, "\(name).\(random).partial")
+    descriptor = folder.withSystemPath { grist_system_open_unnamed($0) }
     isNamed = false
     if descriptor < 0 {
-      temporaryToken = grist_system_register_temporary(temporaryPath)
-      descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      temporaryToken = temporaryPath.withSystemPath { grist_system_register_temporary($0) }
+      descriptor = temporaryPath.withSystemPath { open($0, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666) }
       isNamed = descriptor >= 0
     }
     guard descriptor >= 0 else {
       let message = systemMessage()
       grist_system_unregister_temporary(temporaryToken)
       throw GristError(.inputOutput, "cannot create the output: \(message)", file: path)
+    }
+    if let mode { fchmod(descriptor, mode) }
+  }
+
+  /// Where a path leads, links followed; the last may lead to nothing yet.
+  private static func target(of path: String) throws -> String {
+    guard !path.isEmpty, !path.hasSuffix("/") else {
+      throw GristError(
+        .usage, path.isEmpty ? "the output has no name" : "the output is a folder", file: path, advice: "name a file")
+    }
+    var target = path
+    for _ in 0..<40 {
+      // /dev/stdout leads to a file that somebody else has open; it cannot be replaced by another.
+      guard !target.hasPrefix("/dev/"), !target.hasPrefix("/proc/") else {
+        throw GristError(.usage, "the output is not a plain file", file: path, advice: "name another")
+      }
+      guard let link = linkTarget(of: target) else { return target }
+      target = link.hasPrefix("/") ? link : joinPath(folderName(of: target), link)
+    }
+    throw GristError(.inputOutput, "cannot create the output: \(String(cString: strerror(ELOOP)))", file: path)
+  }
+
+  /// Finds out whether the destination may be written; the permissions of the file that is there, nil when none is.
+  private static func check(
+    _ target: String, named path: String, kind: OutputKind?, forces: Bool, replaced: FileIdentity?
+  ) throws -> mode_t? {
+    guard fileName(of: target).utf8.count <= 255 else {
+      throw GristError(.inputOutput, "cannot create the output: \(String(cString: strerror(ENAMETOOLONG)))", file: path)
+    }
+    var status = stat()
+    guard target.withSystemPath({ stat($0, &status) }) == 0 else {
+      guard fileKind(at: folderName(of: target)) == .folder else {
+        throw GristError(
+          .inputOutput, "cannot create the output: there is no folder \(folderName(of: target))", file: path,
+          advice: "create it first, or name another")
+      }
+      return nil
+    }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR: throw GristError(.usage, "the output is a folder", file: path, advice: "name a file")
+    default: throw GristError(.usage, "the output is not a plain file", file: path, advice: "name another")
+    }
+    let there = FileIdentity(status)
+    if replaced == nil { try refuseInput(there, path) }
+    let mode = status.st_mode & 0o7777
+    guard !forces else { return mode }
+    guard mode & 0o222 != 0 else {
+      throw GristError(
+        .inputOutput, "the output is there and protected against writing", file: path,
+        advice: "name another, or pass --force")
+    }
+    guard let kind, there.byteCount > 0, replaced == nil else { return mode }
+    let file = try MappedFile(path: target, isInput: false)
+    guard let beginning = file.bytes.slice(0, min(file.count, OutputKind.prefixLength)), kind.matches(beginning) else {
+      throw GristError(
+        .usage, "the output is there already and is not \(kind.name)", file: path,
+        advice: "name another, or pass --force to replace it")
+    }
+    return mode
+  }
+
+  private static func refuseInput(_ there: FileIdentity, _ path: String) throws {
+    guard !InputFiles.contains(there) else {
+      throw GristError(
+        .usage, "the output is a file that this command reads", file: path, advice: "name another output")
     }
   }
 
@@ -56,11 +137,12 @@ public final class AtomicFile {
       descriptor = -1
     }
     if isNamed {
-      unlink(temporaryPath)
+      _ = temporaryPath.withSystemPath { unlink($0) }
       isNamed = false
     }
     grist_system_unregister_temporary(temporaryToken)
-    temporaryToken = -1
+    temporaryToken = nil
+    lock = nil
   }
 
   /// - Throws: 74 when writing fails.
@@ -111,32 +193,72 @@ public final class AtomicFile {
     guard flushed == 0 else {
       throw GristError(.inputOutput, "cannot flush the output to the disk: \(systemMessage())", file: path)
     }
+    // What came there while the output was made.
+    if let there = FileIdentity(at: target) {
+      if let replaced {
+        guard there == replaced else { throw changed() }
+      } else {
+        try Self.refuseInput(there, path)
+      }
+    } else if replaced != nil {
+      throw changed()
+    }
     if !isNamed {
-      temporaryToken = grist_system_register_temporary(temporaryPath)
-      unlink(temporaryPath)
-      guard grist_system_link_unnamed(descriptor, temporaryPath) == 0 else {
+      temporaryToken = temporaryPath.withSystemPath { grist_system_register_temporary($0) }
+      guard temporaryPath.withSystemPath({ grist_system_link_unnamed(descriptor, $0) }) == 0 else {
         throw GristError(.inputOutput, "cannot name the output: \(systemMessage())", file: path)
       }
       isNamed = true
     }
-    guard rename(temporaryPath, path) == 0 else {
+    guard temporaryPath.withSystemPath({ from in target.withSystemPath { rename(from, $0) } }) == 0 else {
       throw GristError(.inputOutput, "cannot name the output: \(systemMessage())", file: path)
     }
     isNamed = false
-    let folder = open(folderName(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let folder = folderName(of: target).withSystemPath { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     if folder >= 0 {
       fsync(folder)
       close(folder)
     }
     discard()
   }
+
+  private func changed() -> GristError {
+    GristError(
+      .inputOutput, "the file was changed or replaced by another program while this one worked on it", file: path,
+      advice: "nothing was written: run the command again")
+  }
+}
+
+/// How everything that is put beside a file for a while is called: hidden, and never too long.
+private func hiddenName(for name: String) -> String {
+  let longest = 180
+  guard name.utf8.count > longest else { return "." + name }
+  // Two long names must not become one.
+  let digest = name.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+  return ".\(String(decoding: name.utf8.prefix(longest), as: UTF8.self))-\(String(digest, radix: 16))"
+}
+
+/// Removes what killed programs left of an output.
+private func removeLeftovers(of hiddenName: String, in folder: String) {
+  for name in (try? folderContents(folder)) ?? []
+  where name.hasPrefix(hiddenName + ".") && name.hasSuffix(".partial") {
+    let middle = name.utf8.dropFirst(hiddenName.utf8.count + 1).dropLast(".partial".utf8.count)
+    guard middle.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else { continue }
+    removeIfPossible(joinPath(folder, name))
+  }
 }
 
 /// Writes a whole file so that it appears complete or not at all.
 ///
-/// - Throws: 74 when writing fails, 64 when the path is a folder.
-public func writeFile(_ path: String, _ bytes: Bytes) throws {
-  let file = try AtomicFile(path: path)
-  try bytes.withUnsafeBytes { try file.append($0) }
-  try file.commit()
+/// - Throws: What ``AtomicFile`` throws.
+public func writeFile(_ path: String, _ bytes: Bytes) throws { try AtomicFile(path: path).finish(with: bytes) }
+
+extension AtomicFile {
+  /// Makes `bytes` the whole file, and gives it its name.
+  ///
+  /// - Throws: What ``append(_:)`` and ``commit()`` throw.
+  public func finish(with bytes: Bytes) throws {
+    try bytes.withUnsafeBytes { try append($0) }
+    try commit()
+  }
 }

@@ -7,7 +7,7 @@ public enum FileKind: Sendable { case file, folder, other }
 /// What is at `path`, or nil when nothing is there.
 public func fileKind(at path: String) -> FileKind? {
   var status = stat()
-  guard stat(path, &status) == 0 else { return nil }
+  guard path.withSystemPath({ stat($0, &status) }) == 0 else { return nil }
   switch status.st_mode & S_IFMT {
   case S_IFREG: return .file
   case S_IFDIR: return .folder
@@ -19,7 +19,7 @@ public func fileKind(at path: String) -> FileKind? {
 ///
 /// - Throws: 66 when it is not there, 74 when it cannot be read.
 public func folderContents(_ path: String) throws -> [String] {
-  guard let directory = opendir(path) else {
+  guard let directory = path.withSystemPath({ opendir($0) }) else {
     if errno == ENOENT || errno == ENOTDIR { throw GristError(.missingInput, "no such folder", file: path) }
     throw GristError(.inputOutput, "cannot list the folder: \(systemMessage())", file: path)
   }
@@ -27,8 +27,9 @@ public func folderContents(_ path: String) throws -> [String] {
   var names: [String] = []
   while let entry = readdir(directory) {
     let name = withUnsafePointer(to: entry.pointee.d_name) { tuple in
-      tuple.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) {
-        String(cString: $0)
+      tuple.withMemoryRebound(to: UInt8.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)) {
+        let most = MemoryLayout.size(ofValue: tuple.pointee)
+        return String(systemPath: UnsafeBufferPointer(start: $0, count: most).prefix { $0 != 0 })
       }
     }
     if name != "." && name != ".." { names.append(name) }
@@ -60,14 +61,30 @@ public func folderName(of path: String) -> String {
 /// The last component of a path; of one that has none, the path.
 public func fileName(of path: String) -> String { FilePath(path).lastComponent?.string ?? path }
 
+/// What a link says, as it is written; nil for anything but a link.
+public func linkTarget(of path: String) -> String? {
+  var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+  let length = buffer.withUnsafeMutableBytes { bytes in
+    bytes.baseAddress.map { target in path.withSystemPath { readlink($0, target, bytes.count) } } ?? -1
+  }
+  return length > 0 ? String(systemPath: buffer.prefix(length)) : nil
+}
+
 /// Creates a folder whose parent is there; one that exists already is as good.
 ///
 /// - Throws: 74 when the system refuses.
 public func createFolder(_ path: String) throws {
-  guard mkdir(path, 0o777) == 0 || errno == EEXIST && fileKind(at: path) == .folder else {
+  guard path.withSystemPath({ mkdir($0, 0o777) }) == 0 || errno == EEXIST && fileKind(at: path) == .folder else {
     throw GristError(.inputOutput, "cannot create the folder: \(systemMessage())", file: path)
   }
 }
 
+/// Whether a folder, not a link to one, is there and belongs to whoever runs the program.
+public func isOwnFolder(_ path: String) -> Bool {
+  var status = stat()
+  return path.withSystemPath({ lstat($0, &status) }) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    && status.st_uid == geteuid()
+}
+
 /// Removes a file, or a folder with nothing in it; what is not there or cannot go stays.
-public func removeIfPossible(_ path: String) { _ = remove(path) }
+public func removeIfPossible(_ path: String) { _ = path.withSystemPath { remove($0) } }

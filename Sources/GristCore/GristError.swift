@@ -12,6 +12,8 @@ public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
     case badData = 65
     /// An input that was named is not there.
     case missingInput = 66
+    /// The system refused memory or threads.
+    case outOfMemory = 71
     /// Reading or writing failed below us.
     case inputOutput = 74
     /// The user interrupted the work.
@@ -45,13 +47,13 @@ public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     var places: [String] = []
-    if let tensor { places.append("tensor \(tensor.visible())") }
+    if let tensor { places.append("tensor \(tensor.shortened().visible())") }
     if let offset { places.append("byte \(offset)") }
     var text = file.map { "\($0.visible()): " } ?? ""
-    text += what.visible()
+    text += what.shortened(to: 1000).visible()
     if !places.isEmpty { text += " (" + places.joined(separator: ", ") + ")" }
-    if let found { text += ": found \(found.visible())" }
-    if let advice { text += "; \(advice.visible())" }
+    if let found { text += ": found \(found.shortened().visible())" }
+    if let advice { text += "; \(advice.shortened(to: 1000).visible())" }
     return text
   }
 

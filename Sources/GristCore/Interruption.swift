@@ -4,7 +4,8 @@ internal import CGristSystem
 ///
 /// Signals are the process's, not a library's: nothing is handled unless the program asks for it.
 public enum Interruption {
-  /// From now on the first SIGINT or SIGTERM is only noted; a second one ends the program at once. A ``MappedFile`` that
+  /// From now on the first SIGINT, SIGTERM or SIGHUP is only noted; a second one ends the program at once, and so does a
+  /// second after SIGTERM. A ``MappedFile`` that
   /// somebody shrinks while it is read ends it with a sentence and exit code 74 instead of a bare SIGBUS.
   public static func watch() {
     grist_system_watch_interrupts()
@@ -16,6 +17,9 @@ public enum Interruption {
     if grist_system_interrupted() != 0 { throw GristError(.interrupted, "interrupted") }
   }
 }
+
+/// Ends the program with a sentence and exit code 71, as there is no memory.
+public func refuseMemory(_ byteCount: Int) -> Never { grist_system_refuse_memory(max(byteCount, 0)) }
 
 /// Peak resident memory of this process in bytes, 0 where the system does not tell.
 public func peakResidentBytes() -> Int { grist_system_peak_resident_bytes() }

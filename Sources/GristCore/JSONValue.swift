@@ -5,7 +5,7 @@ internal import OrderedCollections
 /// Ours rather than Foundation's because the files we read come from outside: duplicate keys, wrong types and stray
 /// bytes must be refused with the byte at which they stand, integers must stay exact, and what we write must come out
 /// the same every time.
-public indirect enum JSONValue: Sendable, Equatable {
+public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
   /// A number written without fraction or exponent that fits.

@@ -27,10 +27,11 @@ extension JSONValue {
         elements[index].write(to: &output, indent: inner.map { $0 + 1 })
       }
     case .object(let object):
-      Self.writeList("{", "}", object.members.count, indent: indent, to: &output) { index, output in
-        Self.write(object.members[index].name, to: &output)
+      let members = object.members
+      Self.writeList("{", "}", members.count, indent: indent, to: &output) { index, output in
+        Self.write(members[index].name, to: &output)
         output += indent == nil ? ":" : ": "
-        object.members[index].value.write(to: &output, indent: indent.map { $0 + 1 })
+        members[index].value.write(to: &output, indent: indent.map { $0 + 1 })
       }
     }
   }

@@ -10,33 +10,54 @@ public final class MappedFile: @unchecked Sendable {
   public let path: String
   public let count: Int
   private let base: UnsafeMutableRawPointer?
-  private let guardToken: Int32
+  private let guardToken: UnsafeMutableRawPointer?
+  /// Which file it was when it was opened, and in which state.
+  public let identity: FileIdentity
 
   /// Maps the whole file.
   ///
-  /// - Throws: 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file.
-  public init(path: String) throws {
+  /// - Throws: 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file, 71 when the system refuses
+  ///   the memory.
+  public convenience init(path: String) throws { try self.init(path: path, isInput: true) }
+
+  /// - Parameter isInput: whether what the file says matters to the program, and so must not be replaced by it.
+  init(path: String, isInput: Bool) throws {
     self.path = path
-    let descriptor = try openForReading(path)
+    let descriptor = try openForReading(path, isInput: isInput)
     defer { close(descriptor) }
     let length = try plainFileLength(descriptor, path: path)
     count = length
+    guard let identity = FileIdentity(descriptor: descriptor) else {
+      throw GristError(.inputOutput, "cannot read the file's state: \(systemMessage())", file: path)
+    }
+    self.identity = identity
     guard length > 0 else {
       base = nil
-      guardToken = -1
+      guardToken = nil
       return
     }
     guard let address = mmap(nil, length, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
-      throw GristError(.inputOutput, "cannot map the file: \(systemMessage())", file: path)
+      throw GristError(
+        errno == ENOMEM ? .outOfMemory : .inputOutput, "cannot map the file: \(systemMessage())", file: path,
+        found: "\(length) bytes")
     }
     base = address
-    guardToken = grist_system_register_mapping(address, length, path)
+    guardToken = path.withSystemPath { grist_system_register_mapping(address, length, $0) }
   }
 
   deinit {
     guard let base else { return }
     grist_system_unregister_mapping(guardToken)
     munmap(base, count)
+  }
+
+  /// - Throws: 74 when the file under this name is another one by now, or was written to since it was opened.
+  public func requireUnchanged() throws {
+    guard FileIdentity(at: path) == identity else {
+      throw GristError(
+        .inputOutput, "the file was changed or replaced while it was being read", file: path,
+        advice: "let nothing write to it, and run the command again")
+    }
   }
 
   public var bytes: Bytes { Bytes(base: base.map { UnsafeRawPointer($0) }, count: count, owner: self) }
@@ -70,14 +91,19 @@ public final class MappedFile: @unchecked Sendable {
 /// A descriptor of the file, to be closed.
 ///
 /// - Throws: 66 when it is not there, 74 when it cannot be opened, 130 when the user interrupts the wait for it.
-public func openForReading(_ path: String) throws -> Int32 {
+public func openForReading(_ path: String) throws -> Int32 { try openForReading(path, isInput: true) }
+
+func openForReading(_ path: String, isInput: Bool) throws -> Int32 {
   // Without O_NONBLOCK opening a pipe waits for its writer; what is no plain file is refused right after.
   var descriptor: Int32
   repeat {
-    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    descriptor = path.withSystemPath { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
     if descriptor < 0, errno == EINTR { try Interruption.check() }
   } while descriptor < 0 && errno == EINTR
-  if descriptor >= 0 { return descriptor }
+  if descriptor >= 0 {
+    if isInput, let identity = FileIdentity(descriptor: descriptor) { InputFiles.note(identity) }
+    return descriptor
+  }
   if errno == ENOENT || errno == ENOTDIR {
     throw GristError(.missingInput, "no such file", file: path)
   }

@@ -80,7 +80,8 @@ public struct LanguageConfiguration: Sendable {
   public let rmsNormEpsilon: Float
   public let rotary: RotaryEmbedding
   public let tiesWordEmbeddings: Bool
-  /// Longest prompt in tokens, image rows counted in.
+  /// The context: most rows of prompt and answer together, image rows counted in. The lesser of
+  /// `max_position_embeddings` and `tokenizer_model_max_length`.
   public let maximumLength: Int
   /// Tokens that end an answer; nil where the configuration does not say.
   public let endTokens: Set<Int>?
@@ -142,9 +143,9 @@ public struct LanguageConfiguration: Sendable {
     guard rmsNormEpsilon.isFinite, rmsNormEpsilon >= 0 else { throw json.failure("rms_norm_eps", "0 or more") }
     rotary = try RotaryEmbedding(json)
     tiesWordEmbeddings = try tied ?? json.bool("tie_word_embeddings", default: false)
-    maximumLength = try json.integer(
-      "tokenizer_model_max_length", in: 1...16_777_216,
-      default: json.integer("max_position_embeddings", in: 1...16_777_216, default: 2048))
+    let positions = try json.integer("max_position_embeddings", in: 1...16_777_216, default: 2048)
+    maximumLength = min(
+      positions, try json.integer("tokenizer_model_max_length", in: 1...16_777_216, default: positions))
     endTokens = try json.value("eos_token_id").map { value in
       let ids = value.integer.map { [$0] } ?? value.array?.compactMap(\.integer) ?? []
       guard !ids.isEmpty else { throw json.failure("eos_token_id", "a token id or a list of them") }

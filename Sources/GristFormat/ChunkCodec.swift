@@ -46,7 +46,10 @@ public struct PackedChunk: Sendable {
       case .planes16: try BytePlanes<UInt16>.pack(payload)
       case .planes32: try BytePlanes<UInt32>.pack(payload)
       }
-    if let packed, packed.count < payload.count - payload.count / 50 {
+    // What no reader would unpack stays raw, too.
+    if let packed, packed.count < payload.count - payload.count / 50,
+      payload.count <= max(GristLayout.boundlessPayload, packed.count * GristLayout.greatestRatio)
+    {
       (self.codec, stored) = (codec, packed)
     } else {
       (self.codec, stored) = (.raw, payload)

@@ -53,6 +53,9 @@ func parseChunkTable(_ bytes: Bytes, tableOffset: Int, dataEnd: Int, segmentStar
     guard codec != .raw || stored == payload, UInt64(payload) <= UInt64(stored) * 65_536 else {
       throw failure("its lengths do not fit together", "\(stored) bytes stored, \(payload) unpacked")
     }
+    guard Int(payload) <= max(GristLayout.boundlessPayload, Int(stored) * GristLayout.greatestRatio) else {
+      throw failure("it claims to unpack to far more than it is", "\(stored) bytes stored, \(payload) unpacked")
+    }
     entries.append(
       ChunkEntry(
         offset: offset, storedLength: Int(stored), payloadLength: Int(payload), checksum: checksum, codec: codec))

@@ -63,7 +63,8 @@ public final class GristFile: Sendable {
     }
     guard padding.isAllZero else {
       throw GristError(
-        .badData, "padding that must be zero is not", offset: UInt64(manifestOffset + manifestLength))
+        .badData, "padding that must be zero is not", offset: UInt64(manifestOffset + manifestLength),
+        advice: "the file is damaged: fetch it again")
     }
     let manifest: Manifest
     do {
@@ -189,7 +190,9 @@ public final class GristFile: Sendable {
     func check(_ start: Int, _ end: Int) throws {
       guard end > start, let padding = file.bytes.slice(start, end - start) else { return }
       guard padding.isAllZero else {
-        throw GristError(.badData, "padding that must be zero is not", file: path, offset: UInt64(start))
+        throw GristError(
+          .badData, "padding that must be zero is not", file: path, offset: UInt64(start),
+          advice: "the file is damaged: fetch it again")
       }
     }
     if index == 0 { try check(GristLayout.superblockFields, chunks[0].offset) }
@@ -201,6 +204,38 @@ public final class GristFile: Sendable {
       ?? manifest.files.first { $0.chunks.range.contains(index) }?.name
   }
 
+  /// The tensor that each chunk belongs to, nil for a file's.
+  public var tensorOfEachChunk: [TensorRecord?] {
+    var tensors = [TensorRecord?](repeating: nil, count: chunks.count)
+    for tensor in manifest.tensors {
+      for chunk in tensor.chunks.range { tensors[chunk] = tensor }
+    }
+    return tensors
+  }
+
+  /// Reads a chunk and finds out whether it is whole: its checksum, that it unpacks, and that its codes are such that all
+  /// kernels agree on them.
+  ///
+  /// - Parameters:
+  ///   - index: the chunk's.
+  ///   - tensor: what ``tensorOfEachChunk`` has at that index.
+  ///
+  /// - Throws: 65 where something is wrong.
+  public func check(chunk index: Int, of tensor: TensorRecord?) throws {
+    let payload = try payload(ofChunk: index)
+    guard let record = tensor, case .grouped(let scheme) = record.scheme, scheme.bits == 8,
+      let (rows, columns) = matrixExtents(record.shape), let shape = scheme.shape(rows: rows, columns: columns)
+    else { return }
+    let codes = payload.count / shape.bytesPerTile * shape.codeBytesPerTile
+    // Codes of 8 bits are -127 to 127: where instructions take them for magnitude and sign, -128 is none.
+    let bad = payload.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0.prefix(codes)).firstIndex(of: 0x80) }
+    guard let bad else { return }
+    throw GristError(
+      .badData, "a code of -128 stands in chunk \(index), where -127 to 127 are allowed", file: path,
+      tensor: record.name, offset: UInt64(chunks[index].offset), found: "byte \(bad) of the payload",
+      advice: "convert the checkpoint again")
+  }
+
   /// Whether a chunk is used in place.
   public func isRaw(chunk index: Int) -> Bool { chunks[index].codec == .raw }
 
@@ -209,11 +244,23 @@ public final class GristFile: Sendable {
 
   public var chunkCount: Int { chunks.count }
 
+  /// Which file it was when it was opened, and in which state.
+  var identity: FileIdentity { file.identity }
+
+  /// - Throws: 74 when the file was changed or replaced since it was opened.
+  public func requireUnchanged() throws { try file.requireUnchanged() }
+
   /// A file that travels inside, nil when there is none of this name.
   ///
   /// - Throws: 65 when it is damaged.
   public func sideFile(named name: String) throws -> Bytes? {
     guard let record = filesByName[ByteName(name)] else { return nil }
+    guard record.byteCount <= max(GristLayout.boundlessPayload, storedBytes(record.chunks) * GristLayout.greatestRatio)
+    else {
+      throw GristError(
+        .badData, "a file inside claims to unpack to far more than it is", file: path,
+        found: "\(name), \(storedBytes(record.chunks)) bytes stored, \(record.byteCount) unpacked")
+    }
     let pieces = try record.chunks.range.map { try payload(ofChunk: $0) }
     if pieces.count == 1 { return pieces[0] }
     return Bytes(pieces.flatMap(\.array))

@@ -7,15 +7,26 @@ public final class GristWriter {
   private var manifest: Manifest
   private var chunks: [ChunkEntry] = []
   private var names: Set<ByteName> = []
+  private var fileNames: Set<ByteName> = []
   private var startsSegment = false
   private var firstChunkOfTensor = 0
 
-  /// - Throws: 74 when the destination cannot be written.
-  public init(path: String, provenance: Provenance) throws {
-    output = try AtomicFile(path: path)
+  /// - Throws: What ``AtomicFile`` throws of its destination.
+  public convenience init(path: String, provenance: Provenance) throws {
+    try self.init(AtomicFile(path: path, kind: .grist), provenance: provenance)
+  }
+
+  /// - Parameter output: empty.
+  ///
+  /// - Throws: 74 when it cannot be written.
+  public init(_ output: AtomicFile, provenance: Provenance) throws {
+    self.output = output
     manifest = Manifest(provenance: provenance)
     try write([UInt8](repeating: 0, count: GristLayout.superblockFields))
   }
+
+  /// Where it is written.
+  public var path: String { output.path }
 
   /// Bytes written so far.
   public var byteCount: Int { output.count }
@@ -54,7 +65,7 @@ public final class GristWriter {
   ///
   /// - Throws: 65 when a file of that name is there already, 74 when writing fails.
   public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
-    guard !manifest.files.contains(where: { ByteName($0.name) == ByteName(name) }) else {
+    guard fileNames.insert(ByteName(name)).inserted else {
       throw GristError(.badData, "a file is there twice", file: output.path, found: name)
     }
     var record = FileRecord(name: name, byteCount: bytes.count, sha256: sha256)

@@ -15,6 +15,10 @@ public enum GristLayout {
   public static let chunkTarget = 1 << 20
   /// The same for tables that are looked up by row.
   public static let tableChunkTarget = 64 << 10
+  /// A chunk whose payload is larger than this unpacks to no more than ``greatestRatio`` times what is stored, so that a small
+  /// file cannot fill the memory.
+  static let boundlessPayload = 16 << 20
+  static let greatestRatio = 8
   static let superblockFields = 64
   static let chunkEntryBytes = 32
   /// A manifest longer than this is refused before it is read.
@@ -91,9 +95,10 @@ struct Superblock: Equatable {
       return value
     }
     guard bytes.slice(0, 8)?.array == GristLayout.magic else {
+      let contents = FileContents(of: bytes)
       throw GristError(
         .badData, "not a .grist file: it does not start with the format's magic bytes", offset: 0,
-        advice: "convert the checkpoint with `gristmill convert`")
+        found: contents?.name, advice: contents?.advice ?? "convert the checkpoint with `gristmill convert`")
     }
     let version = try integer(8, UInt32.self)
     guard version == GristLayout.version else {
@@ -129,5 +134,12 @@ struct Superblock: Equatable {
 extension [UInt8] {
   mutating func append<Value: FixedWidthInteger>(littleEndian value: Value) {
     Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
+  }
+}
+
+extension OutputKind {
+  /// A `.grist` file of whatever version.
+  public static let grist = OutputKind(name: "a .grist file") {
+    $0.slice(0, 5)?.array == Array(GristLayout.magic[..<5])
   }
 }

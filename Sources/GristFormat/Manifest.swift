@@ -21,12 +21,15 @@ public struct TensorRecord: Sendable, Equatable {
   public let sourceElement: ElementType
   /// ‖stored − source‖ / ‖source‖ over all elements; 0 where nothing was lost.
   public let relativeError: Double
+  /// The greatest relative error of a single row; nil where rows were not looked at.
+  public let worstRowError: Double?
   public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
 
   public init(
     name: String, sourceName: String? = nil, shape: [Int], scheme: TensorScheme, sourceElement: ElementType,
-    relativeError: Double
+    relativeError: Double, worstRowError: Double? = nil
   ) {
+    self.worstRowError = worstRowError
     self.name = name
     self.sourceName = sourceName ?? name
     self.shape = shape
@@ -131,7 +134,9 @@ public struct Provenance: Sendable, Equatable {
 /// The description of everything in a `.grist` file but the chunks themselves.
 public struct Manifest: Sendable, Equatable {
   /// Grows with every change of what a manifest says, until version 1 freezes it.
-  static let revision = 2
+  static let revision = 3
+  /// Those that are read: the second lacks errors of rows.
+  static let revisions = 2...3
 
   public var provenance: Provenance
   public internal(set) var segments: [SegmentRecord] = []

@@ -11,12 +11,14 @@ extension Manifest {
         }),
       "tensors": .array(
         tensors.map {
-          [
+          var tensor: JSONObject = [
             "name": JSONValue($0.name), "source_name": JSONValue($0.sourceName), "shape": JSONValue($0.shape),
             "scheme": $0.scheme.json,
             "source_element": JSONValue($0.sourceElement.rawValue), "relative_error": JSONValue($0.relativeError),
-            "chunks": $0.chunks.json,
           ]
+          if let worst = $0.worstRowError { tensor["worst_row_error"] = JSONValue(worst) }
+          tensor["chunks"] = $0.chunks.json
+          return .object(tensor)
         }),
       "files": .array(
         files.map {
@@ -31,7 +33,7 @@ extension Manifest {
   /// Reads a manifest; throws 65 for whatever is missing, of the wrong kind, or unknown to this version. Whether the
   /// numbers fit the chunks is checked by ``GristFile``.
   init(_ json: JSONReader) throws {
-    guard json.value("revision") == JSONValue(Self.revision) else {
+    guard let revision = json.value("revision")?.integer, Self.revisions.contains(revision) else {
       throw GristError(
         .badData, "a file of an earlier or later layout than this version reads", file: json.file,
         found: "revision \(json.value("revision")?.text() ?? "1") instead of \(Self.revision)",
@@ -46,7 +48,9 @@ extension Manifest {
         count: try segment.integer("count", in: ChunkRun.numbers))
     }
     tensors = try json.objects("tensors").map { tensor in
-      try tensor.allow(only: ["name", "source_name", "shape", "scheme", "source_element", "relative_error", "chunks"])
+      try tensor.allow(only: [
+        "name", "source_name", "shape", "scheme", "source_element", "relative_error", "worst_row_error", "chunks",
+      ])
       guard let element = ElementType(rawValue: try tensor.string("source_element")) else {
         throw tensor.failure("source_element", "an element type")
       }
@@ -54,7 +58,8 @@ extension Manifest {
       var record = TensorRecord(
         name: name, sourceName: try tensor.string("source_name"), shape: try tensor.integers("shape", in: 0...Int.max),
         scheme: try locating(tensor: name) { try TensorScheme(tensor.object("scheme")) }, sourceElement: element,
-        relativeError: try tensor.double("relative_error"))
+        relativeError: try tensor.double("relative_error"),
+        worstRowError: tensor.has("worst_row_error") ? try tensor.double("worst_row_error") : nil)
       record.chunks = try ChunkRun(tensor.object("chunks"))
       return record
     }
@@ -130,6 +135,7 @@ extension ChunkRun {
     try json.allow(only: ["first", "count", "units"])
     self.init(
       first: try json.integer("first", in: Self.numbers), count: try json.integer("count", in: Self.numbers),
-      unitsPerChunk: try json.integer("units", in: 1...Int.max))
+      // A chunk holds less than 4 GiB, and a unit is a byte at least.
+      unitsPerChunk: try json.integer("units", in: 1...Int(UInt32.max)))
   }
 }

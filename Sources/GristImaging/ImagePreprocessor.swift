@@ -147,6 +147,9 @@ extension AspectRatioMode {
       }
     case .anyres(let gridPinpoints):
       guard !gridPinpoints.isEmpty else { throw noPinpoints() }
+      guard gridPinpoints.count <= 1024 else {
+        throw GristError(.badData, "more grid pinpoints than a model can have use for", found: "\(gridPinpoints.count)")
+      }
       for (width, height) in gridPinpoints {
         _ = try locatingSetting("grid pinpoint") { try RGBImage.checkedPixelCount(width: width, height: height) }
         guard width % tileSize == 0, height % tileSize == 0 else {
@@ -154,10 +157,19 @@ extension AspectRatioMode {
             .badData, "every grid pinpoint must be made of whole tiles of \(tileSize) pixels",
             found: "[\(width), \(height)]")
         }
+        let tiles = (width / tileSize) * (height / tileSize)
+        guard tiles <= greatestTileCount else {
+          throw GristError(
+            .badData, "a grid pinpoint of more than \(greatestTileCount) tiles",
+            found: "[\(width), \(height)], \(tiles) tiles")
+        }
       }
     }
   }
 }
+
+/// Tiles of a grid at most: the largest of any published model has 36.
+private let greatestTileCount = 64
 
 private func noPinpoints() -> GristError {
   GristError(.badData, "there must be at least one grid pinpoint", found: "none")

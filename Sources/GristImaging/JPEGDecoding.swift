@@ -21,14 +21,21 @@ extension RGBImage {
     self = try locating(file: name) {
       let format = ImageFormat(of: bytes)
       guard format == .jpeg else {
+        let contents = FileContents(of: bytes)
         throw GristError(
-          .badData, "not a JPEG image", found: format?.description ?? startDescription(of: bytes),
-          advice: "convert it to JPEG first")
+          .badData, "not a JPEG image", found: format?.description ?? contents?.name ?? startDescription(of: bytes),
+          advice: contents?.advice ?? (format == nil ? "name a picture" : "convert it to JPEG first"))
       }
       let header = try readHeader(bytes)
       let width = Int(header.width)
       let height = Int(header.height)
       let pixelCount = try Self.checkedPixelCount(width: width, height: height)
+      guard pixelCount <= max(boundlessPixels, bytes.count * pixelsOfByte) else {
+        throw GristError(
+          .badData, "the JPEG claims more pixels than its bytes can tell apart",
+          found: "\(width)×\(height) in \(bytes.count) bytes",
+          advice: "scale the image down first")
+      }
       guard [1, 3, 4].contains(header.components) else {
         throw GristError(
           .badData, "a JPEG must have 1, 3 or 4 components", found: "\(header.components)",
@@ -39,6 +46,10 @@ extension RGBImage {
     }
   }
 }
+
+/// An image of more pixels than this has no more than ``pixelsOfByte`` for each byte of its file: an empty one has 40 to 60.
+private let boundlessPixels = 32 << 20
+private let pixelsOfByte = 64
 
 private func readHeader(_ bytes: Bytes) throws -> grist_jpeg_header {
   var header = grist_jpeg_header()

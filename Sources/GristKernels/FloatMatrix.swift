@@ -63,6 +63,18 @@ public final class FloatMatrix: @unchecked Sendable {
 
   /// - Precondition: The row lies in the matrix.
   /// - Throws: What `body` throws.
+  /// Calls `body` with what gives the memory of a row; it must not be kept beyond the call.
+  package func withMutableRows<Result>(
+    _ body: ((_ row: Int) -> UnsafeMutableBufferPointer<Float>) throws -> Result
+  ) rethrows -> Result {
+    try withExtendedLifetime(self) {
+      try body { row in
+        precondition(row >= 0 && row < rows)
+        return UnsafeMutableBufferPointer(start: base + row * columns, count: columns)
+      }
+    }
+  }
+
   package func withMutableRow<Result>(
     _ row: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
   ) rethrows -> Result {

@@ -47,7 +47,7 @@ public struct Compute: Sendable {
   /// - Throws: 64 when the environment variable GRISTMILL_ISA asks for an instruction set that this build does not
   ///   know.
   public static func checkEnvironment() throws {
-    guard let name = getenv("GRISTMILL_ISA"), !grist_kernel_name_is_known(name) else { return }
+    guard let name = getenv("GRISTMILL_ISA"), name.pointee != 0, !grist_kernel_name_is_known(name) else { return }
     #if arch(x86_64)
       let known = "portable, avx2, avxvnni, avx512 or avx512bf16"
     #elseif arch(arm64)

@@ -9,6 +9,8 @@ public struct ErrorSums: Sendable, Equatable {
   public var squaredSource = 0.0
   /// Whether every stored value is the source's, to the bit.
   public var isLossless = true
+  /// The greatest relative error of a single row; nil where rows were not looked at.
+  public var worstRow: Double?
 
   public init() {}
 
@@ -16,6 +18,7 @@ public struct ErrorSums: Sendable, Equatable {
     a.squaredError += b.squaredError
     a.squaredSource += b.squaredSource
     a.isLossless = a.isLossless && b.isLossless
+    if let other = b.worstRow { a.worstRow = max(a.worstRow ?? 0, other) }
   }
 
   /// ‖stored − source‖ / ‖source‖; 0 when both are zero.
@@ -46,6 +49,9 @@ public func quantizeTiles(
   let buffer = AlignedBuffer(byteCount: tiles * shape.bytesPerTile)
   var sums = ErrorSums()
   sums.isLossless = false
+  // Turning adds up whole blocks: values near the end of f32 are made smaller before it, not after.
+  let early: Float = prescale < 0x1p-60 ? prescale : 1
+  let prescale = prescale / early
   // A few rows at a time, so that their f32 copy stays in the cache; all of them where they are multiplied with what was lost.
   let far = feedback?.far
   let rows = FloatMatrix(
@@ -57,25 +63,44 @@ public func quantizeTiles(
       let count = min(rows.rows, rowCount - first)
       guard let bytes = source.slice(first * rowBytes, count * rowBytes) else { return }
       expandElements(bytes, type, into: UnsafeMutableBufferPointer(start: rows.base, count: rows.count))
+      if early != 1 { for index in 0..<rows.count { rows.base[index] *= early } }
       coding.rotate(rows.base, count: count, columns: shape.columns)
       let tile = first / shape.tileRows
       let codes = (base + tile * shape.codeBytesPerTile).assumingMemoryBound(to: UInt8.self)
       let scales = (base + allCodes + tile * shape.scaleBytesPerTile).assumingMemoryBound(to: UInt16.self)
-      sums.squaredError += coding.withTable { table in
-        guard let table else {
-          return kernels.quantize_rows(
-            rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows, codes,
-            scales)
+      var rowErrors = [Double](repeating: 0, count: count)
+      sums.squaredError += rowErrors.withUnsafeMutableBufferPointer { rowErrors in
+        coding.withTable { table in
+          guard let table else {
+            return kernels.quantize_rows(
+              rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows, codes,
+              scales, rowErrors.baseAddress)
+          }
+          let job = TableQuantization(
+            rows: rows, count: count, shape: shape, table: table, prescale: prescale, codes: codes, scales: scales,
+            rowErrors: rowErrors.baseAddress)
+          if let feedback, let far { return job.run(feedback, far) }
+          return job.run(feedback)
         }
-        let job = TableQuantization(
-          rows: rows, count: count, shape: shape, table: table, prescale: prescale, codes: codes, scales: scales)
-        if let feedback, let far { return job.run(feedback, far) }
-        return job.run(feedback)
       }
-      sums.squaredSource += kernels.sum_of_squares(rows.base, count * shape.columns)
+      sums.squaredSource += sumOfSquares(rows.base, count * shape.columns)
+      for (row, error) in rowErrors.enumerated() {
+        let square = sumOfSquares(rows.base + row * shape.columns, shape.columns)
+        sums.worstRow = max(sums.worstRow ?? 0, square > 0 ? (error / square).squareRoot() : 0)
+      }
     }
   }
+  let back = 1 / (Double(early) * Double(early))
+  sums.squaredError *= back
+  sums.squaredSource *= back
   return (buffer.bytes, sums)
+}
+
+/// Σ values², also where the squares leave what f32 holds.
+private func sumOfSquares(_ values: UnsafePointer<Float>, _ count: Int) -> Double {
+  let sum = kernels.sum_of_squares(values, count)
+  if (1e-30...1e30).contains(sum) { return sum }
+  return UnsafeBufferPointer(start: values, count: count).reduce(0.0) { $0 + Double($1) * Double($1) }
 }
 
 /// The greatest magnitude among the values; infinite or NaN when one of them is.
@@ -155,7 +180,7 @@ public func differenceSums(_ stored: [Float], from source: [Float]) -> ErrorSums
     sums.squaredError += difference.isFinite ? difference * difference : .infinity
   }
   sums.squaredSource = source.withUnsafeBufferPointer {
-    $0.baseAddress.map { kernels.sum_of_squares($0, source.count) } ?? 0
+    $0.baseAddress.map { sumOfSquares($0, source.count) } ?? 0
   }
   if !sums.squaredSource.isFinite { sums.squaredSource = 1 }
   return sums

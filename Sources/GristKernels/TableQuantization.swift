@@ -11,6 +11,8 @@ struct TableQuantization {
   let prescale: Float
   let codes: UnsafeMutablePointer<UInt8>
   let scales: UnsafeMutablePointer<UInt16>
+  /// Each row's squared errors are added here.
+  let rowErrors: UnsafeMutablePointer<Double>?
 
   /// What the kernel is to do with the tile that begins at row `first`.
   private func job(firstRow first: Int) -> grist_table_rows {
@@ -19,7 +21,8 @@ struct TableQuantization {
       weights: rows.base + first * shape.columns, carried: nil, rows: min(TileShape.kernelTileRows, count - first),
       columns: shape.columns, first: 0, end: shape.columns, group_size: shape.groupSize, window: Rotation.block,
       table: table, coefficients: nil, importance: nil, prescale: prescale, tile_rows: shape.tileRows,
-      codes: codes + tile * shape.codeBytesPerTile, scales: scales + tile * shape.scaleBytesPerTile / 2, lost: nil)
+      codes: codes + tile * shape.codeBytesPerTile, scales: scales + tile * shape.scaleBytesPerTile / 2, lost: nil,
+      row_errors: rowErrors.map { $0 + first })
   }
 
   /// Up to sixteen rows, losses fed on inside windows or not at all. Returns the sum of squared errors.

@@ -9,13 +9,13 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// Starts `threads` ≥ 1 threads, the caller of ``run(_:_:)`` counted in.
   ///
-  /// - Throws: 74 when the system has none left.
+  /// - Throws: 71 when the system has none left.
   public init(threads: Int) throws {
     // Nothing computes without a pool: from here on OpenBLAS has been told to use the calling thread only. A product
     // that came first would be cut otherwise, and differ in its last bits.
     _ = kernels
     guard let pool = grist_pool_create(max(threads, 1)) else {
-      throw GristError(.inputOutput, "cannot start \(threads) threads", advice: "ask for fewer with --threads")
+      throw GristError(.outOfMemory, "cannot start \(threads) threads", advice: "ask for fewer with --threads")
     }
     self.pool = pool
     threadCount = grist_pool_threads(pool)

@@ -17,6 +17,7 @@ public final class DecodingSession {
   ) throws {
     self.model = model
     self.language = language
+    length = prompt.sequenceLength
     // Most answers end long before the limit: the cache grows if this one does not.
     let room = min(max(newTokens, 0), Self.firstRoom)
     let cache = try language.cache(capacity: prompt.sequenceLength + room, model.compute)
@@ -27,10 +28,23 @@ public final class DecodingSession {
   /// Bytes that the cache keeps for each row, keys and values of all layers.
   public var cacheBytesPerRow: Int { cache.bytesPerRow }
 
+  /// Rows of prompt and answer so far.
+  public private(set) var length: Int
+
+  /// Whether the context holds one token more.
+  public var hasRoom: Bool { length < model.configuration.maximumLength }
+
   /// Appends a token; ``logits`` are then those of the next one.
   ///
-  /// - Throws: 65 for a token without an embedding and for values that are not finite, 130 when the user interrupts.
+  /// - Throws: 64 when the context is full, 65 for a token without an embedding and for values that are not finite, 130
+  ///   when the user interrupts.
   public func advance(_ token: Int) throws {
+    guard hasRoom else {
+      throw GristError(
+        .usage, "the model's context of \(model.configuration.maximumLength) tokens is full", file: model.path,
+        advice: "ask for a shorter answer")
+    }
+    length += 1
     logits = try locating(file: model.path) {
       try language.logits(model.embed([token]), cache: cache, model.compute)
     }

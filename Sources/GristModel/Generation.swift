@@ -5,6 +5,8 @@ extension VisionLanguageModel {
   public enum Ending: String, Sendable {
     case endToken = "eos"
     case length
+    /// The model's context is full.
+    case context
   }
 
   public struct Answer: Sendable {
@@ -43,7 +45,12 @@ extension VisionLanguageModel {
       }
       tokens.append(token)
       try onText(decoder.append(token))
-      if tokens.count < maxNewTokens { try session.advance(token) }
+      guard tokens.count < maxNewTokens else { break }
+      guard session.hasRoom else {
+        ending = .context
+        break
+      }
+      try session.advance(token)
     }
     try onText(decoder.finish())
     return Answer(

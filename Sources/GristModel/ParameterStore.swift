@@ -53,6 +53,18 @@ public protocol EmbeddingTable: Sendable {
   ///
   /// - Throws: 65 when the row's chunk is damaged.
   func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws
+
+  /// Calls ``copyRow(_:into:)`` for many rows, in whatever order it is cheapest: `place` gives the memory for the row that
+  /// stands at an index of `rows`.
+  ///
+  /// - Throws: 65 when a row's chunk is damaged.
+  func copyRows(_ rows: [Int], into place: (_ index: Int) -> UnsafeMutableBufferPointer<Float>) throws
+}
+
+extension EmbeddingTable {
+  public func copyRows(_ rows: [Int], into place: (_ index: Int) -> UnsafeMutableBufferPointer<Float>) throws {
+    for (index, row) in rows.enumerated() { try copyRow(row, into: place(index)) }
+  }
 }
 
 /// A weight matrix used as a table.

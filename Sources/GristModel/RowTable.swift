@@ -30,7 +30,23 @@ package struct RowTable: EmbeddingTable {
   }
 
   package func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws {
-    let bytes = try run(index / rowsPerRun)
+    try copyRow(index, of: run(index / rowsPerRun), into: out)
+  }
+
+  /// Has each run once, whatever the order of the rows.
+  package func copyRows(
+    _ rows: [Int], into place: (_ index: Int) -> UnsafeMutableBufferPointer<Float>
+  ) throws {
+    var last: (run: Int, bytes: Bytes)?
+    for index in rows.indices.sorted(by: { rows[$0] < rows[$1] }) {
+      let number = rows[index] / rowsPerRun
+      let bytes = if let last, last.run == number { last.bytes } else { try run(number) }
+      last = (number, bytes)
+      try copyRow(rows[index], of: bytes, into: place(index))
+    }
+  }
+
+  private func copyRow(_ index: Int, of bytes: Bytes, into out: UnsafeMutableBufferPointer<Float>) throws {
     let row = index % rowsPerRun
     switch scheme {
     case .plain(let type):

@@ -35,10 +35,12 @@ public final class VisionLanguageModel: Sendable {
     let configuration = try store.configuration()
     self.configuration = configuration
     tokenizer = try store.tokenizer(configuration.tokenizers)
-    guard tokenizer.vocabularySize <= configuration.vocabularySize else {
+    // An added token that no prompt spells out (a <pad> mostly) needs no embedding.
+    guard tokenizer.wordVocabularySize <= configuration.vocabularySize else {
       throw GristError(
         .badData, "the tokenizer has more pieces than the model has embeddings", file: store.path,
-        found: "\(tokenizer.vocabularySize) against \(configuration.vocabularySize)")
+        found: "\(tokenizer.wordVocabularySize) against \(configuration.vocabularySize)",
+        advice: "put the model's own tokenizer into its folder")
     }
     guard let endTokens = configuration.endTokens ?? tokenizer.end.map({ [$0] }) else {
       throw GristError(
@@ -127,16 +129,27 @@ public final class VisionLanguageModel: Sendable {
     public var sequenceLength: Int { rows.rows }
   }
 
+  /// What becomes of a prompt that is longer than the model's context.
+  public enum Overlength: Sendable {
+    case refused
+    /// Its end is cut off, as upstream does it.
+    case truncated
+  }
+
   /// Builds the decoder's input, asking the router for the granularity unless one is given.
   ///
-  /// - Throws: 64 when the prompt and the image do not fit together or the granularity is none of the model's.
+  /// - Throws: 64 when the prompt and the image do not fit together, the granularity is none of the model's, or the prompt
+  ///   is longer than the context and that is to be refused.
   public func prepare(
-    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil
+    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil,
+    overlength: Overlength = .refused
   ) throws -> PreparedPrompt {
     guard conversation.hasImage == (image != nil) else {
       throw GristError(.usage, "the prompt and the image do not belong together")
     }
     let ids = try conversation.inputIDs(tokenizer, configuration.template)
+    // Text alone that is too long is refused before anything is computed with it.
+    if overlength == .refused { try requireRoom(for: ids.count - (image == nil ? 0 : 1), images: 0) }
     let text = try embed(ids.filter { $0 != Conversation.imageID })
     guard let image else {
       return PreparedPrompt(
@@ -164,6 +177,7 @@ public final class VisionLanguageModel: Sendable {
     let imageRows = layout.rows(
       pooled, tiles: image.tileCount, grid: grid, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
       imageWidth: image.tiles.imageWidth, imageHeight: image.tiles.imageHeight)
+    if overlength == .refused { try requireRoom(for: text.rows, images: imageRows.rows) }
     return PreparedPrompt(
       inputIDs: ids, decision: decision, granularity: granularity, tiles: image.tileCount,
       rows: truncated(splice(text, imageRows, ids)))
@@ -207,12 +221,10 @@ public final class VisionLanguageModel: Sendable {
   /// - Throws: 65 for an id beyond the table.
   func embed(_ ids: [Int]) throws -> FloatMatrix {
     let rows = FloatMatrix(rows: ids.count, columns: configuration.hiddenSize)
-    for (row, id) in ids.enumerated() {
-      guard id >= 0, id < embeddings.rows else {
-        throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")
-      }
-      try rows.withMutableRow(row) { try embeddings.copyRow(id, into: $0) }
+    if let id = ids.first(where: { !(0..<embeddings.rows).contains($0) }) {
+      throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")
     }
+    try rows.withMutableRows { rows in try embeddings.copyRows(ids) { rows($0) } }
     try locating(file: path) {
       try compute.inPart("the token embeddings") { try compute.requireFinite(rows, "rows") }
     }
@@ -226,6 +238,17 @@ public final class VisionLanguageModel: Sendable {
     rows.copyRows(0..<image.rows, of: image, toRow: position)
     rows.copyRows(position..<text.rows, of: text, toRow: position + image.rows)
     return rows
+  }
+
+  /// - Throws: 64 with both numbers when a prompt does not fit in the context.
+  private func requireRoom(for tokens: Int, images: Int) throws {
+    guard tokens + images > configuration.maximumLength else { return }
+    throw GristError(
+      .usage, "the prompt is longer than the model's context of \(configuration.maximumLength) tokens", file: path,
+      found: images > 0
+        ? "\(tokens) tokens of text and \(images) of the picture" : "\(tokens) tokens",
+      advice: "shorten it" + (images > 0 ? ", ask for a coarser granularity," : "")
+        + " or cut its end off as upstream does with --truncate")
   }
 
   private func truncated(_ rows: FloatMatrix) -> FloatMatrix {
@@ -243,7 +266,7 @@ public final class VisionLanguageModel: Sendable {
     }
   }
 
-  /// The prompt with tokens of an answer after it.
+  /// The prompt with tokens of an answer after it, as many as the context holds.
   ///
   /// - Throws: 65 for a token without an embedding.
   public func appending(_ tokens: [Int], to prompt: PreparedPrompt) throws -> PreparedPrompt {

@@ -76,6 +76,13 @@ public struct TensorEncoder: Sendable {
         .badData, "a value is too large for \(scheme.name)", file: source.file, tensor: source.name,
         found: "\(greatest)", advice: "use \(scheme == .plain(.f16) ? "bf16 or " : "")f32")
     case .grouped(let grouped):
+      // What is read back lies a little beside it, and would be infinite.
+      guard greatest < 0x1p126 else {
+        throw GristError(
+          .badData, "a value is too large to be quantized", file: source.file, tensor: source.name,
+          found: "\(greatest)",
+          advice: "such values mostly were never initialised; keep the tensor with --set '\(source.name)=source'")
+      }
       // A turn can bring a whole block's weights together into one.
       let gain: Float = grouped.coding.rotation == .none ? 1 : 8
       let scale = greatest / Float(grouped.bits == 8 || grouped.coding.table != nil ? 127 : 8)
@@ -83,16 +90,43 @@ public struct TensorEncoder: Sendable {
       return try TensorEncoder(
         source,
         scheme: .grouped(
-          grouped.with(scaleExponent: min(max(Int(scale.exponent), -120), 120))), feedback: feedback)
+          // The greatest scale near f16's end leaves most room below it, for rows that are far smaller. A turn may make it
+          // eight times as large; a table's greatest value is a quarter of 127.
+          grouped.with(
+            scaleExponent: min(
+              max(Int(scale.exponent) - 13 + (gain > 1 ? 3 : 0) + (grouped.coding.table == nil ? 0 : 2), -120), 120))),
+        feedback: feedback)
     default: return self
     }
   }
 
-  /// The payload of some units, and the sums of what was lost.
+  /// Some units as they are encoded.
+  public struct Encoded: Sendable {
+    public let payload: Bytes
+    /// The sums of what was lost.
+    public let error: ErrorSums
+    /// XXH3-64 of the source's bytes that it was made of.
+    public let sourceChecksum: UInt64
+  }
+
+  /// - Throws: What reading the tensor throws.
+  public func encode(_ range: Range<Int>) throws -> Encoded {
+    let bytes = try sourceBytes(range)
+    let sourceChecksum = checksum(bytes)
+    let (payload, error) = try encode(bytes)
+    return Encoded(payload: payload, error: error, sourceChecksum: sourceChecksum)
+  }
+
+  /// Adds the source's bytes of some units to a fingerprint; their XXH3-64.
   ///
   /// - Throws: What reading the tensor throws.
-  public func encode(_ range: Range<Int>) throws -> (payload: Bytes, error: ErrorSums) {
+  public func identify(_ range: Range<Int>, _ fingerprint: inout StreamingFingerprint) throws -> UInt64 {
     let bytes = try sourceBytes(range)
+    fingerprint.update(bytes)
+    return checksum(bytes)
+  }
+
+  private func encode(_ bytes: Bytes) throws -> (payload: Bytes, error: ErrorSums) {
     switch scheme {
     case .plain(source.elementType): return (bytes, ErrorSums())
     case .plain(let type):

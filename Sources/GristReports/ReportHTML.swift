@@ -43,8 +43,22 @@ extension VerificationReport {
       <h1>\(escaped(fileName(of: model)))</h1>
       <p class="against">against <b>\(escaped(fileName(of: reference)))</b>\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")</p>
       \(why.isEmpty ? "" : "<ul class=\"why\">\n\(why)\n</ul>")
+      \(remarks)
       </header>
       """
+  }
+
+  /// What the verdict does not tell.
+  private var remarks: String {
+    var lines = notTested.map { "Not tested: \(escaped($0))." }
+    if let worst = worstCase {
+      let picture = worst.reference.probe.image.map { "\(escaped($0)), " } ?? ""
+      lines.append(
+        "Worst case: \(picture)“\(escaped(worst.reference.probe.prompt.shortened(to: 120)))”, KL "
+          + "\(NumberText.significant(worst.kl.mean)), the same most likely token at \(worst.agreeingOnTop) of "
+          + "\(worst.divergences.count) positions.")
+    }
+    return lines.map { "<p class=\"against\">\($0)</p>" }.joined(separator: "\n")
   }
 
   // MARK: the figures at the top
@@ -91,7 +105,7 @@ extension VerificationReport {
     let missing = weights.missing.isEmpty ? "" : "; \(weights.missing.count) missing"
     return tile(
       "Weights", weights.rejected.isEmpty ? "all \(accepted)" : "\(accepted) of \(weights.tensors.count)",
-      (weights.isExact ? "as far from the reference's as the file says" : "near the reference's") + missing,
+      (weights.isExact ? "as far from the reference's as the file says" : "made from other weights") + missing,
       weights.rejected.isEmpty && weights.missing.isEmpty ? "" : "bad")
   }
 
@@ -215,4 +229,9 @@ extension VerificationReport {
       </section>
       """
   }
+}
+
+extension OutputKind {
+  /// A page for a browser.
+  public static let page = OutputKind(name: "a page", containing: "<html")
 }

@@ -1,4 +1,5 @@
 import GristCore
+import GristModel
 
 /// A question to ask a model, with the picture it is about.
 public struct Probe: Sendable, Equatable {
@@ -40,6 +41,18 @@ public struct Probe: Sendable, Equatable {
     let folder = folderName(of: path)
     return try array.enumerated().map { index, value in
       let json = try JSONReader(value, file: "\(path), probe \(index)")
+      // A misspelt "image" would make another question of it.
+      for name in json.object.names where !["image", "prompt", "answer"].contains(name) {
+        throw GristError(
+          .badData, "\"\(name)\" is no member of a probe", file: json.file,
+          advice: "a probe has \"prompt\", and may have \"image\" and \"answer\"")
+      }
+      if try json.string("prompt").contains(bytesOf: Conversation.imagePlaceholder) {
+        throw GristError(
+          .badData, "\"prompt\" spells out \(Conversation.imagePlaceholder), which stands for the image",
+          file: json.file,
+          advice: "leave it out: the image is put before the question")
+      }
       let image = json.has("image") ? try json.string("image") : nil
       let bytes = try image.map { try readFile($0.hasPrefix("/") ? $0 : joinPath(folder, $0), limit: 1 << 28) }
       return Probe(

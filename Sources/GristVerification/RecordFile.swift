@@ -151,3 +151,8 @@ extension ReferenceRecord.Case {
     ]
   }
 }
+
+extension OutputKind {
+  /// A record of reference answers.
+  public static let record = OutputKind(name: "a record", containing: ReferenceRecord.format)
+}

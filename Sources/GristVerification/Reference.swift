@@ -45,6 +45,14 @@ public enum Reference: Sendable {
       advice: "take the upstream checkpoint, or pass --allow-lossy-reference and have every report say so")
   }
 
+  /// - Throws: 65 when `loss` tells of something: what flows through such a model is not what flows through upstream's.
+  public static func refuseCalibration(on loss: String?, of path: String) throws {
+    guard let loss else { return }
+    throw GristError(
+      .badData, "a model that has lost something itself cannot be calibrated with: \(loss)", file: path,
+      advice: "take the upstream checkpoint, or a file made from it with --recipe source")
+  }
+
   private static func find(
     _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading
   ) throws -> Reference {

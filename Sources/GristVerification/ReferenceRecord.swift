@@ -84,7 +84,7 @@ extension VisionLanguageModel {
         let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
         tokens.append(token)
         logits.append(session.logits)
-        if given == nil && endTokens.contains(token) || tokens.count == limit { break }
+        if given == nil && endTokens.contains(token) || tokens.count == limit || !session.hasRoom { break }
         try session.advance(token)
       }
       return ReferenceRecord.Case(

@@ -5,9 +5,12 @@ extension VerificationReport {
   public var json: JSONValue {
     [
       "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model),
-      "reference": JSONValue(reference), "reference_loss": referenceLoss.map { JSONValue($0) } ?? .null,
+      "not_tested": JSONValue(notTested), "reference": JSONValue(reference),
+      "reference_loss": referenceLoss.map { JSONValue($0) } ?? .null,
       "limits": [
         "tie_margin": JSONValue(limits.tieMargin), "max_kl": JSONValue(limits.maximumMeanKL),
+        "requires_choices": JSONValue(limits.requiresChoices),
+        "requires_same_weights": JSONValue(limits.requiresSameWeights),
       ],
       "router": [
         "agree": JSONValue(count(.agrees)), "of": JSONValue(decided), "ties": JSONValue(count(.tie)),
@@ -33,6 +36,7 @@ extension VerificationReport {
         "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
       ],
       "weights": weights.map(\.json) ?? .null,
+      "worst_case": worstCase.map { $0.json(limits) } ?? .null,
       "cases": .array(cases.map { $0.json(limits) }),
     ]
   }
@@ -56,7 +60,7 @@ extension VerificationReport.Case {
       "kl_mean": JSONValue(kl.mean), "kl_max": JSONValue(kl.maximum),
       "top1_agreement": JSONValue(
         divergences.isEmpty
-          ? 0 : Double(divergences.filter(\.agreesOnTop).count) / Double(divergences.count)),
+          ? 0 : Double(agreeingOnTop) / Double(divergences.count)),
       "greedy_match": JSONValue(greedyMatch), "greedy_length": JSONValue(reference.tokens.count),
     ]
   }
@@ -66,7 +70,8 @@ extension WeightComparison {
   fileprivate var json: JSONValue {
     let worst = tensors.max { $0.relativeError - $0.limit < $1.relativeError - $1.limit }
     return [
-      "compared": JSONValue(tensors.count), "exact": JSONValue(isExact), "missing": JSONValue(missing),
+      "compared": JSONValue(tensors.count), "exact": JSONValue(isExact),
+      "origin": JSONValue(origin.rawValue), "missing": JSONValue(missing),
       "rejected": .array(rejected.map(\.json)), "worst": worst.map(\.json) ?? .null,
     ]
   }

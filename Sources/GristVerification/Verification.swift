@@ -10,10 +10,19 @@ public struct VerificationLimits: Sendable, Equatable {
   public var tieMargin: Double
   /// The largest mean KL divergence that passes, in nats a token.
   public var maximumMeanKL: Double
+  /// Whether a model that has a router passes only when choices were tested.
+  public var requiresChoices: Bool
+  /// Whether a model passes only when it was made from the reference's own weights.
+  public var requiresSameWeights: Bool
 
-  public init(tieMargin: Double = 0.02, maximumMeanKL: Double = 0.05) {
+  public init(
+    tieMargin: Double = 0.02, maximumMeanKL: Double = 0.05, requiresChoices: Bool = true,
+    requiresSameWeights: Bool = true
+  ) {
     self.tieMargin = tieMargin
     self.maximumMeanKL = maximumMeanKL
+    self.requiresChoices = requiresChoices
+    self.requiresSameWeights = requiresSameWeights
   }
 }
 
@@ -80,14 +89,18 @@ public struct VerificationReport: Sendable {
   public let referenceLoss: String?
   public let limits: VerificationLimits
   public let cases: [Case]
+  /// Whether the model has choices to make about pictures.
+  public let hasRouter: Bool
   /// Set when the reference's weights were at hand; a record has none.
   public var weights: WeightComparison?
   /// Whether choices cannot differ, on any question; nil where there are none, or the model is the checkpoint itself.
   public var hasExactChoices: Bool?
 
   public init(
-    model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case]
+    model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case],
+    hasRouter: Bool = false
   ) {
+    self.hasRouter = hasRouter
     self.model = model
     self.reference = reference
     self.referenceLoss = referenceLoss
@@ -152,6 +165,11 @@ public struct VerificationReport: Sendable {
   public var objections: [String] {
     var objections: [String] = []
     if cases.isEmpty { objections.append("there was nothing to compare") }
+    if hasRouter, decided == 0, limits.requiresChoices {
+      objections.append(
+        "no router choice was tested, as no question had a picture: ask about pictures, or have the text alone verified "
+          + "(--text-only)")
+    }
     let failures = cases.compactMap(\.failure)
     if let first = failures.first {
       objections.append("the model could not answer \(failures.count) of \(cases.count) cases: \(first)")
@@ -179,12 +197,17 @@ public struct VerificationReport: Sendable {
         "the mean KL divergence is \(NumberText.significant(kl.mean)), above \(NumberText.significant(limits.maximumMeanKL))"
       )
     }
-    if let weights {
+    if let weights, limits.requiresSameWeights {
       if let worst = weights.rejected.max(by: { $0.relativeError - $0.limit < $1.relativeError - $1.limit }) {
         objections.append(
           "\(weights.rejected.count) of \(weights.tensors.count) tensors are not the reference's: \(worst.name) is "
             + "\(NumberText.significant(worst.relativeError)) off, \(NumberText.significant(worst.limit)) at most was expected"
         )
+      }
+      if weights.rejected.isEmpty, weights.origin == .other {
+        objections.append(
+          "the model was made from other weights than the reference: their fingerprints differ, and no cast without loss "
+            + "explains it (--other-weights compares all the same)")
       }
       if let name = weights.missing.first {
         objections.append("\(weights.missing.count) of the reference's tensors are not there, \(name) among them")
@@ -194,6 +217,33 @@ public struct VerificationReport: Sendable {
   }
 
   public var passed: Bool { objections.isEmpty }
+
+  /// What the verdict says nothing about, one phrase each.
+  public var notTested: [String] {
+    var gaps: [String] = []
+    if hasRouter, decided == 0 { gaps.append("router choices, as no question had a picture") }
+    if cases.allSatisfy(\.divergences.isEmpty) { gaps.append("outputs, as there was none to compare") }
+    if weights == nil { gaps.append("the stored weights, as a record has none to compare with") }
+    return gaps
+  }
+
+  /// The case whose outputs are farthest from the reference's; nil where none has any.
+  public var worstCase: Case? {
+    // A divergence that is not a number is the worst there is.
+    cases.filter { !$0.divergences.isEmpty }.max {
+      ($0.kl.mean.isNaN ? .infinity : $0.kl.mean) < ($1.kl.mean.isNaN ? .infinity : $1.kl.mean)
+    }
+  }
+}
+
+extension VerificationReport.Case {
+  /// Positions at which both have the same most likely token.
+  public var agreeingOnTop: Int { divergences.filter(\.agreesOnTop).count }
+}
+
+extension [Int] {
+  /// Whether some ids stand in a row among these.
+  fileprivate func contains(ids: ArraySlice<Int>) -> Bool { firstRange(of: ids) != nil }
 }
 
 extension VisionLanguageModel {
@@ -218,7 +268,8 @@ extension VisionLanguageModel {
       }
     }
     return VerificationReport(
-      model: path, reference: record.source, referenceLoss: record.loss, limits: limits, cases: cases)
+      model: path, reference: record.source, referenceLoss: record.loss, limits: limits, cases: cases,
+      hasRouter: configuration.vision?.usesRouter == true)
   }
 
   private func grid(_ image: ImageFeatures?, _ prompt: PreparedPrompt) throws -> TokenGrid? {
@@ -234,9 +285,16 @@ extension VisionLanguageModel {
     let image = try images.features(of: probe)
     let own = try prepare(conversation, image: image)
     guard own.inputIDs == reference.inputIDs else {
+      // Where the question itself became the same ids, it is what stands around it that differs.
+      let question = try tokenizer.encode(probe.prompt, isStart: false)
+      let sharesWords = question.count > 2 && reference.inputIDs.contains(ids: question.dropFirst().dropLast())
       throw GristError(
-        .badData, "the model tokenizes a prompt otherwise than the reference did", file: path, found: probe.prompt,
-        advice: "compare models with the same tokenizer")
+        .badData,
+        sharesWords
+          ? "the model's template writes a conversation down otherwise than the reference's"
+          : "the model tokenizes a prompt otherwise than the reference did", file: path, found: probe.prompt,
+        advice: sharesWords ? "give the reference's template with --template" : "compare models with the same tokenizer"
+      )
     }
     let prompt =
       own.granularity == reference.granularity

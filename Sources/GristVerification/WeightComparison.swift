@@ -1,5 +1,6 @@
 import GristCheckpoints
 import GristCore
+import GristFormat
 import GristKernels
 import GristModel
 import GristQuantization
@@ -25,21 +26,28 @@ public struct WeightComparison: Sendable {
   public let tensors: [Tensor]
   /// Tensors of the reference that the model has not, or has with another shape.
   public let missing: [String]
-  /// Whether the model was made from these very weights, so that recorded errors must be met exactly.
-  public let isExact: Bool
+  /// Whose weights the model was made from.
+  public let origin: Origin
+
+  public enum Origin: String, Sendable {
+    /// The reference's: both have the same fingerprint.
+    case same
+    /// The reference's after a cast that lost nothing, from bf16 to f32 say.
+    case cast
+    case other
+  }
+
+  /// Whether every tensor can be held to the error that the file recorded for it.
+  public var isExact: Bool { origin != .other }
 
   public var rejected: [Tensor] { tensors.filter { !$0.isAccepted } }
 
   /// Compares every tensor, in pieces, several at a time.
   ///
-  /// The limit is the recorded error, with the reference's own where that is quantized too, and rounding where both have
-  /// the same fingerprint. Where they have not (the
-  /// reference is, say, an f32 copy of what was converted from bf16) three times the recorded error and one percent are
-  /// allowed: enough for another precision, not for other weights.
+  /// The limit is the recorded error, with the reference's own where that is quantized too, and rounding.
   public init(
     model: ModelSource, reference: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws {
-    isExact = try model.fingerprint() == reference.fingerprint()
     let expected = try Dictionary(
       reference.tensors().map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     let found = try model.tensors()
@@ -60,10 +68,28 @@ public struct WeightComparison: Sendable {
         Tensor(
           name: tensor.name, relativeError: try Self.error(of: tensor, against: original, pool),
           recordedError: recorded,
-          limit: isExact ? total * 1.0001 + 1e-7 : total * 3 + 0.01))
+          limit: total * 1.0001 + 1e-7))
     }
     self.tensors = tensors
     missing = unmatched.sorted().map(\.text)
+    let areEqual = missing.isEmpty && tensors.allSatisfy { $0.relativeError == 0 }
+    origin = try Self.origin(of: model, in: reference, areEqual: areEqual)
+  }
+
+  /// - Parameter areEqual: whether all that was compared is the same, value for value.
+  private static func origin(of model: ModelSource, in reference: ModelSource, areEqual: Bool) throws -> Origin {
+    let fingerprint = try model.fingerprint()
+    if try fingerprint == reference.fingerprint() { return .same }
+    guard case .grist(let file, _) = model else { return areEqual ? .cast : .other }
+    // The file knows of which type each tensor was: the reference's, cast to that, has the same fingerprint.
+    var cast = SourceFingerprint()
+    for tensor in try reference.tensors() {
+      guard let type = file.tensor(named: tensor.name)?.sourceElement,
+        let digits = try tensor.digits(castTo: type)
+      else { return .other }
+      cast.add(tensor.name, type, shape: tensor.shape, digits: digits)
+    }
+    return cast.digits == fingerprint ? .cast : .other
   }
 
   private static func error(of tensor: SourceTensor, against original: SourceTensor, _ pool: ThreadPool) throws
@@ -90,6 +116,25 @@ extension SourceTensor {
   fileprivate func floats(_ elements: Range<Int>) throws -> [Float] {
     let width = elementType.byteCount
     return GristKernels.floats(try bytes(elements.lowerBound * width..<elements.upperBound * width), elementType)
+  }
+}
+
+extension SourceTensor {
+  /// The fingerprint of the tensor's bytes after a cast; nil where the cast changes a value.
+  fileprivate func digits(castTo type: ElementType) throws -> String? {
+    if type == elementType { return try SourceFingerprint.digits(of: self) }
+    guard [.f32, .f16, .bf16].contains(type), [.f32, .f16, .bf16].contains(elementType) else { return nil }
+    var hash = StreamingFingerprint()
+    let piece = 1 << 20
+    for first in stride(from: 0, to: elementCount, by: piece) {
+      try Interruption.check()
+      let values = try floats(first..<min(first + piece, elementCount))
+      let (bytes, error) = values.withUnsafeBufferPointer { convertFloats($0, to: type) }
+      guard error.isLossless else { return nil }
+      hash.update(bytes)
+    }
+    release()
+    return hash.digits()
   }
 }
 

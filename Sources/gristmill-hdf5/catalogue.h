@@ -21,7 +21,7 @@ struct tensor {
   hsize_t shape[kGreatestRank];
   hsize_t elements;
   /* Bytes that libhdf5 should keep of decoded chunks, so that reading row by row decodes each once; 0 if not chunked. */
-  size_t cache_bytes;
+  hsize_t chunk_rows; /* rows that a chunk reaches over; 0 where there are no chunks */
 };
 
 struct catalogue {

@@ -1,13 +1,14 @@
 #include "dataset.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "confine.h"
 #include "driver.h"
 #include "refusal.h"
 
 enum {
   kGreatestChunk = 256 << 20,     /* bytes, decoded */
-  kGreatestCache = 256 << 20,     /* bytes of decoded chunks */
   kGreatestDeflation = 1100,      /* zlib's own limit is 1032 to 1 */
 };
 
@@ -192,6 +193,7 @@ static bool check_chunk_places(hid_t dataset, const char *path, const struct ten
     hsize_t size = 0;
     if (H5Dget_chunk_storage_size(dataset, place, &size) < 0 || size == 0)
       return refuse(path, "a chunk is not where it should be", "the file is damaged: fetch it again", NULL);
+    note_progress(size);
     for (axis = tensor->rank - 1; axis >= 0; axis--) {
       place[axis] += chunk[axis];
       if (place[axis] < tensor->shape[axis]) break;
@@ -210,11 +212,10 @@ static bool check_chunks(
     return refuse(path, "chunks of another rank than the dataset's", "fetch the file again", NULL);
   if (tensor->elements == 0) return true;
   if (!check_chunk_extents(dataset, path, tensor, chunk)) return false;
-  hsize_t chunk_bytes = tensor->element_size, chunks = 1, row_of_chunks = 1;
+  hsize_t chunk_bytes = tensor->element_size, chunks = 1;
   for (int axis = 0; axis < tensor->rank; axis++) {
     if (chunk[axis] == 0) return refuse(path, "a chunk without an element", "fetch the file again", NULL);
     hsize_t along = (tensor->shape[axis] - 1) / chunk[axis] + 1;
-    if (axis > 0 && !multiply(&row_of_chunks, along)) row_of_chunks = kGreatestCache;
     if (!multiply(&chunk_bytes, chunk[axis]) || chunk_bytes > kGreatestChunk)
       return refuse(path, "a chunk that is too large", "write the dataset in chunks of at most 256 MiB", "more than %d bytes",
                     (int)kGreatestChunk);
@@ -235,9 +236,7 @@ static bool check_chunks(
     return refuse(path, "a dataset that declares more than it stores", "fetch the file again",
                   "%llu bytes stored for %llu", (unsigned long long)about->stored, (unsigned long long)bytes);
   if (!check_chunk_places(dataset, path, tensor, chunk)) return false;
-  hsize_t cache = row_of_chunks;
-  if (!multiply(&cache, chunk_bytes) || cache > kGreatestCache) cache = kGreatestCache;
-  tensor->cache_bytes = cache;
+  tensor->chunk_rows = tensor->rank > 0 ? chunk[0] : 0;
   return true;
 }
 
@@ -341,32 +340,25 @@ static bool read_box(
   return done;
 }
 
-static hid_t open_cached(hid_t file, const struct tensor *tensor) {
-  hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
-  if (access < 0) return -1;
-  if (tensor->cache_bytes > 0) H5Pset_chunk_cache(access, 12421, tensor->cache_bytes, 1.0);
-  hid_t dataset = H5Dopen2(file, tensor->path, access);
-  H5Pclose(access);
-  return dataset;
+/* Rows of the last chunked dataset, decoded: whole rows of chunks, as many as may be held. Requests come in order and more than
+   once; each chunk is decoded for the first of them alone. */
+static struct {
+  const struct tensor *tensor;
+  hsize_t first_row, rows;
+  char *bytes;
+  hsize_t room;
+} held;
+
+static void forget_held(void) {
+  free(held.bytes);
+  memset(&held, 0, sizeof held);
 }
 
-bool read_elements(hid_t file, const struct tensor *tensor, hsize_t first, hsize_t count, void *bytes) {
-  /* The last dataset stays open: its decoded chunks serve the next request. */
-  static hid_t dataset = -1;
-  static const struct tensor *open_tensor;
-  if (open_tensor != tensor) {
-    if (dataset >= 0) H5Dclose(dataset);
-    open_tensor = NULL;
-    dataset = open_cached(file, tensor);
-    if (dataset < 0) return refuse_library(tensor->path, "the dataset cannot be opened");
-    open_tensor = tensor;
-  }
-  hid_t type = memory_type(dataset), space = H5Dget_space(dataset);
-  bool done = type >= 0 && space >= 0 && H5Tget_size(type) == tensor->element_size &&
-              H5Sget_simple_extent_npoints(space) == (hssize_t)tensor->elements;
-  if (done && tensor->rank == 0 && count > 0) done = H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0;
-  char *next = bytes;
-  while (done && tensor->rank > 0 && count > 0) {
+/* Reads the elements from the file. */
+static bool read_directly(
+    hid_t dataset, hid_t type, hid_t space, const struct tensor *tensor, hsize_t first, hsize_t count, char *next) {
+  bool done = true;
+  while (done && count > 0) {
     hsize_t start[kGreatestRank], extents[kGreatestRank];
     hsize_t elements = box_at(tensor, first, count, start, extents);
     done = read_box(dataset, type, space, start, extents, elements, next);
@@ -374,6 +366,71 @@ bool read_elements(hid_t file, const struct tensor *tensor, hsize_t first, hsize
     first += elements;
     count -= elements;
   }
+  return done;
+}
+
+/* Holds the rows of chunks around a row, if they may be held; else false without a refusal. */
+static bool hold_rows(hid_t dataset, hid_t type, hid_t space, const struct tensor *tensor, hsize_t row, bool *failed) {
+  if (tensor->chunk_rows == 0) return false;
+  hsize_t row_bytes = tensor->elements / tensor->shape[0] * tensor->element_size;
+  hsize_t least = tensor->chunk_rows < tensor->shape[0] ? tensor->chunk_rows : tensor->shape[0];
+  if (row_bytes == 0 || least > greatest_hold() / row_bytes) return false;
+  if (held.tensor == tensor && row >= held.first_row && row < held.first_row + held.rows) return true;
+  /* A quarter of a GiB does for all but datasets whose chunks reach from end to end. */
+  enum { kUsual = 256 << 20 };
+  hsize_t rows = kUsual / row_bytes / tensor->chunk_rows * tensor->chunk_rows;
+  if (rows < tensor->chunk_rows) rows = tensor->chunk_rows;
+  hsize_t first = row / rows * rows;
+  if (rows > tensor->shape[0] - first) rows = tensor->shape[0] - first;
+  if (held.room < rows * row_bytes) {
+    forget_held();
+    held.bytes = malloc(rows * row_bytes);
+    if (held.bytes == NULL) return false;
+    held.room = rows * row_bytes;
+  }
+  hsize_t inner = tensor->elements / tensor->shape[0];
+  held.tensor = NULL;
+  *failed = !read_directly(dataset, type, space, tensor, first * inner, rows * inner, held.bytes);
+  if (*failed) return false;
+  held.tensor = tensor;
+  held.first_row = first;
+  held.rows = rows;
+  return true;
+}
+
+static bool read_through_held(
+    hid_t dataset, hid_t type, hid_t space, const struct tensor *tensor, hsize_t first, hsize_t count, char *next) {
+  hsize_t inner = tensor->elements / tensor->shape[0];
+  while (count > 0) {
+    bool failed = false;
+    if (!hold_rows(dataset, type, space, tensor, first / inner, &failed))
+      return !failed && read_directly(dataset, type, space, tensor, first, count, next);
+    hsize_t begin = held.first_row * inner, end = begin + held.rows * inner;
+    hsize_t here = count < end - first ? count : end - first;
+    memcpy(next, held.bytes + (first - begin) * tensor->element_size, here * tensor->element_size);
+    next += here * tensor->element_size;
+    first += here;
+    count -= here;
+  }
+  return true;
+}
+
+bool read_elements(hid_t file, const struct tensor *tensor, hsize_t first, hsize_t count, void *bytes) {
+  static hid_t dataset = -1;
+  static const struct tensor *open_tensor;
+  if (open_tensor != tensor) {
+    if (dataset >= 0) H5Dclose(dataset);
+    open_tensor = NULL;
+    dataset = H5Dopen2(file, tensor->path, H5P_DEFAULT);
+    if (dataset < 0) return refuse_library(tensor->path, "the dataset cannot be opened");
+    open_tensor = tensor;
+  }
+  hid_t type = memory_type(dataset), space = H5Dget_space(dataset);
+  bool done = type >= 0 && space >= 0 && H5Tget_size(type) == tensor->element_size &&
+              H5Sget_simple_extent_npoints(space) == (hssize_t)tensor->elements;
+  if (done && tensor->rank == 0 && count > 0) done = H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0;
+  if (done && tensor->rank > 0 && count > 0)
+    done = read_through_held(dataset, type, space, tensor, first, count, bytes);
   if (type >= 0) H5Tclose(type);
   if (space >= 0) H5Sclose(space);
   return done ? true : refuse_library(tensor->path, "the data cannot be read");

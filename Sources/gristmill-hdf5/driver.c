@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "wire.h"
 
 static const char kName[] = "checkpoint";
@@ -81,6 +82,7 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
     if (got < 0 && errno == EINTR) continue;
     /* The file was cut since. */
     if (got <= 0) return -1;
+    note_progress((unsigned long long)got);
     next += got;
     offset += got;
     size -= (size_t)got;

@@ -27,12 +27,14 @@ struct Calibrate: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
   var output: String
 
+  @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: CheckpointOptions
   @OptionGroup var global: GlobalOptions
 
   func run() throws {
     let source = try ModelSource.open(path: checkpoint, reading: options.reading())
-    try Reference.refuseLoss(source.loss, of: checkpoint)
+    try Reference.refuseCalibration(on: source.loss, of: checkpoint)
+    let file = try outputs.file(output, .statistics)
     var bar = ProgressBar(quiet: global.quiet)
     let pool = try global.pool()
     let calibration = try Calibration.from(probes: probes, for: source.parameters(pool: pool).configuration())
@@ -41,7 +43,7 @@ struct Calibrate: ParsableCommand {
     }
     bar.clear()
     let bytes = try statistics.encoded()
-    try writeFile(output, bytes)
+    try file.finish(with: bytes)
     if global.json {
       try Console.print([
         "output": JSONValue(output), "bytes": JSONValue(bytes.count), "tokens": JSONValue(statistics.tokens),

@@ -108,7 +108,8 @@ enum Format {
 
   /// Columns aligned: the first to the left, the others to the right.
   static func table(_ given: [[String]], leftAligned: Set<Int> = [0]) -> String {
-    let rows = given.map { $0.map { $0.visible() } }
+    // One long name must not widen every row.
+    let rows = given.map { $0.map { $0.shortened(to: 160).visible() } }
     let columns = rows.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
     return rows.map { row in

@@ -26,8 +26,10 @@ struct Convert: ParsableCommand {
     name: .shortAndLong, help: ArgumentHelp("The file to write; not needed with --dry-run.", valueName: "model.grist"))
   var output: String?
 
-  @Option(help: ArgumentHelp("How to store the tensors.", valueName: "recipe"))
-  var recipe: Recipe.Name = .int4
+  @Option(
+    help: ArgumentHelp(
+      "How to store the tensors. Default: int4; of a .grist file, as they are stored there.", valueName: "recipe"))
+  var recipe: Recipe.Name?
 
   @Option(help: ArgumentHelp("Input columns that share a scale: 32, 64 or 128.", valueName: "n"))
   var groupSize = StorageChoice.defaultGroupSize
@@ -70,6 +72,10 @@ struct Convert: ParsableCommand {
   @Option(help: ArgumentHelp("Whether chunks are packed with zstd or stored raw.", valueName: "zstd|raw"))
   var pack: Packing = .zstd
 
+  @Flag(help: "Quantize what is quantized already, by another scheme.")
+  var again = false
+
+  @OptionGroup var outputs: OutputOptions
   @OptionGroup var checkpoint: CheckpointOptions
 
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
@@ -93,42 +99,67 @@ struct Convert: ParsableCommand {
     let start = clock.now
     let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
     let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
+    try refuseQuantizingAgain(source, overrides)
+    // Whatever speaks against the output is said before the work.
+    let file = try dryRun ? nil : output.map { try outputs.file($0, .grist) }
     let pool = try global.pool()
-    let calibration = try calibration(of: source, overrides, pool)
+    let recipeName = recipeName(for: source)
+    var calibration = try calibration(of: source, overrides, pool)
+    if let obstacle = try obstacleToRunning(source, pool) {
+      calibration.notes.append("the model can be kept, but `run` will refuse it: \(obstacle)")
+    }
     let allotments = try allotments(source, overrides, calibration, pool)
     if dryRun {
       let recipe = try Recipe(
-        recipe, groupSize: groupSize, overrides: overrides, calibrated: calibration.matrices, allotments: allotments)
-      return try show(ConversionPlan(source, recipe: recipe), calibration, threads: pool.threadCount)
+        recipeName, groupSize: groupSize, overrides: overrides, calibrated: calibration.matrices,
+        allotments: allotments)
+      return try show(
+        ConversionPlan(source, recipe: recipe), recipeName, calibration, threads: pool.threadCount)
     }
-    guard let output else { return }
-    let feedback = try feedback(calibration, pool)
+    guard let file else { return }
+    let feedback = try feedback(calibration, source, pool)
     let recipe = try Recipe(
-      recipe, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [], allotments: allotments)
+      recipeName, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [],
+      allotments: allotments)
     let plan = try ConversionPlan(source, recipe: recipe)
     for note in plan.notes + calibration.notes { try global.note("note: \(note.visible())") }
     var bar = ProgressBar(quiet: global.quiet)
     let summary: Converter.Summary
     do {
       summary = try Converter(pool: pool, packing: pack).convert(
-        source, plan: plan, recipe: recipe, to: output, feedback: feedback
+        source, plan: plan, recipe: recipe, to: file, feedback: feedback
       ) {
         bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
       }
     } catch var error as GristError where error.code == .interrupted && calibration.mode == .full {
-      error.advice = "give the same command again to go on from what \(output).unfinished holds"
+      error.advice = "give the same command again to go on from what \(file.path).unfinished holds"
       throw error
     }
     bar.clear()
     feedback?.conclude()
     for note in summary.notes { try global.note("note: \(note.visible())") }
     try report(
-      summary, plan, calibration: feedback?.summary, notes: plan.notes + calibration.notes + summary.notes,
+      summary, plan, recipeName, calibration: feedback?.summary, notes: plan.notes + calibration.notes + summary.notes,
       seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
+  /// The recipe that was named, or what suits the source.
+  func recipeName(for source: ConversionSource) -> Recipe.Name { recipe ?? (source.isConverted ? .source : .int4) }
+
+  /// - Throws: 64 where quantized tensors would be quantized once more and nobody said that this is meant.
+  private func refuseQuantizingAgain(_ source: ConversionSource, _ overrides: [StorageOverride]) throws {
+    guard source.isConverted, !again else { return }
+    let recipe = try Recipe(recipeName(for: source), groupSize: groupSize, overrides: overrides)
+    let names = try ConversionPlan(source, recipe: recipe).requantized
+    guard let first = names.first else { return }
+    throw GristError(
+      .usage, "\(names.count) tensors are quantized already, and would be again by another scheme", file: source.path,
+      tensor: first, advice: "convert the checkpoint itself, or pass --again")
+  }
+
   private func report(
-    _ summary: Converter.Summary, _ plan: ConversionPlan, calibration: String?, notes: [String], seconds: Double,
+    _ summary: Converter.Summary, _ plan: ConversionPlan, _ recipe: Recipe.Name, calibration: String?, notes: [String],
+    seconds: Double,
     threads: Int
   ) throws {
     if global.json {
@@ -150,7 +181,9 @@ struct Convert: ParsableCommand {
         + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(Format.bytes(peakResidentBytes()))")
   }
 
-  private func show(_ plan: ConversionPlan, _ calibration: PlannedCalibration, threads: Int) throws {
+  private func show(
+    _ plan: ConversionPlan, _ recipe: Recipe.Name, _ calibration: PlannedCalibration, threads: Int
+  ) throws {
     let notes = plan.notes + calibration.notes
     if global.json {
       let document: JSONValue = [

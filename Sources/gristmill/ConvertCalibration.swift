@@ -41,7 +41,8 @@ extension Convert {
     if calibrate == CalibrationMode.none { return PlannedCalibration() }
     let isAsked = calibrate != nil || probes != nil || stats != nil
     // What cannot be is said before an hour of watching a model.
-    let plan = try ConversionPlan(source, recipe: Recipe(recipe, groupSize: groupSize, overrides: overrides))
+    let plan = try ConversionPlan(
+      source, recipe: Recipe(recipeName(for: source), groupSize: groupSize, overrides: overrides))
     guard plan.hasCodeTables else {
       guard isAsked, targetBits == nil || calibrate != nil else { return PlannedCalibration() }
       throw GristError(
@@ -52,7 +53,7 @@ extension Convert {
     if !isAsked, let obstacle = try obstacle(to: source, model, pool) {
       return PlannedCalibration(notes: ["not calibrated, 4-bit codes are rounded each for itself: \(obstacle)"])
     }
-    try Reference.refuseLoss(model.loss, of: self.source)
+    try Reference.refuseCalibration(on: model.loss, of: self.source)
     var planned = PlannedCalibration(mode: calibrate ?? .block, model: model)
     if let stats {
       let statistics = try InputStatistics(path: stats)
@@ -63,6 +64,18 @@ extension Convert {
       (planned.samples, planned.matrices) = (samples, samples.matrices(of: inventory?.tensors ?? []))
     }
     return planned
+  }
+
+  /// What `run` would say of the model; nil where it would run it, or where the architecture is not known at all.
+  func obstacleToRunning(_ source: ConversionSource, _ pool: ThreadPool) throws -> String? {
+    guard try source.inventory()?.configuration != nil else { return nil }
+    do {
+      let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
+      _ = try model.model(compute: Compute(pool: pool))
+    } catch let error as GristError where error.code == .badData || error.code == .missingInput {
+      return "\(error)"
+    }
+    return nil
   }
 
   /// Why a model cannot be watched; nil where it can.
@@ -84,10 +97,10 @@ extension Convert {
     _ source: ConversionSource, _ overrides: [StorageOverride], _ planned: PlannedCalibration, _ pool: ThreadPool
   ) throws -> [ByteName: Recipe.Allotment] {
     guard let targetBits else { return [:] }
-    let recipe = try Recipe(recipe, groupSize: groupSize, overrides: overrides)
+    let recipe = try Recipe(recipeName(for: source), groupSize: groupSize, overrides: overrides)
     let plan = try ConversionPlan(source, recipe: recipe)
     let model = try planned.model ?? ModelSource.open(path: self.source, reading: checkpoint.reading())
-    try Reference.refuseLoss(model.loss, of: self.source)
+    try Reference.refuseCalibration(on: model.loss, of: self.source)
     let allotment = BitAllotment(targetBits: targetBits, groupSize: groupSize)
     let samples = try planned.samples ?? Calibration.from(probes: probes, for: source.inventory()?.configuration)
     let names = try allotment.matrices(
@@ -105,7 +118,9 @@ extension Convert {
   /// How rounding errors are fed on: by statistics that are there or gathered now, or layer by layer.
   ///
   /// - Throws: 65 for statistics of other weights, and what running the model throws.
-  func feedback(_ planned: PlannedCalibration, _ pool: ThreadPool) throws -> (any FeedbackSource)? {
+  func feedback(
+    _ planned: PlannedCalibration, _ source: ConversionSource, _ pool: ThreadPool
+  ) throws -> (any FeedbackSource)? {
     guard let model = planned.model else { return nil }
     if let stats, let statistics = planned.statistics {
       try statistics.require(fingerprint: model.fingerprint(), path: stats)
@@ -120,7 +135,7 @@ extension Convert {
     }
     bar.show(0, "preparing prompts")
     let progress = try output.map {
-      try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(samples, model))
+      try CalibrationProgress(folder: $0 + ".unfinished", key: progressKey(samples, model, source))
     }
     let feedback = try LayerwiseFeedback(samples, model, pool: pool, progress: progress)
     for note in feedback.notes { try global.note("note: \(note)") }
@@ -128,11 +143,22 @@ extension Convert {
   }
 
   /// What two full calibrations with the same result have in common.
-  private func progressKey(_ calibration: Calibration, _ model: ModelSource) throws -> String {
+  private func progressKey(
+    _ calibration: Calibration, _ model: ModelSource, _ source: ConversionSource
+  ) throws -> String {
+    // Configuration, tokenizer and template decide what flows through the model, as much as its weights do; products in
+    // f32 end in other bits on another instruction set.
+    let files = source.files.sorted { ByteName($0.name) < ByteName($1.name) }.map {
+      JSONValue([$0.name, Checkpoint.sha256($0.bytes)])
+    }
     let document: JSONValue = [
       "version": JSONValue(gristmillVersion), "fingerprint": JSONValue(try model.fingerprint()),
-      "recipe": JSONValue(recipe.rawValue), "group_size": JSONValue(groupSize), "overrides": JSONValue(overrides),
+      "recipe": JSONValue(recipeName(for: source).rawValue), "group_size": JSONValue(groupSize),
+      "overrides": JSONValue(overrides),
       "target_bits": targetBits.map { JSONValue($0) } ?? .null, "samples": JSONValue(calibration.digest),
+      "files": .array(files), "ignored_keys": JSONValue(checkpoint.ignoreKey.sorted()),
+      "template": checkpoint.template.map { JSONValue($0.rawValue) } ?? .null,
+      "instructions": JSONValue(Compute.instructionSet),
     ]
     return document.text()
   }

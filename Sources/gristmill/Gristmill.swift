@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import CGristProgram
 import Glibc
 import GristCore
 import GristKernels
@@ -13,16 +14,21 @@ struct Gristmill: ParsableCommand {
       the reference's router choices and gives its outputs.
 
       Exit codes: 0 done; 1 verification failed; 64 the request makes no sense; 65 bad input data; 66 an input is not \
-      there; 74 reading or writing failed; 130 interrupted.
+      there; 71 the \
+      system refuses memory; 74 reading or writing failed; 130 interrupted.
       """,
     version: "gristmill \(gristmillVersion)",
     subcommands: [Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Bench.self])
 
   static func main() {
+    grist_program_is_linked()
     Interruption.watch()
+    InputFiles.remember()
     do {
+      let arguments = Array(programArguments().dropFirst())
+      try RepeatedOptions.refuse(in: arguments)
       try Compute.checkEnvironment()
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(arguments)
       try command.run()
     } catch {
       Glibc.exit(report(error))

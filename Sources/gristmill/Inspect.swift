@@ -5,8 +5,11 @@ import GristQuantization
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what is in a .grist file, and whether it is whole.",
-    discussion: "Opening checks the header, the index and every length; --check reads every chunk too.")
+    abstract: "Show what is in a .grist file; with --check, whether it is whole.",
+    discussion: """
+      Opening checks the header, the index and every length, but not what the chunks hold: a damaged weight shows only \
+      with --check, which reads all of them.
+      """)
 
   @Argument(help: "A .grist file.")
   var file: String
@@ -36,11 +39,12 @@ struct Inspect: ParsableCommand {
     var bar = ProgressBar(quiet: global.quiet)
     let pool = try global.pool()
     let batch = 64 * pool.threadCount
+    let tensors = grist.tensorOfEachChunk
     for first in stride(from: 0, to: grist.chunkCount, by: batch) {
       try Interruption.check()
       bar.show(Double(first) / Double(grist.chunkCount), "checking")
       try pool.runThrowing(min(batch, grist.chunkCount - first)) { index, _ in
-        _ = try grist.payload(ofChunk: first + index)
+        try grist.check(chunk: first + index, of: tensors[first + index])
         grist.release(chunk: first + index)
       }
     }
@@ -76,39 +80,42 @@ struct Inspect: ParsableCommand {
     let provenance = grist.manifest.provenance
     try Console.print(
       "\(grist.path): \(Format.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
-        + "architecture \(provenance.architecture), recipe \(provenance.recipe), packing \(provenance.packing.rawValue)"
-    )
-    try Console.print("made by \(provenance.tool) from")
+        + "architecture \(provenance.architecture.line), recipe \(provenance.recipe.line), "
+        + "packing \(provenance.packing.rawValue)")
+    try Console.print("made by \(provenance.tool.line) from")
     for source in provenance.sources {
-      try Console.print("  \(source.name.visible())  \(Format.bytes(source.byteCount))  sha256 \(source.sha256)")
+      try Console.print("  \(source.name.line)  \(Format.bytes(source.byteCount))  sha256 \(source.sha256.line)")
     }
     try Console.print(
       "through "
         + provenance.lineage.map { step in
-          step.recipe.visible() + (step.isLossy ? " (lossy)" : " (lossless)")
-            + (step.calibration.map { ", calibrated \($0.visible())" } ?? "")
+          step.recipe.line + (step.isLossy ? " (lossy)" : " (lossless)")
+            + (step.calibration.map { ", calibrated \($0.line)" } ?? "")
         }
         .joined(separator: ", then "))
     if let template = provenance.promptTemplate {
-      try Console.print("asked by the template \(template.visible())")
+      try Console.print("asked by the template \(template.line)")
     }
     if !provenance.ignoredKeys.isEmpty {
-      try Console.print("passing over " + provenance.ignoredKeys.map { $0.visible() }.joined(separator: ", "))
+      try Console.print("passing over " + provenance.ignoredKeys.map(\.line).joined(separator: ", "))
     }
     if !provenance.overrides.isEmpty {
-      try Console.print("with --set " + provenance.overrides.joined(separator: " --set "))
+      try Console.print("with --set " + provenance.overrides.map(\.line).joined(separator: " --set "))
     }
-    try Console.print("holding " + grist.manifest.files.map { $0.name.visible() }.joined(separator: ", "))
-    var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error"]]
+    try Console.print("holding " + grist.manifest.files.map(\.name.line).joined(separator: ", "))
+    var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error", "worst row"]]
     rows += shown.map { summary in
       [
         summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
         "\(summary.storedBytes)", NumberText.fixed(summary.bitsPerWeight, digits: 2),
         NumberText.significant(summary.record.relativeError, digits: 2),
+        summary.record.worstRowError.map { NumberText.significant($0, digits: 2) } ?? "-",
       ]
     }
     try Console.print(Format.table(rows))
-    if check { try Console.print("all \(grist.chunkCount) chunks are whole") }
+    try Console.print(
+      check
+        ? "all \(grist.chunkCount) chunks are whole" : "the chunks were not read; --check tells whether they are whole")
   }
 }
 
@@ -119,7 +126,13 @@ extension TensorSummary {
       "scheme": JSONValue(record.scheme.name),
       "bytes": JSONValue(payloadBytes), "stored_bytes": JSONValue(storedBytes),
       "bits_per_weight": JSONValue(bitsPerWeight), "relative_error": JSONValue(record.relativeError),
+      "worst_row_error": record.worstRowError.map { JSONValue($0) } ?? .null,
       "source": JSONValue(record.sourceElement.rawValue),
     ]
   }
+}
+
+extension String {
+  /// Text from a file as it stands within a line: it cannot begin another, and is not longer than a line should be.
+  fileprivate var line: String { shortened().visible() }
 }

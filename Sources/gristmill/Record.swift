@@ -30,6 +30,7 @@ struct Record: ParsableCommand {
   @Flag(help: "Record weights that are not upstream's any more; every report against the record says so.")
   var allowLossyReference = false
 
+  @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -43,6 +44,7 @@ struct Record: ParsableCommand {
     let source = try ModelSource.open(path: checkpoint, reading: options.checkpoint.reading())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     let fingerprint = try source.fingerprint()
+    let file = try output.map { try outputs.file($0, .record) }
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var bar = ProgressBar(quiet: global.quiet)
     let model = try source.model(compute: options.compute(global))
@@ -60,7 +62,8 @@ struct Record: ParsableCommand {
       fingerprint: fingerprint, source: source.path, loss: source.loss, cases: cases)
     let bytes = try record.encoded()
     let path = output ?? into ?? ""
-    if let target { try target.embed(bytes) } else { try writeFile(path, bytes) }
+    try target?.embed(bytes)
+    try file?.finish(with: bytes)
     if global.json {
       let document: JSONValue = [
         "output": JSONValue(path), "cases": JSONValue(cases.count), "bytes": JSONValue(bytes.count),

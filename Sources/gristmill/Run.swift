@@ -25,14 +25,19 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
   var maxNewTokens = 128
 
-  @Option(help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
   var temperature: Float = 0
 
-  @Option(help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
   var topP: Float = 1
 
   @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
   var seed: UInt64 = 0
+
+  @Flag(help: "Cut the end off a prompt that is longer than the model's context, as upstream does.")
+  var truncate = false
 
   @Flag(
     help:
@@ -47,6 +52,7 @@ struct Run: ParsableCommand {
 
   func validate() throws {
     try AnswerLength.check(maxNewTokens, atLeast: 0)
+    if prompt.holdsInvalidBytes { throw ValidationError("--prompt is not valid UTF-8") }
     if granularity != .auto, image == nil { throw ValidationError("--granularity goes with --image") }
     if show, image == nil { throw ValidationError("--show goes with --image") }
   }
@@ -62,7 +68,9 @@ struct Run: ParsableCommand {
     let picture = try image.map { try RGBImage(jpegFile: $0) }
     let features = try picture.map { try model.encode($0) }
     let encoded = clock.now
-    let prepared = try model.prepare(conversation, image: features, granularity: granularity.forcedTokens)
+    let prepared = try model.prepare(
+      conversation, image: features, granularity: granularity.forcedTokens,
+      overlength: truncate ? .truncated : .refused)
     let routed = clock.now
     let grid =
       if show, let features, let granularity = prepared.granularity {

@@ -126,3 +126,17 @@ enum GranularityOption: ExpressibleByArgument, Equatable {
   var defaultValueDescription: String { "auto" }
   var forcedTokens: Int? { if case .forced(let tokens) = self { tokens } else { nil } }
 }
+
+/// Options of commands that write a file.
+struct OutputOptions: ParsableArguments {
+  @Flag(
+    help: "Replace an output that is there and is not of the command's own kind, or is protected against writing.")
+  var force = false
+
+  /// The file to write, found fit before the work begins.
+  ///
+  /// - Throws: 64 and 74 as ``AtomicFile`` does.
+  func file(_ path: String, _ kind: OutputKind) throws -> AtomicFile {
+    try AtomicFile(path: path, kind: kind, forces: force)
+  }
+}

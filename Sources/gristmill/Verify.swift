@@ -11,7 +11,8 @@ struct Verify: ParsableCommand {
     discussion: """
       Passes when every router choice agrees (but for ties) and the mean KL divergence of the outputs, teacher-forced \
       on the reference's greedy tokens, stays below --max-kl. Against a checkpoint, every stored tensor must also be \
-      the checkpoint's, up to the error that its file recorded. Without --reference, the record inside the file is \
+      the checkpoint's, up to the error that its file recorded, and the file must have been made from the checkpoint's \
+      weights. A model that has a router passes only when it was asked about a picture. Without --reference, the record inside the file is \
       used.
       """)
 
@@ -34,10 +35,15 @@ struct Verify: ParsableCommand {
   @Option(help: ArgumentHelp("Tokens of each answer to compare.", valueName: "n"))
   var maxNewTokens = 16
 
-  @Option(help: ArgumentHelp("A differing choice is a tie when the reference's margin is below this.", valueName: "x"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("A differing choice is a tie when the reference's margin is below this.", valueName: "x")
+  )
   var tieMargin = VerificationLimits().tieMargin
 
-  @Option(help: ArgumentHelp("Largest mean KL divergence that passes, in nats a token.", valueName: "x"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Largest mean KL divergence that passes, in nats a token.", valueName: "x"))
   var maxKl = VerificationLimits().maximumMeanKL
 
   @Flag(
@@ -46,12 +52,19 @@ struct Verify: ParsableCommand {
   )
   var byPart = false
 
+  @Flag(help: "Let a model that has a router pass on questions without a picture: its choices are not verified.")
+  var textOnly = false
+
+  @Flag(help: "Compare with a reference of other weights, and let the outputs alone decide.")
+  var otherWeights = false
+
   @Flag(help: "Take a reference whose own weights are not upstream's any more; the report says so.")
   var allowLossyReference = false
 
   @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
   var report: String?
 
+  @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -59,6 +72,7 @@ struct Verify: ParsableCommand {
     if probes != nil, prompt != nil || image != nil {
       throw ValidationError("give either --probes, or --prompt with or without --image")
     }
+    if prompt?.holdsInvalidBytes == true { throw ValidationError("--prompt is not valid UTF-8") }
     if image != nil, prompt == nil { throw ValidationError("--image goes with --prompt") }
     try AnswerLength.check(maxNewTokens, atLeast: 1)
     if !(tieMargin >= 0) || !(maxKl >= 0) { throw ValidationError("--tie-margin and --max-kl must be 0 or more") }
@@ -73,10 +87,12 @@ struct Verify: ParsableCommand {
     let asked = try askedProbes()
     let reference = try Reference.open(
       reference, model: source, asksProbes: asked != nil, reading: reading, allowsLoss: allowLossyReference)
+    let page = try report.map { try outputs.file($0, .page) }
     let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
       bar.show($0, "asking the reference")
     }
-    let limits = VerificationLimits(tieMargin: tieMargin, maximumMeanKL: maxKl)
+    let limits = VerificationLimits(
+      tieMargin: tieMargin, maximumMeanKL: maxKl, requiresChoices: !textOnly, requiresSameWeights: !otherWeights)
     var result = try source.model(compute: compute).verify(against: record, limits: limits) {
       bar.show(Double($0) / Double(record.cases.count), "asking the model")
     }
@@ -89,7 +105,6 @@ struct Verify: ParsableCommand {
       }
       : []
     bar.clear()
-    if let report { try writeFile(report, Bytes(Array(result.html(parts: parts).utf8))) }
     if global.json {
       var document = result.json.object ?? JSONObject()
       if byPart { document["by_part"] = .array(parts.map(\.json)) }
@@ -97,6 +112,8 @@ struct Verify: ParsableCommand {
     } else {
       try Console.print(VerifyText.describe(result, parts: parts, casesToo: !global.quiet))
     }
+    // After the verdict, which stands whatever becomes of the page.
+    try page?.finish(with: Bytes(Array(result.html(parts: parts).utf8)))
     if !result.passed { throw ExitCode(GristError.Code.disagreement.rawValue) }
   }
 

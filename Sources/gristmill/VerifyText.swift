@@ -44,18 +44,27 @@ enum VerifyText {
       lines.append(
         "weights  \(accepted) of \(weights.tensors.count) tensors are the reference's, up to "
           + (weights.isExact
-            ? "exactly the error recorded in the file" : "the error recorded in the file and a percent"))
+            ? "exactly the error recorded in the file" : "the error recorded in the file")
+          + (weights.origin == .cast ? ", after a cast that lost nothing" : "")
+          + (weights.origin == .other ? "; the file was made from other weights" : ""))
     }
     if !parts.isEmpty { lines += ["", by(parts)] }
+    for gap in report.notTested { lines.append("untested \(gap)") }
     lines.append("")
     lines.append(report.passed ? "PASSED" : "FAILED: " + report.objections.joined(separator: "; "))
+    if let worst = report.worstCase {
+      let picture = worst.reference.probe.image.map { "\($0), " } ?? ""
+      lines.append(
+        "worst case: \(picture)\"\(shortened(worst.reference.probe.prompt))\": KL "
+          + "\(NumberText.significant(worst.kl.mean, digits: 2)), the same most likely token at "
+          + "\(worst.agreeingOnTop) of \(worst.divergences.count) positions")
+    }
     return lines.joined(separator: "\n")
   }
 
   private static func cases(_ report: VerificationReport) -> String {
     var rows = [["picture", "question", "reference", "model", "", "margin", "KL mean", "top-1"]]
     for item in report.cases {
-      let agreeing = item.divergences.filter(\.agreesOnTop).count
       rows.append([
         item.reference.probe.image ?? "-", shortened(item.reference.probe.prompt),
         item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
@@ -63,7 +72,7 @@ enum VerifyText {
           ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,
         item.reference.decision.map { NumberText.fixed(Double($0.margin)) } ?? "-",
         NumberText.significant(item.kl.mean, digits: 2),
-        "\(agreeing)/\(item.divergences.count)",
+        "\(item.agreeingOnTop)/\(item.divergences.count)",
       ])
     }
     return Format.table(rows, leftAligned: [0, 1, 4])

@@ -8,7 +8,7 @@ import Testing
   @Test("empty file")
   func emptyFile() {
     #expect(
-      refusal(of: []) == Refusal(what: "too short for a safetensors header", offset: 0, found: "0 bytes"))
+      refusal(of: []) == Refusal(what: "not a safetensors file", offset: 0, found: "an empty file"))
   }
 
   @Test("header too short")

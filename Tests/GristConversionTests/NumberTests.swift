@@ -75,14 +75,41 @@ import Testing
     }
   }
 
-  @Test("the largest float there is stays finite", arguments: [Recipe.Name.int8, .int4All])
+  @Test("19.3: values near the largest float are refused by name", arguments: [Recipe.Name.int8, .int4All])
   func largest(recipe: Recipe.Name) throws {
-    var original = values(32 * 64, scale: 1e38)
+    var original = values(32 * 64, scale: 1)
     original[5] = .greatestFiniteMagnitude
-    original[70] = -.greatestFiniteMagnitude
-    let (found, record) = try roundTrip(original, [32, 64], recipe)
-    #expect(found.allSatisfy { $0.isFinite })
-    #expect(record.relativeError < 0.2)
+    let error = #expect(throws: GristError.self) { try roundTrip(original, [32, 64], recipe) }
+    #expect(error?.code == .badData && error?.what == "a value is too large to be quantized")
+  }
+
+  @Test(
+    "19.3: a value far greater than the rest leaves the other rows what they say",
+    arguments: [1e6, 1e7, 1e8, 1e9] as [Float])
+  func outlier(value: Float) throws {
+    for recipe in [Recipe.Name.int8, .int4All] {
+      var original = values(64 * 256, scale: 0.02)
+      original[3 * 256 + 5] = value
+      let (found, record) = try roundTrip(original, [64, 256], recipe)
+      let rows = (0..<64).filter { $0 != 3 }
+      let worst =
+        rows.map { relativeError(Array(found[$0 * 256..<$0 * 256 + 256]), Array(original[$0 * 256..<$0 * 256 + 256])) }
+        .max() ?? .infinity
+      #expect(worst < (recipe == .int8 ? 0.05 : 0.16), "\(recipe) \(value)")
+      // The file tells the worst row, and the sum over all of them tells nothing.
+      #expect(record.relativeError < 0.11)
+      let told = try #require(record.worstRowError)
+      #expect(told >= Double(worst) * 0.99 && told < 0.2, "\(told) \(worst)")
+    }
+  }
+
+  @Test("19.3: rows that drown are told", arguments: [Recipe.Name.int8, .int4All])
+  func drownedRows(recipe: Recipe.Name) throws {
+    var original = values(64 * 256, scale: 0.02)
+    original[3 * 256 + 5] = 1e13
+    let (_, record) = try roundTrip(original, [64, 256], recipe)
+    let told = try #require(record.worstRowError)
+    #expect(record.relativeError < 0.11 && told > 0.9, "\(told)")
   }
 
   @Test("subnormal values neither fail nor grow")

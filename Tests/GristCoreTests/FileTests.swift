@@ -82,7 +82,10 @@ import Testing
     let path = folder.file("missing/out")
     let error = #expect(throws: GristError.self) { _ = try AtomicFile(path: path) }
     #expect(error?.code == .inputOutput)
-    #expect(error?.description == "\(path): cannot create the output: No such file or directory")
+    #expect(
+      error?.description
+        == "\(path): cannot create the output: there is no folder \(folder.file("missing")); create it first, or name another"
+    )
     #expect(folder.contents == [])
   }
 

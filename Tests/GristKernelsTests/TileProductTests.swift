@@ -39,7 +39,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
           _ = portable.quantize_rows(
             weights.baseAddress! + tile * 16 * shape.columns, min(16, shape.rows - tile * 16), shape.columns,
             shape.groupSize, Int32(shape.bits), 1, 16, codes.base + tile * shape.codeBytesPerTile,
-            scales.base + tile * shape.groups * 16)
+            scales.base + tile * shape.groups * 16, nil)
         }
       }
       let activations = GuardedMemory([Int8](repeating: 99, count: tokens * shape.paddedColumns))

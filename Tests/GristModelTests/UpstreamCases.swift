@@ -45,7 +45,7 @@ struct UpstreamCases {
     for expected in cases {
       let name = "\(expected["image"]?.string ?? "text") | \(expected["prompt"]?.string ?? "")"
       let image = try features(expected)
-      let prompt = try model.prepare(conversation(expected), image: image)
+      let prompt = try model.prepare(conversation(expected), image: image, overlength: .truncated)
       #expect(prompt.inputIDs == expected["input_ids"]?.integers, "\(name)")
       #expect(prompt.sequenceLength == expected["sequence_length"]?.integer, "\(name)")
       if let tiles = expected["tiles"]?.integer { #expect(prompt.tiles == tiles, "\(name)") }
@@ -84,7 +84,8 @@ struct UpstreamCases {
     _ expected: JSONValue, _ conversation: Conversation, _ image: VisionLanguageModel.ImageFeatures?,
     _ granularity: Int?, _ name: String
   ) throws {
-    let prompt = try model.prepare(conversation, image: image, granularity: granularity)
+    let prompt = try model.prepare(
+      conversation, image: image, granularity: granularity, overlength: .truncated)
     #expect(prompt.sequenceLength == expected["sequence_length"]?.integer, "\(name)")
     let logits = try model.start(prompt, newTokens: 0).logits
     let head = expected["last_logits_head"]?.floats ?? []

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import math
+import random
 import struct
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ class File:
         self.table: list[list[int]] = []  # offset, stored, payload, checksum, codec
         self.expected: dict[str, bytes] = {}
         self.manifest = {
-            "revision": 2,
+            "revision": 3,
             "provenance": {
                 "tool": "write_golden.py", "architecture": "unknown", "recipe": "source", "overrides": [],
                 "packing": "zstd", "fingerprint": "", "sources": [],
@@ -102,11 +103,11 @@ class File:
         return {"first": first, "count": len(self.table) - first, "units": per_chunk}
 
     def tensor(self, name: str, shape: list[int], scheme: dict, payload: bytes, *, units: int, per_chunk: int,
-               codec: int = RAW, source: str = "f32", error: float = 0.0) -> "File":
+               codec: int = RAW, source: str = "f32", error: float = 0.0, worst: float | None = None) -> "File":
         run = self.run(payload, units, len(payload) // units if units else 0, per_chunk, codec)
         self.manifest["tensors"].append({
             "name": name, "source_name": "upstream." + name, "shape": shape, "scheme": scheme, "source_element": source, "relative_error": error,
-            "chunks": run,
+            **({} if worst is None else {"worst_row_error": worst}), "chunks": run,
         })
         self.expected[name] = payload
         return self
@@ -224,11 +225,13 @@ def accepted() -> dict[str, File]:
     for bits in (4, 8):
         for group, rows, columns in [(32, 3, 40), (64, 18, 70), (128, 16, 136)]:
             matrices.tensor(f"int{bits}-g{group}", [rows, columns], grouped(bits, group, exponent=-2),
-                            tiles(rows, columns, bits, group, 16), units=-(-rows // 16), per_chunk=2, error=0.125)
+                            tiles(rows, columns, bits, group, 16), units=-(-rows // 16), per_chunk=2, error=0.125, worst=0.25)
         matrices.tensor(f"int{bits}-rows", [7, 33], grouped(bits, 32, "row"), tiles(7, 33, bits, 32, 1), units=7,
                         per_chunk=7, codec=ZSTD)
+    second = chunks()
+    second.manifest["revision"] = 2
     return {
-        "no-tensors": File(), "zero-size-tensors": small(), "element-types-and-shapes": plains,
+        "manifest-revision-2": second, "no-tensors": File(), "zero-size-tensors": small(), "element-types-and-shapes": plains,
         "packed-planes-and-zstd": packed, "grouped-int4-int8": matrices, "two-segments-a-file": everything,
     }
 
@@ -305,6 +308,10 @@ def rejected() -> dict[str, tuple[bytes, str]]:
     case("chunk-shared", "it shares a chunk with another",
          manifest(lambda m: m["tensors"][1]["chunks"].update(first=1)), of=chunks)
     case("padding-between-chunks", "padding that must be zero is not", after=flip(SEGMENT + 28), of=chunks)
+    case("chunk-units-absurd", "must be a whole number from 1 to 4294967295",
+         manifest(lambda m: m["tensors"][1]["chunks"].update(units=(1 << 63) - 1)), of=chunks)
+    case("zstd-expands-much", "it claims to unpack to far more than it is", entry(4, 2, lambda payload: 17 << 20),
+         of=lambda: chunks().file("noise", random.Random(1).randbytes(4096)))
     case("zstd-bomb", "its lengths do not fit together", entry(3, 2, lambda payload: 0xFFFFFFFF), of=chunks)
 
     def cut_frame(golden):

@@ -860,12 +860,13 @@ static void check_rows(size_t rows, size_t columns, size_t group_size, int bits,
   uint8_t *other_codes = place("codes of the portable kernel", tiles * tile_bytes, 1);
   uint16_t *scales = place("scales", tiles * groups * tile_rows, sizeof *scales);
   uint16_t *other_scales = place("scales of the portable kernel", tiles * groups * tile_rows, sizeof *scales);
+  double row_errors[16] = {0};
   double error = kernels->quantize_rows(
-      weights, rows, columns, group_size, bits, prescale, tile_rows, codes, scales);
+      weights, rows, columns, group_size, bits, prescale, tile_rows, codes, scales, row_errors);
   double other_error = portable->quantize_rows(
-      weights, rows, columns, group_size, bits, prescale, tile_rows, other_codes, other_scales);
+      weights, rows, columns, group_size, bits, prescale, tile_rows, other_codes, other_scales, NULL);
 
-  double expected = 0, plain = 0;
+  double expected = 0, plain = 0, before = 0;
   for (size_t row = 0; row < tiles * tile_rows; row++) {
     const uint8_t *tile = codes + row / tile_rows * tile_bytes;
     const uint16_t *tile_scales = scales + row / tile_rows * groups * tile_rows;
@@ -880,6 +881,10 @@ static void check_rows(size_t rows, size_t columns, size_t group_size, int bits,
       if (row == 0 && k / group_size == 1 && k < columns) expect_equal("scale of zeros", k, scale, 0);
       if (k < used) expected += (from[k] - code * scale) * (from[k] - code * scale);
     }
+    if (row < rows)
+      expect_near(
+          "squared error of a row", row, row_errors[row], expected - before, 1e-3 * expected + 1e-12 / prescale / prescale);
+    before = expected;
     for (size_t start = 0; start < used; start += group_size)
       plain += plain_error(
           from + start, start + group_size < columns ? group_size : columns - start, bits == 8 ? 127 : 7);
@@ -1030,7 +1035,12 @@ static void check_table_rows(
   struct grist_table_rows job = {
       .weights = weights, .rows = rows, .columns = columns, .end = columns, .group_size = group_size, .window = near,
       .table = table, .coefficients = coefficients, .importance = importance, .prescale = prescale, .tile_rows = tile_rows};
+  double row_errors[16] = {0}, sum_of_rows = 0;
+  job.row_errors = row_errors;
   double error = run_table_rows(kernels, job, whole ? all : NULL, codes, scales);
+  job.row_errors = NULL;
+  for (size_t row = 0; row < rows; row++) sum_of_rows += row_errors[row];
+  expect_near("sum of the rows' squared errors", 0, sum_of_rows, error, 1e-9 * error);
   double other = run_table_rows(portable, job, whole ? all : NULL, others, other_scales);
   if (memcmp(codes, others, tiles * tile_bytes) != 0) fail("codes are not those of the portable kernel");
   if (memcmp(scales, other_scales, tiles * groups * tile_rows * sizeof *scales) != 0)

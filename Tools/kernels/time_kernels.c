@@ -166,7 +166,7 @@ static void time_quantizing(void) {
       .prescale = 1, .tile_rows = 16, .codes = codes, .scales = scales};
   BEST(seconds, (void)k->quantize_table_rows(&job));
   report("quantize to int4 by table, groups of 64", 16.0 * kColumns, "G values/s", seconds, 0);
-  BEST(uniform, (void)k->quantize_rows(weights, 16, kColumns, 64, 8, 1, 16, codes, scales));
+  BEST(uniform, (void)k->quantize_rows(weights, 16, kColumns, 64, 8, 1, 16, codes, scales, NULL));
   report("quantize to int8, groups of 64", 16.0 * kColumns, "G values/s", uniform, 0);
   free(weights), free(codes), free(scales);
 }

@@ -105,6 +105,7 @@ struct grist_table_rows {
   uint8_t *codes;
   uint16_t *scales;
   float *lost; /* [rows][columns], written for the columns stored; or NULL */
+  double *row_errors; /* [rows], each row's squared errors are added; or NULL */
 };
 
 typedef struct {
@@ -161,10 +162,10 @@ typedef struct {
      codes and scales of zero; with tile_rows = 1 each becomes a tile of its own, codes after codes and scales after
      scales. For each group the scale, rounded to f16, minimises the squared error; an all-zero group has scale 0.
      `prescale` multiplies the weights first (a power of two that brings the scales into f16's range). Returns the sum of
-     squared errors in the weights as they came. */
+     squared errors in the weights as they came, and adds each row's to `row_errors` [rows], where that is not NULL. */
   double (*quantize_rows)(
       const float *weights, size_t rows, size_t columns, size_t group_size, int bits, float prescale,
-      size_t tile_rows, uint8_t *codes, uint16_t *scales);
+      size_t tile_rows, uint8_t *codes, uint16_t *scales, double *row_errors);
   /* The same to int4 codes that index a table; see struct grist_table_rows. */
   double (*quantize_table_rows)(const struct grist_table_rows *job);
   /* The greatest bit pattern of |x|: that of the greatest magnitude, or 0x7f800000 and up when a value is not finite. */

@@ -11,22 +11,27 @@
 void grist_system_watch_faults(void);
 
 /* Registers [base, base+length) as a mapping of the file at `path`. Returns a token for
-   grist_system_unregister_mapping, or -1 when the table is full (the mapping then faults with a bare SIGBUS). */
-int grist_system_register_mapping(const void *base, size_t length, const char *path);
-void grist_system_unregister_mapping(int token);
+   grist_system_unregister_mapping, or NULL where memory is refused (the mapping then faults with a bare SIGBUS). */
+void *grist_system_register_mapping(const void *base, size_t length, const char *path);
+void grist_system_unregister_mapping(void *token);
 
-/* Registers a file to be unlinked when a signal ends the program. Returns a token, or -1 when the table is full. */
-int grist_system_register_temporary(const char *path);
-void grist_system_unregister_temporary(int token);
+/* Registers a file to be unlinked when a signal ends the program. Returns a token, or NULL where memory is refused. */
+void *grist_system_register_temporary(const char *path);
+void grist_system_unregister_temporary(void *token);
 
-/* After this call the first SIGINT or SIGTERM only makes grist_system_interrupted() true, so that the work can end
-   cleanly; a second one unlinks the registered temporaries and ends the program with 130 (143 for SIGTERM). */
+/* After this call the first SIGINT, SIGTERM or SIGHUP only makes grist_system_interrupted() true, so that the work can end
+   cleanly; a second one, or a second after SIGTERM, unlinks the registered temporaries and ends the program. SIGPIPE ends it
+   after unlinking them; SIGXFSZ is ignored, so that write(2) fails. */
 void grist_system_watch_interrupts(void);
 /* The number of the first signal seen, or 0. */
 int grist_system_interrupted(void);
 
 /* Peak resident set size of this process in bytes, 0 where the system does not tell. */
 size_t grist_system_peak_resident_bytes(void);
+
+/* Says that `bytes` of memory were refused, unlinks the registered temporaries, and ends the program with 71. For
+   allocators, which cannot fail otherwise. */
+_Noreturn void grist_system_refuse_memory(size_t bytes);
 
 /* open(2) with O_TMPFILE: an unnamed file in `directory` that vanishes with the process unless it is linked.
    Returns a descriptor, or -1 where the file system or the system has no such thing. */

@@ -8,6 +8,7 @@ import GristCore
 public struct HDF5File: Sendable {
   public let path: String
   public let byteCount: Int
+  let identity: FileIdentity
   /// In the order in which the file lists them.
   public let tensors: [SourceTensor]
   /// How the reader is confined, for people.
@@ -26,22 +27,38 @@ public struct HDF5File: Sendable {
   public init(path: String, range: Range<Int>? = nil, helper: String? = nil) throws {
     let helper = try HDF5Helper(file: path, range: range, helper: helper)
     self.path = path
-    byteCount = try MappedFile(path: path).count
+    let file = try MappedFile(path: path)
+    byteCount = file.count
+    identity = file.identity
     confinement = try helper.confinement()
-    tensors = try Self.tensors(helper, path: path, start: UInt64(range?.lowerBound ?? 0))
+    tensors = try Self.tensors(
+      helper, path: path, start: UInt64(range?.lowerBound ?? 0), fileLength: range?.count ?? file.count)
   }
 
   /// See `catalogue.h` of the helper for the layout.
-  private static func tensors(_ helper: HDF5Helper, path: String, start: UInt64) throws -> [SourceTensor] {
+  private static func tensors(_ helper: HDF5Helper, path: String, start: UInt64, fileLength: Int) throws
+    -> [SourceTensor]
+  {
     var reader = ByteReader(bytes: try helper.catalogue(), path: path)
     var tensors: [SourceTensor] = []
+    // As much as gzip could make of the file; tied weights count twice.
+    var left = fileLength.multipliedReportingOverflow(by: 2200).partialValue
+    if left < fileLength { left = .max }
     while !reader.isAtEnd {
       let name = try reader.text()
       let type = try reader.text()
-      let shape = try (0..<Int(reader.integer(UInt32.self))).map { _ in try reader.natural() }
+      // As many extents as HDF5 allows.
+      let rank = Int(try reader.integer(UInt32.self))
+      guard rank <= 32 else { throw reader.nonsense() }
+      let shape = try (0..<rank).map { _ in try reader.natural() }
       let offset = try reader.integer(UInt64.self)
       guard let element = ElementType(rawValue: type) else { throw reader.nonsense() }
-      let storage = HDF5Storage(helper: helper, dataset: tensors.count, elementBytes: element.byteCount)
+      guard let bytes = elementCount(of: shape).flatMap({ element.byteCount(ofElements: $0) }), bytes <= left else {
+        throw reader.nonsense()
+      }
+      left -= bytes
+      let storage = HDF5Storage(
+        helper: helper, dataset: tensors.count, elementBytes: element.byteCount, byteCount: bytes)
       guard
         let tensor = SourceTensor(
           name: name, elementType: element, shape: shape, file: path, offset: offset == .max ? nil : start &+ offset,
@@ -58,6 +75,8 @@ private struct HDF5Storage: TensorStorage {
   let helper: HDF5Helper
   let dataset: Int
   let elementBytes: Int
+  /// Of the whole dataset.
+  let byteCount: Int
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     // Whole elements are fetched, and what was not asked for is cut off.
@@ -85,7 +104,8 @@ private struct HDF5Storage: TensorStorage {
 
   private func fetch(_ elements: Range<Int>) throws -> Bytes {
     try helper.read(
-      dataset: dataset, first: elements.lowerBound, count: elements.count, byteCount: elements.count * elementBytes)
+      dataset: dataset, first: elements.lowerBound, count: elements.count, byteCount: elements.count * elementBytes,
+      datasetBytes: byteCount)
   }
 
   func release(_ range: Range<Int>) {}

@@ -46,7 +46,7 @@ struct HDF5Folder {
     for (group, value) in try index.object("weight_map").object.members {
       let shards = value.string.map { [$0] } ?? value.array?.compactMap(\.string) ?? []
       guard !shards.isEmpty, shards.count == value.array?.count ?? 1,
-        shards.allSatisfy({ Self.holdsWeights([$0]) && !$0.contains("/") && !$0.contains("\0") })
+        shards.allSatisfy({ Self.holdsWeights([$0]) && !$0.utf8.contains(UInt8(ascii: "/")) && !$0.utf8.contains(0) })
       else {
         throw GristError(
           .badData, "a shard must be named by a file name in the same folder", file: indexPath, tensor: group,

@@ -17,24 +17,22 @@ final class HDF5Helper: Sendable {
 
   private static let fileDescriptor: Int32 = 3
   private static let name = "gristmill-hdf5"
-  /// Longest silence before the helper is given up; its processor time ends long before.
-  private static let patience = 30_000
-  /// The longest answer: what the helper's address space could hold.
-  private static let answerLimit = 1 << 30
+  /// Seconds for an answer to come, and bytes of it or of what it is made from for one second more: the slowest that a sound
+  /// file on a slow disk may be. Who drips does not get them anew.
+  private static let patience = 30.0
+  private static let leastRate = 2_000_000.0
+  /// Bytes of a refusal or a greeting at most.
+  private static let shortAnswer = 8192
 
   private let path: String
+  private let fileLength: Int
   private let process: Int32
   private let connection: Int32
   private let isBroken = Mutex(false)
 
   /// The helper beside the running program.
   static func defaultPath() -> String? {
-    var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let length = buffer.withUnsafeMutableBytes { bytes in
-      bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? -1
-    }
-    guard length > 0, let program = String(validating: buffer.prefix(length), as: UTF8.self) else { return nil }
-    return joinPath(folderName(of: program), name)
+    linkTarget(of: "/proc/self/exe").map { joinPath(folderName(of: $0), name) }
   }
 
   /// Starts the helper on a file.
@@ -49,14 +47,17 @@ final class HDF5Helper: Sendable {
     let descriptor = try openForReading(path)
     defer { close(descriptor) }
     let range = try range ?? 0..<plainFileLength(descriptor, path: path)
-    guard let executable = helper ?? Self.defaultPath(), access(executable, X_OK) == 0 else {
+    fileLength = range.count
+    guard let executable = helper ?? Self.defaultPath(), fileKind(at: executable) == .file else {
       throw GristError(
         .missingInput, "HDF5 is read by the program \(Self.name), which is not there", file: path,
         found: helper ?? Self.defaultPath(), advice: "put it beside gristmill")
     }
     var (process, connection): (Int32, Int32) = (-1, -1)
-    let error = grist_system_start_helper(
-      executable, UInt64(range.lowerBound), UInt64(range.count), descriptor, Self.fileDescriptor, &process, &connection)
+    let error = executable.withSystemPath {
+      grist_system_start_helper(
+        $0, UInt64(range.lowerBound), UInt64(range.count), descriptor, Self.fileDescriptor, &process, &connection)
+    }
     guard error == 0 else {
       throw GristError(
         .inputOutput, "cannot start the program that reads HDF5: \(String(cString: strerror(error)))", file: executable)
@@ -71,14 +72,18 @@ final class HDF5Helper: Sendable {
   }
 
   /// How the helper is confined, and by what it reads, for people.
-  func confinement() throws -> String { try ask(.hello).utf8 ?? "" }
+  func confinement() throws -> String { try ask(.hello, longest: Self.shortAnswer).utf8 ?? "" }
 
   /// The file's datasets as the helper lists them; see `catalogue.h`.
-  func catalogue() throws -> Bytes { try ask(.catalogue) }
+  func catalogue() throws -> Bytes { try ask(.catalogue, longest: 1 << 20 + 16 * min(fileLength, 1 << 24)) }
 
   /// Elements `first ..< first + count` of a dataset, row-major, little-endian.
-  func read(dataset: Int, first: Int, count: Int, byteCount: Int) throws -> Bytes {
-    let bytes = try ask(.read, UInt32(clamping: dataset), UInt64(clamping: first), UInt64(clamping: count))
+  ///
+  /// - Parameter datasetBytes: of the whole dataset, all of which may have to be unpacked for it.
+  func read(dataset: Int, first: Int, count: Int, byteCount: Int, datasetBytes: Int) throws -> Bytes {
+    let bytes = try ask(
+      .read, UInt32(clamping: dataset), UInt64(clamping: first), UInt64(clamping: count), longest: byteCount,
+      work: datasetBytes)
     guard bytes.count == byteCount else {
       throw GristError(
         .badData, "the data have another length than they should", file: path, found: "\(bytes.count) bytes")
@@ -86,9 +91,12 @@ final class HDF5Helper: Sendable {
     return bytes
   }
 
-  private func ask(_ operation: Operation, _ index: UInt32 = 0, _ first: UInt64 = 0, _ count: UInt64 = 0) throws
-    -> Bytes
-  {
+  /// - Parameters:
+  ///   - longest: bytes of an answer at most.
+  ///   - work: bytes that it takes to make it.
+  private func ask(
+    _ operation: Operation, _ index: UInt32 = 0, _ first: UInt64 = 0, _ count: UInt64 = 0, longest: Int, work: Int = 0
+  ) throws -> Bytes {
     try isBroken.withLock { isBroken in
       guard !isBroken else {
         throw GristError(.badData, "reading the file had failed before", file: path)
@@ -98,12 +106,14 @@ final class HDF5Helper: Sendable {
       var request: [UInt8] = []
       for word in [operation.rawValue, index] { withUnsafeBytes(of: word.littleEndian) { request += $0 } }
       for word in [first, count] { withUnsafeBytes(of: word.littleEndian) { request += $0 } }
-      try send(request)
-      let head = try receive(16)
+      let seconds = Self.patience + Double(max(work, fileLength)) / Self.leastRate
+      let deadline = ContinuousClock.now + .seconds(seconds)
+      try send(request, until: deadline)
+      let head = try receive(16, until: deadline)
       guard let status = head.integer(at: 0, as: UInt32.self), let length = head.integer(at: 8, as: UInt64.self),
-        length <= UInt64(Self.answerLimit)
+        length <= UInt64(status == 0 ? longest : Self.shortAnswer)
       else { throw GristError(.badData, "the program that reads HDF5 answers nonsense", file: path) }
-      let answer = try receive(Int(length))
+      let answer = try receive(Int(length), until: deadline)
       isBroken = false
       if status != 0 { throw refusal(answer) }
       return answer
@@ -121,11 +131,18 @@ final class HDF5Helper: Sendable {
 
   // MARK: - Bytes
 
-  private func send(_ bytes: [UInt8]) throws {
+  /// Milliseconds that are left; 0 when none are.
+  private func left(until deadline: ContinuousClock.Instant) -> Int32 {
+    let left = deadline - .now
+    return Int32(clamping: max(0, left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000))
+  }
+
+  private func send(_ bytes: [UInt8], until deadline: ContinuousClock.Instant) throws {
     var sent = 0
     while sent < bytes.count {
       let count = bytes.withUnsafeBytes { rest in
-        rest.baseAddress.map { grist_system_send(connection, $0 + sent, rest.count - sent, Int32(Self.patience)) } ?? -1
+        rest.baseAddress.map { grist_system_send(connection, $0 + sent, rest.count - sent, left(until: deadline)) }
+          ?? -1
       }
       if count < 0, errno == EINTR {
         try Interruption.check()
@@ -136,12 +153,12 @@ final class HDF5Helper: Sendable {
     }
   }
 
-  private func receive(_ count: Int) throws -> Bytes {
+  private func receive(_ count: Int, until deadline: ContinuousClock.Instant) throws -> Bytes {
     let buffer = AlignedBuffer(byteCount: count)
     try buffer.withUnsafeMutableBytes { target in
       var received = 0
       while received < count, let base = target.baseAddress {
-        let got = grist_system_receive(connection, base + received, count - received, Int32(Self.patience))
+        let got = grist_system_receive(connection, base + received, count - received, left(until: deadline))
         if got < 0, errno == EINTR {
           try Interruption.check()
           continue

@@ -10,6 +10,7 @@ struct KerasArchive {
 
   let path: String
   let byteCount: Int
+  let identity: FileIdentity
   let weights: HDF5File
   /// The model's `config.json`.
   let configuration: Bytes
@@ -37,6 +38,7 @@ struct KerasArchive {
     let archive = try ZipDirectory(file)
     self.path = path
     byteCount = file.count
+    identity = file.identity
     func member(_ name: String) throws -> ZipDirectory.Member {
       guard let member = archive.member(named: name) else {
         throw GristError(

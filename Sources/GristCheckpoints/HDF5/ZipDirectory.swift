@@ -153,7 +153,8 @@ struct ZipDirectory {
       let extra = offset + 46 + lengths.name
       let next = extra + lengths.extra + lengths.comment
       guard next <= directory.upperBound, let name = bytes.slice(offset + 46, lengths.name)?.utf8, !name.isEmpty,
-        !name.hasPrefix("/"), !name.contains("\0"), !name.split(separator: "/").contains("..")
+        name.utf8.first != UInt8(ascii: "/"), !name.utf8.contains(0),
+        !name.split(atBytesOf: "/").contains("..")
       else { throw failure("a member's name makes no sense", at: offset) }
       let flags = try u16(offset + 8)
       let isLink = try u16(offset + 4) >> 8 == 3 && u32(offset + 38) >> 28 == 0xA

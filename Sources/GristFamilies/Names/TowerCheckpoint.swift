@@ -62,7 +62,7 @@ extension Checkpoint {
     let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
     guard let json = try files.json(SideFiles.configurationName),
       let name = json.value("mm_vision_tower")?.string ?? json.value("vision_tower")?.string, !name.isEmpty,
-      !name.hasPrefix("/"), !name.split(separator: "/").contains("..")
+      name.utf8.first != UInt8(ascii: "/"), !name.split(atBytesOf: "/").contains("..")
     else { return nil }
     let folder = joinPath(path, name)
     return fileKind(at: joinPath(folder, SideFiles.configurationName)) == .file ? folder : nil

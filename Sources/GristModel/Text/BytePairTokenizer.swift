@@ -4,6 +4,7 @@ import GristCore
 /// back to (SentencePiece's). Gives the ids of the library `tokenizers`, which writes these files.
 public final class BytePairTokenizer: Tokenizer {
   public let vocabularySize: Int
+  public let wordVocabularySize: Int
   public let prefix: [Int]
   public let end: Int?
   private let merges: BytePairMerges
@@ -47,6 +48,8 @@ public final class BytePairTokenizer: Tokenizer {
     for (added, spelling) in spelled { pieces[added.token.id] = spelling }
     self.pieces = pieces
     vocabularySize = (pieces.keys.max() ?? -1) + 1
+    let added = Set(file.addedTokens.map(\.token.id))
+    wordVocabularySize = ((file.merges.vocabulary.values.filter { !added.contains($0) } + file.prefix).max() ?? -1) + 1
     specialIDs = Set(file.addedTokens.filter(\.token.isSpecial).map(\.token.id))
     rawTokens = AddedTokens(spelled.filter { !$0.added.isNormalized }.map { ($0.spelling, $0.added.token) })
     normalizedTokens = AddedTokens(spelled.filter(\.added.isNormalized).map { ($0.spelling, $0.added.token) })

@@ -27,7 +27,7 @@ public struct Conversation: Sendable, Equatable {
   /// - Throws: 64 when the texts spell out the image placeholder themselves.
   public init(history: [Turn] = [], message: String, hasImage: Bool) throws {
     for text in history.flatMap({ [$0.user, $0.assistant] }) + [message]
-    where text.contains(Self.imagePlaceholder) {
+    where text.contains(bytesOf: Self.imagePlaceholder) {
       throw GristError(
         .usage, "the prompt spells out \(Self.imagePlaceholder), which stands for the image",
         advice: "leave it out: the image is put before the first message")
@@ -48,10 +48,10 @@ public struct Conversation: Sendable, Equatable {
   /// - Throws: What the tokenizer throws.
   public func inputIDs(_ tokenizer: some Tokenizer, _ template: PromptTemplate) throws -> [Int] {
     var ids = tokenizer.prefix
-    let parts = text(template).split(separator: Self.imagePlaceholder, omittingEmptySubsequences: false)
+    let parts = text(template).split(atBytesOf: Self.imagePlaceholder)
     for (index, part) in parts.enumerated() {
       if index > 0 { ids.append(Self.imageID) }
-      ids += try tokenizer.encode(String(part), isStart: index == 0)
+      ids += try tokenizer.encode(part, isStart: index == 0)
     }
     return ids
   }

@@ -1,8 +1,16 @@
 /// Turns a growing list of ids into text piece by piece, never showing half a character.
+///
+/// The text of all ids so far would be decoded anew for every id. Decoded are only the last few: those since the last
+/// whole character, and before them as many as it takes for the beginning of a text, where tokenizers drop a blank, to lie
+/// behind.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: any Tokenizer
-  private var ids: [Int] = []
-  private var shown = ""
+  /// Ids from the beginning of the window on.
+  private var window: [Int] = []
+  /// How many of them are shown.
+  private var shown = 0
+  /// The text of those.
+  private var shownText: [UInt8] = []
 
   public init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
 
@@ -10,21 +18,31 @@ public struct StreamingDecoder: Sendable {
   ///
   /// - Throws: What the tokenizer throws.
   public mutating func append(_ id: Int) throws -> String {
-    ids.append(id)
-    var text = try tokenizer.decode(ids)
-    while text.hasSuffix("\u{FFFD}") { text.removeLast() }
-    return show(text)
+    window.append(id)
+    let text = try tokenizer.decode(window)
+    // U+FFFD may stand for bytes whose character is not finished. A character more could change the last one that was shown
+    // only there.
+    guard text.unicodeScalars.last != "\u{FFFD}" else { return "" }
+    return try show(text)
   }
 
   /// What is still held back when no more ids come.
   ///
   /// - Throws: What the tokenizer throws.
-  public mutating func finish() throws -> String { show(try tokenizer.decode(ids)) }
+  public mutating func finish() throws -> String { try show(tokenizer.decode(window)) }
 
-  private mutating func show(_ text: String) -> String {
-    guard text.unicodeScalars.count > shown.unicodeScalars.count else { return "" }
-    let new = String(text.unicodeScalars.dropFirst(shown.unicodeScalars.count))
-    shown = text
+  private mutating func show(_ text: String) throws -> String {
+    let bytes = Array(text.utf8)
+    guard bytes.count > shownText.count else { return "" }
+    let new = String(decoding: bytes[shownText.count...], as: UTF8.self)
+    // What is shown now becomes the window's beginning, if it is a text of its own.
+    let rest = Array(window[shown...])
+    let restText = try Array(tokenizer.decode(rest).utf8)
+    if !restText.isEmpty {
+      (window, shown, shownText) = (rest, rest.count, restText)
+    } else {
+      (shown, shownText) = (window.count, bytes)
+    }
     return new
   }
 }

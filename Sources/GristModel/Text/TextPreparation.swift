@@ -94,25 +94,3 @@ enum ByteCharacters {
     return bytes.count == token.unicodeScalars.count ? bytes : Array(token.utf8)
   }
 }
-
-extension String {
-  /// Every occurrence of some bytes replaced, whatever characters they are part of.
-  func replacing(bytesOf old: String, with new: String) -> String {
-    guard !old.isEmpty else { return self }
-    let parts = Array(utf8).split(of: Array(old.utf8))
-    return String(decoding: Array(parts.joined(separator: Array(new.utf8))), as: UTF8.self)
-  }
-}
-
-extension [UInt8] {
-  /// The parts between occurrences of `separator`, from the left.
-  fileprivate func split(of separator: [UInt8]) -> [ArraySlice<UInt8>] {
-    var parts: [ArraySlice<UInt8>] = []
-    var rest = self[...]
-    while let range = rest.firstRange(of: separator) {
-      parts.append(rest[..<range.lowerBound])
-      rest = rest[range.upperBound...]
-    }
-    return parts + [rest]
-  }
-}

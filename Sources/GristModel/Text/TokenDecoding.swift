@@ -57,7 +57,9 @@ enum TokenDecoding: Sendable, Equatable {
   /// The byte that a token `<0x41>` stands for.
   static func byte(of token: String) -> UInt8? {
     let characters = Array(token.utf8)
-    guard characters.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
-    return UInt8(token.dropFirst(3).dropLast(), radix: 16)
+    guard characters.count == 6, characters.starts(with: "<0x".utf8), characters[5] == UInt8(ascii: ">") else {
+      return nil
+    }
+    return UInt8(String(decoding: characters[3..<5], as: UTF8.self), radix: 16)
   }
 }

@@ -5,6 +5,9 @@ public protocol Tokenizer: Sendable {
   /// One more than the greatest id that it gives.
   var vocabularySize: Int { get }
 
+  /// One more than the greatest id that text becomes without a special token being spelled out in it.
+  var wordVocabularySize: Int { get }
+
   /// The ids that every sequence begins with: BOS, or nothing.
   var prefix: [Int] { get }
 
@@ -28,6 +31,8 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+  public var wordVocabularySize: Int { vocabularySize }
+
   /// - Throws: 65 when the tokenizer cannot encode the text.
   public func encode(_ text: String) throws -> [Int] { try encode(text, isStart: true) }
 }

@@ -1,1 +1,0 @@
-#include <sentencepiece_processor.h>
