@@ -202,6 +202,9 @@ size_t grist_system_peak_resident_bytes(void) {
 }
 
 void grist_system_refuse_memory(size_t bytes) {
+  /* One sentence, though several threads are refused. */
+  static atomic_flag said = ATOMIC_FLAG_INIT;
+  while (atomic_flag_test_and_set(&said)) pause();
   char text[128];
   /* snprintf of a number takes no memory of its own. */
   snprintf(text, sizeof text, "gristmill: the system refuses %zu bytes of memory; ask for less, or lift its limit\n", bytes);

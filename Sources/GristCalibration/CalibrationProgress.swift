@@ -161,8 +161,10 @@ public final class CalibrationProgress {
     }
   }
 
-  /// Whether a file of this name is written by this type: the beginning, a layer or rows, by number.
-  private static func isOurs(_ name: String) -> Bool {
+  /// Whether a file of this name is written by this type: the beginning, a layer or rows, by number; or what a program that was
+  /// killed left of one.
+  private static func isOurs(_ given: String) -> Bool {
+    let name = AtomicFile.nameOfOutput(leaving: given) ?? given
     guard name != "beginning" else { return true }
     let parts = name.split(atBytesOf: "-")
     guard parts.count == 2, ["layer", "rows"].contains(parts[0]), let number = Int(parts[1]) else { return false }

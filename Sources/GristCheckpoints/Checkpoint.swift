@@ -51,6 +51,8 @@ public struct Checkpoint: Sendable {
     "chat_template.json", "chat_template.jinja", SafetensorsFolder.indexName,
   ]
   public static let sideFileLimit = 64 << 20
+  /// Configurations are small; one of 4 MiB is none.
+  static let configurationLimit = 4 << 20
 
   /// Whether there is a checkpoint at `path`: a folder, or Keras's archive.
   public static func isThere(at path: String) -> Bool {
@@ -84,7 +86,8 @@ public struct Checkpoint: Sendable {
     var notes = folder.notes
     var sideFiles: [SideFile] = []
     for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
-      sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(path, name), limit: Self.sideFileLimit)))
+      let limit = name.hasSuffix("config.json") ? Self.configurationLimit : Self.sideFileLimit
+      sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(path, name), limit: limit)))
     }
     if let configuration = folder.configuration, !sideFiles.contains(where: { $0.name == "config.json" }) {
       sideFiles.append(SideFile(name: "config.json", bytes: configuration))

@@ -76,7 +76,7 @@ public struct ConversionPlan: Sendable {
 
   /// The bound on this conversion's memory beyond the program itself, in bytes: source, f32 and packed copies of a
   /// chunk for every thread, and one tensor that is looked at before it is encoded; twice more the largest that has to be
-  /// transposed, as it came and as it becomes.
+  /// transposed, as it came and as it becomes; and three KiB for every tensor.
   public func memoryBound(threads: Int) -> Int {
     let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
     let largestUnit =
@@ -84,7 +84,9 @@ public struct ConversionPlan: Sendable {
       .max() ?? 0
     let chunk = max(GristLayout.chunkTarget, largestUnit)
     let largestHeld = entries.filter(\.tensor.storage.holdsWholeTensor).map(\.tensor.byteCount).max() ?? 0
-    return (64 << 20) + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
+    // What is known of each tensor: its place, its decision, its line in the manifest.
+    let described = entries.count * 3072
+    return (64 << 20) + described + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
   }
 
   /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.

@@ -229,6 +229,22 @@ public final class AtomicFile {
   }
 }
 
+extension AtomicFile {
+  /// The output of which a file of this name beside it is the lock, or an unfinished copy; nil for any other file.
+  public static func nameOfOutput(leaving name: String) -> String? {
+    guard name.hasPrefix(".") else { return nil }
+    if name.hasSuffix(".lock") { return String(name.dropFirst().dropLast(".lock".count)) }
+    guard name.hasSuffix(".partial") else { return nil }
+    let stem = name.dropFirst().dropLast(".partial".count)
+    guard let dot = stem.lastIndex(of: "."), stem[dot...].dropFirst().utf8.allSatisfy(isLowerHexadecimal) else {
+      return nil
+    }
+    return String(stem[..<dot])
+  }
+}
+
+private func isLowerHexadecimal(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte) }
+
 /// How everything that is put beside a file for a while is called: hidden, and never too long.
 private func hiddenName(for name: String) -> String {
   let longest = 180
@@ -243,7 +259,7 @@ private func removeLeftovers(of hiddenName: String, in folder: String) {
   for name in (try? folderContents(folder)) ?? []
   where name.hasPrefix(hiddenName + ".") && name.hasSuffix(".partial") {
     let middle = name.utf8.dropFirst(hiddenName.utf8.count + 1).dropLast(".partial".utf8.count)
-    guard middle.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else { continue }
+    guard middle.allSatisfy(isLowerHexadecimal) else { continue }
     removeIfPossible(joinPath(folder, name))
   }
 }

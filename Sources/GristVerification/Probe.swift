@@ -39,6 +39,8 @@ public struct Probe: Sendable, Equatable {
       throw GristError(.badData, "a probes file must be a list of questions that is not empty", file: path)
     }
     let folder = folderName(of: path)
+    // A record keeps pictures by name: not by where they lie here, and two of one name apart.
+    var pictures: [ByteName: Bytes] = [:]
     return try array.enumerated().map { index, value in
       let json = try JSONReader(value, file: "\(path), probe \(index)")
       // A misspelt "image" would make another question of it.
@@ -55,8 +57,13 @@ public struct Probe: Sendable, Equatable {
       }
       let image = json.has("image") ? try json.string("image") : nil
       let bytes = try image.map { try readFile($0.hasPrefix("/") ? $0 : joinPath(folder, $0), limit: 1 << 28) }
+      var name = image.map { $0.utf8.first == UInt8(ascii: "/") ? fileName(of: $0) : $0 }
+      while let taken = name, let bytes, let other = pictures[ByteName(taken)], !other.elementsEqual(bytes) {
+        name = "\(taken)'"
+      }
+      if let name, let bytes { pictures[ByteName(name)] = bytes }
       return Probe(
-        image: image, imageBytes: bytes, prompt: try json.string("prompt"),
+        image: name, imageBytes: bytes, prompt: try json.string("prompt"),
         answer: json.has("answer") ? try json.string("answer") : nil)
     }
   }

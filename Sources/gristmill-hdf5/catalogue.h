@@ -21,7 +21,8 @@ struct tensor {
   hsize_t shape[kGreatestRank];
   hsize_t elements;
   /* Bytes that libhdf5 should keep of decoded chunks, so that reading row by row decodes each once; 0 if not chunked. */
-  hsize_t chunk_rows; /* rows that a chunk reaches over; 0 where there are no chunks */
+  hsize_t chunk_rows;    /* rows that a chunk reaches over; 0 where there are no chunks */
+  hsize_t chunks_of_row; /* chunks that one row lies in */
 };
 
 struct catalogue {

@@ -237,6 +237,7 @@ static bool check_chunks(
                   "%llu bytes stored for %llu", (unsigned long long)about->stored, (unsigned long long)bytes);
   if (!check_chunk_places(dataset, path, tensor, chunk)) return false;
   tensor->chunk_rows = tensor->rank > 0 ? chunk[0] : 0;
+  tensor->chunks_of_row = tensor->rank > 0 ? chunks / ((tensor->shape[0] - 1) / chunk[0] + 1) : 0;
   return true;
 }
 
@@ -331,8 +332,9 @@ static hsize_t box_at(
 }
 
 static bool read_box(
-    hid_t dataset, hid_t type, hid_t space, const hsize_t start[], const hsize_t extents[], hsize_t count, char *bytes) {
-  hid_t memory = H5Screate_simple(1, &count, NULL);
+    hid_t dataset, hid_t type, hid_t space, int rank, const hsize_t start[], const hsize_t extents[], char *bytes) {
+  /* Of the box's own shape: into a line, libhdf5 would map element by element. */
+  hid_t memory = H5Screate_simple(rank, extents, NULL);
   if (memory < 0) return false;
   bool done = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extents, NULL) >= 0 &&
               H5Dread(dataset, type, memory, space, H5P_DEFAULT, bytes) >= 0;
@@ -354,14 +356,28 @@ static void forget_held(void) {
   memset(&held, 0, sizeof held);
 }
 
+/* Elements to read at a time: whole rows of chunks, of not many chunks. libhdf5 notes a kilobyte and more for each chunk of a
+   request. */
+static hsize_t elements_together(const struct tensor *tensor) {
+  enum { kChunks = 4096 };
+  if (tensor->chunk_rows == 0 || tensor->chunks_of_row == 0) return tensor->elements;
+  hsize_t rows_of_chunks = kChunks / tensor->chunks_of_row;
+  if (rows_of_chunks < 1) rows_of_chunks = 1;
+  hsize_t inner = tensor->elements / tensor->shape[0], rows = tensor->chunk_rows, elements;
+  if (!multiply(&rows, rows_of_chunks)) return tensor->elements;
+  elements = rows;
+  return multiply(&elements, inner) ? elements : tensor->elements;
+}
+
 /* Reads the elements from the file. */
 static bool read_directly(
     hid_t dataset, hid_t type, hid_t space, const struct tensor *tensor, hsize_t first, hsize_t count, char *next) {
+  hsize_t together = elements_together(tensor);
   bool done = true;
   while (done && count > 0) {
     hsize_t start[kGreatestRank], extents[kGreatestRank];
-    hsize_t elements = box_at(tensor, first, count, start, extents);
-    done = read_box(dataset, type, space, start, extents, elements, next);
+    hsize_t elements = box_at(tensor, first, count < together ? count : together, start, extents);
+    done = read_box(dataset, type, space, tensor->rank, start, extents, next);
     next += elements * tensor->element_size;
     first += elements;
     count -= elements;

@@ -42,8 +42,12 @@ bool refuse_library(const char *place, const char *what) {
   char message[kTextLength] = "";
   /* Downward: from the call that was made to where it failed. */
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_innermost, message);
-  return refuse(place, what, "the file is damaged: fetch it again, or write it again with h5py", "%s",
-                message[0] ? message : "an error without a message");
+  /* What a newer HDF5 wrote may be sound, and is not to be had here. */
+  bool is_newer = strstr(message, "version number") != NULL;
+  return refuse(place, what,
+                is_newer ? "a newer HDF5 may have written the file: write it again with h5py and libver=('earliest', 'v110')"
+                         : "the file is damaged: fetch it again, or write it again with h5py",
+                "%s", message[0] ? message : "an error without a message");
 }
 
 bool answer_refusal(void) {

@@ -118,7 +118,7 @@ enum Format {
         return leftAligned.contains(column) ? cell + space : space + cell
       }
       let line = cells.joined(separator: "  ")
-      return String(line.reversed().drop { $0 == " " }.reversed())
+      return String(decoding: line.utf8.dropLast(line.utf8.reversed().prefix { $0 == 0x20 }.count), as: UTF8.self)
     }.joined(separator: "\n")
   }
 }

@@ -59,7 +59,7 @@ struct Record: ParsableCommand {
     }
     bar.clear()
     let record = ReferenceRecord(
-      fingerprint: fingerprint, source: source.path, loss: source.loss, cases: cases)
+      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, cases: cases)
     let bytes = try record.encoded()
     let path = output ?? into ?? ""
     try target?.embed(bytes)

@@ -1,3 +1,4 @@
+import Foundation
 import GristCheckpoints
 import GristCore
 import TestSupport
@@ -30,6 +31,28 @@ import Testing
       }
     }
   }
+
+  /// Values of a dataset whose values are their places; requests of `piece` bytes, from both ends in turn.
+  private func places(_ name: String, piece: Int) throws {
+    let file = try HDF5File(path: Fixtures.path("hdf5/chunks.h5"), helper: nil)
+    let tensor = try #require(file.tensors.first { $0.name == name })
+    var starts = Array(stride(from: 0, to: tensor.byteCount, by: piece))[...]
+    var isFirst = true
+    while let start = isFirst ? starts.popFirst() : starts.popLast() {
+      isFirst.toggle()
+      let bytes = try tensor.bytes(start..<min(start + piece, tensor.byteCount))
+      for offset in stride(from: 0, to: bytes.count - 3, by: 4) where (start + offset) % 4 == 0 {
+        let value = Float(bitPattern: try #require(bytes.integer(at: offset, as: UInt32.self)))
+        #expect(value == Float((start + offset) / 4))
+      }
+    }
+  }
+
+  @Test("19.12: chunks of a few bytes, whatever is asked for", arguments: [64, 1000, 1 << 20])
+  func smallChunks(piece: Int) throws { try places("small", piece: piece) }
+
+  @Test("19.12: chunks from end to end, and chunks that fill nothing", arguments: ["column", "cut"], [1000, 1 << 20])
+  func longChunks(name: String, piece: Int) throws { try places(name, piece: piece) }
 
   static let refusals: [(name: String, sentence: String)] = [
     ("soft-link", "a soft link"), ("external-link", "an external link"), ("virtual", "a virtual dataset"),
@@ -139,5 +162,65 @@ private struct SplitMix {
     z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
     return z ^ (z >> 31)
+  }
+}
+
+/// A program in the helper's place that says what it likes.
+@Suite("Nothing silent: the program that reads HDF5 is not believed") struct HDF5DistrustTests {
+  let folder = try! TemporaryFolder()
+
+  /// - Parameter answers: Python that answers each request after the greeting.
+  private func helper(_ answers: String) throws -> String {
+    let script = """
+      #!/usr/bin/env python3
+      import os, struct, time
+      request = lambda: os.read(0, 24)
+      def answer(bytes, status=0, length=None):
+          os.write(0, struct.pack("<IIQ", status, 0, len(bytes) if length is None else length) + bytes)
+      def entry(shape, rank=None):
+          return (struct.pack("<I", 1) + b"x" + struct.pack("<I", 3) + b"f32" + struct.pack("<I", len(shape) if rank is None else rank)
+                  + struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<Q", 2**64 - 1))
+      request(); answer(b"hello")
+      request()
+      \(answers)
+      """
+    let path = try folder.write("helper", Array(script.utf8))
+    chmod(path, 0o755)
+    return path
+  }
+
+  private func open(_ helper: String) throws -> HDF5File {
+    while true {
+      do {
+        return try HDF5File(path: Fixtures.path("hdf5/flat.h5"), helper: helper)
+      } catch let error as GristError where error.what.contains("Text file busy") {
+        // Another test starts a program just now, which has the script open for writing until it begins.
+        usleep(1000)
+      }
+    }
+  }
+
+  @Test(
+    "19.21: an absurd rank, more elements than the file can hold, an answer of another length or without end",
+    .timeLimit(.minutes(1)),
+    arguments: [
+      "answer(entry([], rank=2**32 - 1) + bytes(64))", "answer(entry([2**60]))", "answer(entry([2**20, 2**20]))",
+      "answer(b'', length=2**40)", "answer(b'x' * 100)", "answer(b'\\0' * 9000, status=1)",
+    ])
+  func nonsense(answers: String) throws {
+    let error = #expect(throws: GristError.self) { _ = try open(helper(answers)) }
+    #expect(error?.code == .badData && error?.what.contains("nonsense") == true, "\(String(describing: error))")
+  }
+
+  @Test("19.21: one that lies about a dataset's length")
+  func otherLength() throws {
+    let lying = try helper(
+      """
+      answer(entry([4]))
+      request(); answer(bytes(20))
+      """)
+    let file = try open(lying)
+    let error = #expect(throws: GristError.self) { _ = try file.tensors[0].bytes() }
+    #expect(error?.code == .badData)
   }
 }

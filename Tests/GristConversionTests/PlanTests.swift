@@ -228,4 +228,16 @@ import Testing
     try convert(path, to: folder.file("x.grist"), .int8)
     #expect(try GristFile(path: folder.file("x.grist")).manifest.provenance.architecture == "unknown")
   }
+
+  @Test("19.7: the bound on memory grows with the number of tensors")
+  func manyTensors() throws {
+    func bound(_ count: Int) throws -> Int {
+      var writer = SafetensorsWriter()
+      for index in 0..<count { try writer.add("t\(index)", .u8, shape: [1], bytes: Bytes([1])) }
+      try folder.write("many/model.safetensors", writer.encoded.array)
+      return try plan(folder.file("many"), .source).memoryBound(threads: 2)
+    }
+    // 100,000 tensors of 16 bytes took 344 MB.
+    #expect(try bound(2000) - bound(1000) >= 1000 * 2500)
+  }
 }

@@ -144,4 +144,14 @@ struct BadJSON: Sendable, CustomTestStringConvertible {
   func order() throws {
     #expect(try JSONValue.parse(#"{"z":1,"a":2,"m":3}"#).object?.names == ["z", "a", "m"])
   }
+
+  @Test("19.20: more values than a document of its length has use for", arguments: ["0,", "[],"])
+  func tooManyValues(value: String) {
+    func document(_ count: Int) -> Bytes {
+      Bytes(Array("[".utf8) + (0..<count).flatMap { _ in Array(value.utf8) } + Array("0]".utf8))
+    }
+    #expect(throws: Never.self) { try JSONValue.parse(document(900_000)) }
+    let error = #expect(throws: GristError.self) { try JSONValue.parse(document(2_500_000)) }
+    #expect(error?.what == "bad JSON: more values than a document of its length has use for")
+  }
 }

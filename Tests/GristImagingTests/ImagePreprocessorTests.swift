@@ -131,4 +131,15 @@ struct ImagePreprocessorTests {
     #expect(refused(.crop(shortestEdge: 95)) == .badData)
     #expect(refused(.crop(shortestEdge: 96)) == nil)
   }
+
+  @Test("19.20: a grid of more tiles than any model has is refused", arguments: [(65, 1), (9, 8)])
+  func hugeGrids(columns: Int, rows: Int) {
+    let error = #expect(throws: GristError.self) {
+      try preprocessor(.anyres(gridPinpoints: [(width: columns * 96, height: rows * 96)]), tileSize: 96)
+    }
+    #expect(error?.code == .badData && error?.what.contains("more than 64 tiles") == true)
+    #expect(throws: Never.self) {
+      try preprocessor(.anyres(gridPinpoints: [(width: 8 * 96, height: 8 * 96)]), tileSize: 96)
+    }
+  }
 }

@@ -154,6 +154,15 @@ struct JPEGErrorTests {
     #expect(refusal(jpeg)?.what == "a JPEG must have 1, 3 or 4 components")
   }
 
+  @Test("19.20: more pixels than the bytes can tell apart")
+  func emptyPixels() throws {
+    var bytes = try sample("gray.jpg")
+    let size = try position(after: 0xC0, in: bytes) + 3
+    // 13,000 × 13,000 of one component.
+    bytes.replaceSubrange(size..<size + 4, with: [0x32, 0xc8, 0x32, 0xc8])
+    #expect(refusal(bytes)?.what == "the JPEG claims more pixels than its bytes can tell apart")
+  }
+
   @Test("19.20: a hundred scans over the same image")
   func tooManyScans() throws {
     let first = try position(after: 0xDA, in: greyInTwoScans) - 2

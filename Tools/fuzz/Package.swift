@@ -9,8 +9,10 @@ let package = Package(
     .systemLibrary(name: "CLibFuzzer"),
     .executableTarget(
       name: "fuzz",
-      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel"].map
-      {
+      dependencies: [
+        "GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
+        "GristVerification", "GristCalibration",
+      ].map {
         .product(name: $0, package: "gristmill")
       } + ["CLibFuzzer"]),
   ],

@@ -4,6 +4,7 @@ safetensors.
 product.h5     every element type × layout × filters × byte order that Gristmill reads
 expected.json  of each dataset: element type, shape, SHA-256 of its bytes, little-endian, row-major, as h5py reads them
 refused/       one file for each thing that is refused; the name says which
+chunks.h5      small chunks, and chunks from end to end
 flat.h5        the tensors of Tests/Fixtures/checkpoints/crop, each a compressed dataset under the tensor's name
 """
 
@@ -225,6 +226,15 @@ def write_flat(path):
             file.create_dataset(name, data=data, compression="gzip", shuffle=True)
 
 
+def write_chunks(path):
+    """Chunks of a few bytes, and chunks from end to end; every value is its place in row-major order."""
+    data = np.arange(256 * 96, dtype=np.float32).reshape(256, 96)
+    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+        file.create_dataset("small", data=data, chunks=(2, 8))
+        file.create_dataset("column", data=data, chunks=(256, 1), compression="gzip", shuffle=True)
+        file.create_dataset("cut", data=data, chunks=(100, 40), compression="gzip")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=pathlib.Path)
@@ -235,6 +245,7 @@ def main():
     (output / "expected.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     write_refused(output / "refused")
     write_flat(output / "flat.h5")
+    write_chunks(output / "chunks.h5")
     print(f"{len(entries)} datasets, written by h5py {h5py.__version__} on HDF5 {h5py.version.hdf5_version}")
 
 

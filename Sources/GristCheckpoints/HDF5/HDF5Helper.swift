@@ -75,7 +75,7 @@ final class HDF5Helper: Sendable {
   func confinement() throws -> String { try ask(.hello, longest: Self.shortAnswer).utf8 ?? "" }
 
   /// The file's datasets as the helper lists them; see `catalogue.h`.
-  func catalogue() throws -> Bytes { try ask(.catalogue, longest: 1 << 20 + 16 * min(fileLength, 1 << 24)) }
+  func catalogue() throws -> Bytes { try ask(.catalogue, longest: (1 << 20) + 16 * min(fileLength, 1 << 24)) }
 
   /// Elements `first ..< first + count` of a dataset, row-major, little-endian.
   ///

@@ -1,9 +1,11 @@
+import GristCalibration
 import GristCheckpoints
 import GristCore
 import GristFamilies
 import GristFormat
 import GristImaging
 import GristModel
+import GristVerification
 
 /// A reader that takes bytes from outside. It may throw a `GristError`; anything else that ends it is a fault.
 struct FuzzedReader: Sendable {
@@ -43,6 +45,22 @@ struct FuzzedReader: Sendable {
       let tokenizer = try BytePairTokenizer(tokenizerFile: bytes, file: "tokenizer.json")
       let ids = try tokenizer.encode("Hello, 世界 <s> 123\u{301}  'll\r\n")
       _ = try tokenizer.decode(ids)
+    },
+    FuzzedReader(name: "sentencepiece") { bytes, _ in
+      let tokenizer = try SentencePieceTokenizer(model: bytes, file: "tokenizer.model")
+      let ids = try tokenizer.encode("Hello, 世界 <s> 123\u{301}  'll\r\n")
+      _ = try tokenizer.decode(ids + Array(0..<min(tokenizer.vocabularySize, 50)))
+    },
+    FuzzedReader(name: "probes") { bytes, scratch in
+      _ = try Probe.read(path: scratch.file("probes.json", bytes))
+    },
+    FuzzedReader(name: "record") { bytes, _ in
+      let record = try ReferenceRecord(bytes, path: "record")
+      _ = try record.encoded()
+    },
+    FuzzedReader(name: "statistics") { bytes, scratch in
+      let statistics = try InputStatistics(path: scratch.file("stats", bytes))
+      for matrix in statistics.matrices.prefix(4) { _ = statistics.feedback(for: matrix.text) }
     },
     FuzzedReader(name: "map") { bytes, _ in
       guard let text = bytes.utf8 else { return }
