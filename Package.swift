@@ -9,6 +9,7 @@ let package = Package(
     .library(name: "GristKernels", targets: ["GristKernels"]),
     .library(name: "GristFormat", targets: ["GristFormat"]),
     .library(name: "GristCheckpoints", targets: ["GristCheckpoints"]),
+    .library(name: "GristTemplates", targets: ["GristTemplates"]),
     .library(name: "GristFamilies", targets: ["GristFamilies"]),
     .library(name: "GristQuantization", targets: ["GristQuantization"]),
     .library(name: "GristImaging", targets: ["GristImaging"]),
@@ -60,9 +61,14 @@ let package = Package(
       dependencies: [
         "GristCore", "GristFormat", "CGristSystem", "CZlib", .product(name: "Crypto", package: "swift-crypto"),
       ]),
+    // Chat templates: the language that they are written in. Knows no file and no clock.
+    .target(
+      name: "GristTemplates", dependencies: ["GristCore", .product(name: "RealModule", package: "swift-numerics")]),
     .target(
       name: "GristFamilies",
-      dependencies: ["GristCore", "GristCheckpoints", .product(name: "RealModule", package: "swift-numerics")],
+      dependencies: [
+        "GristCore", "GristCheckpoints", "GristTemplates", .product(name: "RealModule", package: "swift-numerics"),
+      ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
       resources: [.embedInCode("Names/Maps")]),
     .target(
@@ -72,15 +78,16 @@ let package = Package(
     .target(
       name: "GristModel",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
+        "GristImaging",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
       name: "GristCalibration",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
+        "GristQuantization", "GristImaging", "GristModel",
       ],
       resources: [.embedInCode("Samples")]),
     .target(
@@ -92,8 +99,8 @@ let package = Package(
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristImaging", "GristModel", .product(name: "RealModule", package: "swift-numerics"),
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
+        "GristQuantization", "GristImaging", "GristModel", .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(name: "GristReports", dependencies: ["GristCore", "GristModel", "GristVerification"]),
     .target(
@@ -107,8 +114,9 @@ let package = Package(
     .executableTarget(
       name: "gristmill",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification", "GristReports",
+        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
+        "GristQuantization", "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification",
+        "GristReports",
         "GristBenchmark", "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -122,9 +130,10 @@ let package = Package(
     .testTarget(
       name: "GristCheckpointsTests",
       dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
+    .testTarget(name: "GristTemplatesTests", dependencies: ["GristCore", "GristTemplates", "TestSupport"]),
     .testTarget(
       name: "GristFamiliesTests",
-      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
+      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies", "TestSupport"]),
     .testTarget(
       name: "GristQuantizationTests",
       dependencies: [

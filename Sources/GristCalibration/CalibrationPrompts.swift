@@ -11,6 +11,7 @@ final class CalibrationPrompts {
   private let samples: [Calibration.Sample]
   private let model: VisionLanguageModel
   private let observed: VisionLanguageModel
+  private let format: CalibrationFormat
   private var position = 0
   /// A prompt that found no room in the batch before.
   private var waiting: VisionLanguageModel.PreparedPrompt?
@@ -21,6 +22,7 @@ final class CalibrationPrompts {
     self.parameters = parameters
     let compute = Compute(pool: pool, activations: .f32)
     model = try VisionLanguageModel(parameters, compute: compute)
+    format = CalibrationFormat(model.configuration)
     observed = try VisionLanguageModel(
       ObservingParameters(base: parameters, observer: observer), compute: compute)
   }
@@ -69,13 +71,14 @@ final class CalibrationPrompts {
   private func prepare(_ index: Int) throws -> VisionLanguageModel.PreparedPrompt {
     try Interruption.check()
     let sample = samples[index]
-    let conversation = try Conversation(message: sample.question, hasImage: sample.picture != nil)
+    let conversation = try Conversation(
+      message: sample.question, hasImage: sample.picture != nil, clock: CalibrationFormat.clock)
     let image = try sample.picture.map {
       try observed.encode(RGBImage(jpeg: $0, name: "a picture to calibrate with"))
     }
-    var prompt = try observed.prepare(conversation, image: image)
+    var prompt = try observed.prepare(conversation, image: image, format: format.format)
     if let granularity = prompt.granularity, let most = finestGrid(within: sample.shareOfTokens), most < granularity {
-      prompt = try model.prepare(conversation, image: image, granularity: most)
+      prompt = try model.prepare(conversation, image: image, granularity: most, format: format.format)
     }
     let answer =
       try sample.answer.map { try observed.tokenizer.encode($0) }

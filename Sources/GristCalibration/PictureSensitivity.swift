@@ -126,7 +126,7 @@ public struct PictureSensitivityProbe {
       let texts = [sample.question] + (0..<more).map { others[(index * more + $0) % others.count] }
       return Case(
         image: try RGBImage(jpeg: picture, name: "a picture to measure with"),
-        questions: try texts.map { try Conversation(message: $0, hasImage: true) },
+        questions: try texts.map { try Conversation(message: $0, hasImage: true, clock: CalibrationFormat.clock) },
         tokens: Array(tokens.prefix(Self.tokens)))
     }
   }
@@ -135,13 +135,17 @@ public struct PictureSensitivityProbe {
   private func views(_ model: VisionLanguageModel, _ asked: Case, by eyes: VisionLanguageModel? = nil) throws -> Views {
     let eyes = eyes ?? model
     let image = try eyes.encode(asked.image)
+    let format = CalibrationFormat(configuration).format
     var views = Views()
     for question in asked.questions {
       try Interruption.check()
-      if let decision = try eyes.prepare(question, image: image).decision { views.router.append(decision) }
+      if let decision = try eyes.prepare(question, image: image, format: format).decision {
+        views.router.append(decision)
+      }
     }
     guard let question = asked.questions.first else { return views }
-    let prompt = try model.prepare(question, image: image, granularity: configuration.granularities.min())
+    let prompt = try model.prepare(
+      question, image: image, granularity: configuration.granularities.min(), format: format)
     let session = try model.start(prompt, newTokens: asked.tokens.count)
     views.logits.append(session.logits)
     for token in asked.tokens {

@@ -18,7 +18,7 @@ public struct ConversionSource: Sendable {
   let stored: GristFile?
 
   /// What is said about its configuration, or was at an earlier conversion.
-  let choices: ConfigurationChoices
+  public let choices: ConfigurationChoices
 
   /// Whether it is a `.grist` file, and so what an earlier conversion made.
   public var isConverted: Bool { stored != nil }

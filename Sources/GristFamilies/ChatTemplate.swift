@@ -1,98 +1,154 @@
-import GristCheckpoints
 import GristCore
+import GristTemplates
 
-/// A checkpoint's own chat template, which is a program in Jinja. Nothing of a stranger's is run: those that LLaVA
-/// checkpoints ship are known by their digests.
-struct ChatTemplate {
-  let text: String
-  /// The file that holds it.
-  let place: String
+/// A chat template with what it is told beside the conversation.
+public struct ChatTemplate: Sendable {
+  /// The program, in Jinja's language.
+  public let text: String
+  /// The file that holds it, for messages.
+  public let place: String
+  /// `bos_token` and the like, by name.
+  let tokens: JSONObject
+  /// Whether the model sees pictures, and its texts go through transformers' processor.
+  let seesPictures: Bool
 
-  /// The template that it is; nil for one that this version does not know.
-  var known: PromptTemplate? { Self.byDigest[Checkpoint.sha256(Bytes(Array(Self.stripped(text).utf8)))] }
+  private typealias Exchanges = [(user: String, assistant: String)]
 
-  /// SHA-256 of stripped templates, as `Tools/reference/write_templates.py` prints them.
-  private static let byDigest: [String: PromptTemplate] = [
-    "bb1754c8bb89d03c5508969b5b36c262e9e3c2451aa5b9c217ffee1d23413ae8": .llava,
-    "047cbda85b98027fdbd7ac44d5d47608d4926b04303d3184f31de5cb37a55dd5": .llava,
-    "de43c149046e22ed1c45595bba9de9daa5e8d3a27db2484f948f84bce461441c": .mistral,
-    "f1eee73ba2a451544c6c3447dff954daaf4fea6e9c65959a2ac3b06eb310f93c": .mistral,
-    "e91b8ff7b0de769f6bb9e59e653fdbf24a45960e674560d7c05804470e6818cc": .chatml,
-    "e9127e49f4394013f974c49d399e03c71908c2ccc4e42bd1cfeb8d1752aa0a7f": .chatml,
-    "e6cd5b5395a240e2539dcb3bb248150414e79264a03156a491e9c608b3288dfe": .llama3,
-    "41aa204ba73608668d86823c639b15a7b49d10d7f3504b62a2ed82ffec4f0455": .llama3,
-  ]
-
-  /// A template without what does not show: comments, the marks for training masks, and blanks inside of tags. Blanks
-  /// between tags are part of the text.
-  static func stripped(_ text: String) -> String {
-    var result = ""
-    var rest = text[...]
-    while let open = rest.firstRange(of: "{"), open.upperBound < rest.endIndex {
-      let kind = rest[open.upperBound]
-      result += rest[..<open.lowerBound]
-      let tag = rest[open.lowerBound...]
-      guard let end = ["#": "#}", "%": "%}", "{": "}}"][kind].flatMap({ tag.firstRange(of: $0) }) else {
-        result.append("{")
-        rest = rest[open.upperBound...]
-        continue
-      }
-      if kind != "#" {
-        let bare = withoutBlanks(tag[..<end.upperBound])
-        if !["{%generation%}", "{%endgeneration%}"].contains(bare) { result += bare }
-      }
-      rest = rest[end.upperBound...]
-    }
-    return result + rest
+  /// How a message's content is given.
+  private enum Content {
+    /// One text, the picture's placeholder in it.
+    case text
+    /// A list of parts, as transformers' processors take it.
+    case parts
   }
 
-  /// Blanks outside of quotes taken out.
-  private static func withoutBlanks(_ tag: Substring) -> String {
-    var result = ""
-    var quote: Character?
-    for character in tag {
-      if quote == nil, character.isWhitespace { continue }
-      result.append(character)
-      if character == quote {
-        quote = nil
-      } else if quote == nil, character == "'" || character == "\"" {
-        quote = character
+  func rendering(
+    history: [(user: String, assistant: String)], message: String, image: String?, clock: ChatProgram.Clock?
+  ) throws -> ConversationFormat.Rendering {
+    let program = try ChatProgram(text, file: place)
+    guard seesPictures else {
+      let text = try render(program, history, message, image, .text, clock)
+      return ConversationFormat.Rendering(text: text, takesPrefix: false)
+    }
+    let content = try content(program, clock)
+    let text = try render(program, history, message, image, content, clock)
+    let places = text.ranges(of: Self.placeholder).count
+    guard places == (image == nil ? 0 : 1) else {
+      throw GristError(
+        .badData, "the chat template must place the picture once", file: place, found: "\(places) places",
+        advice: "pass another template with --template")
+    }
+    let begins = tokens["bos_token"]?.string.map { !$0.isEmpty && text.hasPrefix($0) } ?? false
+    return ConversationFormat.Rendering(text: text, takesPrefix: !begins)
+  }
+
+  /// What templates write where a picture stands.
+  private static let placeholder = "<image>"
+
+  /// Which content the template takes: parts, or where it does not know them, text.
+  private func content(_ program: ChatProgram, _ clock: ChatProgram.Clock?) throws -> Content {
+    func takes(_ content: Content) throws -> Bool {
+      let text = try render(program, [], "?", Self.placeholder, content, clock)
+      return text.ranges(of: Self.placeholder).count == 1 && text.contains("?") && !text.contains("'type'")
+    }
+    let parts = Result { try takes(.parts) }
+    if (try? parts.get()) == true { return .parts }
+    if (try? takes(.text)) == true { return .text }
+    _ = try parts.get()
+    throw GristError(
+      .badData, "the chat template has no place for a picture", file: place,
+      advice: "pass another template with --template")
+  }
+
+  private func render(
+    _ program: ChatProgram, _ history: Exchanges, _ message: String, _ image: String?, _ content: Content,
+    _ clock: ChatProgram.Clock?
+  ) throws -> String {
+    func entry(_ role: String, _ text: String, image: String?) -> JSONValue {
+      switch content {
+      case .text: return ["role": JSONValue(role), "content": JSONValue((image.map { $0 + "\n" } ?? "") + text)]
+      case .parts:
+        let part: JSONValue = ["type": "text", "text": JSONValue(text)]
+        return ["role": JSONValue(role), "content": .array((image == nil ? [] : [["type": "image"]]) + [part])]
       }
     }
-    return result
+    var messages: [JSONValue] = []
+    for turn in history {
+      messages.append(entry("user", turn.user, image: messages.isEmpty ? image : nil))
+      messages.append(entry("assistant", turn.assistant, image: nil))
+    }
+    messages.append(entry("user", message, image: messages.isEmpty ? image : nil))
+    var names = tokens
+    names["messages"] = .array(messages)
+    names["add_generation_prompt"] = true
+    names["tools"] = .null
+    names["documents"] = .null
+    return try program.render(names, clock: clock)
   }
 }
 
 extension SideFiles {
-  /// The template that whoever reads the model asked for.
-  ///
-  /// - Throws: 65 for one that this version does not know.
-  var chosenTemplate: PromptTemplate? {
-    get throws {
-      guard let name = choices.template else { return nil }
-      guard let template = PromptTemplate(rawValue: name) else {
-        throw GristError(
-          .badData, "a prompt template that this version does not know", file: path, found: name,
-          advice: "use a newer gristmill")
-      }
-      return template
-    }
-  }
-
   /// How a conversation is written down: as asked, or as the checkpoint's own chat template has it, or where it has none,
   /// as its family does.
   ///
-  /// - Throws: 65 for a chat template that this version does not know.
-  func template(default fallback: PromptTemplate) throws -> PromptTemplate {
-    if let chosen = try chosenTemplate { return chosen }
-    guard let template = try chatTemplate() else { return fallback }
-    guard let known = template.known else {
-      let names = PromptTemplate.allCases.map(\.rawValue).joined(separator: ", ")
-      throw GristError(
-        .badData, "a chat template that this version cannot render", file: template.place,
-        advice: "pass --template NAME to write conversations by one that it can: \(names)")
+  /// - Parameter seesPictures: whether the model does.
+  ///
+  /// - Throws: 65 for a name that this version does not know. What is wrong with the checkpoint's own template is told when
+  ///   a conversation is rendered.
+  func format(default fallback: PromptTemplate, seesPictures: Bool) throws -> ConversationFormat {
+    if let chosen = try chosenFormat(seesPictures: seesPictures) { return chosen }
+    do {
+      guard let found = try chatTemplate() else { return .familyDefault(fallback) }
+      return .program(try template(found.text, place: found.place, seesPictures: seesPictures))
+    } catch let error as GristError {
+      return .unreadable(error)
     }
-    return known
+  }
+
+  /// The format that whoever reads the model asked for.
+  ///
+  /// - Throws: 65 for one that this version does not know.
+  func chosenFormat(seesPictures: Bool) throws -> ConversationFormat? {
+    guard let choice = choices.template else { return nil }
+    if choice == ConversationFormat.rawName { return .raw }
+    if let template = PromptTemplate(rawValue: choice) { return .builtIn(template) }
+    guard ConfigurationChoices.isTemplateText(choice) else {
+      throw GristError(
+        .badData, "a prompt template that this version does not know", file: path, found: choice,
+        advice: "use a newer gristmill")
+    }
+    return .program(try template(choice, place: path + ", its template", seesPictures: seesPictures))
+  }
+
+  private func template(_ text: String, place: String, seesPictures: Bool) throws -> ChatTemplate {
+    ChatTemplate(text: text, place: place, tokens: try specialTokens(), seesPictures: seesPictures)
+  }
+
+  /// Names that transformers gives special tokens, where the tokenizer's files set them.
+  private func specialTokens() throws -> JSONObject {
+    var tokens = JSONObject()
+    func take(_ file: JSONReader?) throws {
+      guard let file else { return }
+      for kind in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] where tokens["\(kind)_token"] == nil {
+        guard let value = file.value("\(kind)_token"), value != .null else { continue }
+        guard let text = value.string ?? value["content"]?.string else {
+          throw file.failure("\(kind)_token", "a token's text")
+        }
+        tokens["\(kind)_token"] = .string(text)
+      }
+    }
+    let configuration = try json("tokenizer_config.json")
+    try take(configuration)
+    try take(try json("special_tokens_map.json"))
+    // What transformers' class sets where the files are silent.
+    let name = try configuration?.string("tokenizer_class", default: "") ?? "LlamaTokenizer"
+    if ["LlamaTokenizer", "LlamaTokenizerFast"].contains(name) {
+      for (kind, text) in [("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>")]
+      where tokens["\(kind)_token"] == nil && configuration?.value("\(kind)_token") == nil {
+        tokens["\(kind)_token"] = .string(text)
+      }
+    }
+    return tokens
   }
 
   /// One text, or several by name, of which a conversation without tools takes the default.
@@ -104,17 +160,20 @@ extension SideFiles {
     return try entry.string("template")
   }
 
-  private func chatTemplate() throws -> ChatTemplate? {
+  private func chatTemplate() throws -> (text: String, place: String)? {
     if let bytes = try bytes("chat_template.jinja") {
       let place = joinPath(path, "chat_template.jinja")
       guard let text = bytes.utf8 else { throw GristError(.badData, "the chat template must be UTF-8", file: place) }
-      return ChatTemplate(text: text, place: place)
+      return (text, place)
     }
     for name in ["chat_template.json", "processor_config.json", "tokenizer_config.json"] {
-      if let json = try json(name), json.has("chat_template") {
-        return ChatTemplate(text: try templateText(json), place: json.file)
-      }
+      if let json = try json(name), json.has("chat_template") { return (try templateText(json), json.file) }
     }
     return nil
   }
+}
+
+extension ConfigurationChoices {
+  /// Whether a text is a template's rather than the name of one.
+  public static func isTemplateText(_ text: String) -> Bool { text.contains("{{") || text.contains("{%") }
 }

@@ -3,7 +3,8 @@
 public struct ConfigurationChoices: Sendable, Equatable {
   /// Configuration keys that would be refused, which the user knows to change nothing.
   public var ignoredKeys: Set<String>
-  /// Name of the ``PromptTemplate`` that conversations are written by; nil for the one that the checkpoint says.
+  /// How conversations are written down: the name of a ``PromptTemplate``, ``ConversationFormat/rawName``, or the text of a
+  /// chat template; nil for what the checkpoint says.
   public var template: String?
 
   public init(ignoredKeys: Set<String> = [], template: String? = nil) {

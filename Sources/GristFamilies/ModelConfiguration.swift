@@ -13,18 +13,18 @@ public struct ModelConfiguration: Sendable {
   /// How pictures come in; nil for a text-only model.
   public let vision: VisionInput?
   /// How a conversation is written down.
-  public let template: PromptTemplate
+  public let format: ConversationFormat
   /// Which of its tokenizer's files is read, the preferred first.
   public let tokenizers: [TokenizerKind]
 
   public init(
-    family: String, language: LanguageConfiguration, vision: VisionInput?, template: PromptTemplate,
+    family: String, language: LanguageConfiguration, vision: VisionInput?, format: ConversationFormat,
     tokenizers: [TokenizerKind] = [.sentencePiece, .tokenizers]
   ) {
     self.family = family
     self.language = language
     self.vision = vision
-    self.template = template
+    self.format = format
     self.tokenizers = tokenizers
   }
 

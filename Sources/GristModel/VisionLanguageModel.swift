@@ -142,12 +142,12 @@ public final class VisionLanguageModel: Sendable {
   ///   is longer than the context and that is to be refused.
   public func prepare(
     _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil,
-    overlength: Overlength = .refused
+    overlength: Overlength = .refused, format: ConversationFormat? = nil
   ) throws -> PreparedPrompt {
     guard conversation.hasImage == (image != nil) else {
       throw GristError(.usage, "the prompt and the image do not belong together")
     }
-    let ids = try conversation.inputIDs(tokenizer, configuration.template)
+    let ids = try conversation.inputIDs(tokenizer, format ?? configuration.format)
     // Text alone that is too long is refused before anything is computed with it.
     if overlength == .refused { try requireRoom(for: ids.count - (image == nil ? 0 : 1), images: 0) }
     let text = try embed(ids.filter { $0 != Conversation.imageID })

@@ -89,7 +89,8 @@ public func attributeRouterChanges(
       try Interruption.check()
       guard let expected = item.decision,
         let decision = try mixed.prepare(
-          Conversation(message: item.probe.prompt, hasImage: true), image: images.features(of: item.probe)
+          Conversation(message: item.probe.prompt, hasImage: true, clock: record.clock),
+          image: images.features(of: item.probe)
         ).decision
       else { continue }
       if decision.choice != expected.choice {

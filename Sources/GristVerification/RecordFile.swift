@@ -2,6 +2,7 @@ import GristCheckpoints
 import GristCore
 import GristKernels
 import GristModel
+import GristTemplates
 
 // A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest is
 // one JSON document in the file's metadata. `Formats/record.md` describes it.
@@ -16,7 +17,7 @@ extension ReferenceRecord {
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
       "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
-      "loss": loss.map { JSONValue($0) } ?? false,
+      "loss": loss.map { JSONValue($0) } ?? false, "date": clock.map { JSONValue($0.date) } ?? .null,
       "cases": .array(cases.map(\.json)),
     ]
     var writer = SafetensorsWriter(metadata: [
@@ -64,6 +65,10 @@ extension ReferenceRecord {
     loss =
       json.value("loss") == false
       ? nil : try json.string("loss", default: "the record does not tell what its weights went through")
+    clock =
+      json.has("date")
+      ? try ChatProgram.Clock(date: json.string("date"))
+        ?? { throw json.failure("date", "a date such as 2026-07-31") }() : nil
     cases = try json.objects("cases").enumerated().map { index, item in
       let image = item.has("image") ? try item.string("image") : nil
       let imageBytes = try image.map { name in

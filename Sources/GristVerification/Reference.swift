@@ -3,6 +3,7 @@ import GristFamilies
 import GristFormat
 import GristKernels
 import GristModel
+import GristTemplates
 
 /// What a model is verified against: another model, or a record of what it answered.
 public enum Reference: Sendable {
@@ -105,9 +106,11 @@ public enum Reference: Sendable {
     return record
   }
 
-  /// The reference's answers: the record's, or freshly computed ones. `progress` hears a fraction.
+  /// The reference's answers: the record's, or freshly computed ones, of which templates that write the day down are told
+  /// `clock`. `progress` hears a fraction.
   public func record(
-    _ probes: [Probe]?, model: ModelSource, compute: Compute, maxNewTokens: Int, progress: (Double) -> Void = { _ in }
+    _ probes: [Probe]?, model: ModelSource, compute: Compute, maxNewTokens: Int, clock: ChatProgram.Clock? = nil,
+    progress: (Double) -> Void = { _ in }
   ) throws -> ReferenceRecord {
     switch self {
     case .record(let record): return record
@@ -115,10 +118,10 @@ public enum Reference: Sendable {
       let probes = probes ?? []
       // A reference keeps its activations in f32, whatever the model under test does.
       let exact = Compute(pool: compute.pool, activations: .f32)
-      let cases = try source.model(compute: exact).record(probes, maxNewTokens: maxNewTokens) {
+      let cases = try source.model(compute: exact).record(probes, maxNewTokens: maxNewTokens, clock: clock) {
         progress(Double($0) / Double(max(probes.count, 1)))
       }
-      return ReferenceRecord(fingerprint: "", source: source.path, loss: source.loss, cases: cases)
+      return ReferenceRecord(fingerprint: "", source: source.path, loss: source.loss, clock: clock, cases: cases)
     }
   }
 

@@ -1,6 +1,7 @@
 import GristCore
 import GristKernels
 import GristModel
+import GristTemplates
 
 /// What a reference model answered to some probes, in all the detail that a verification compares.
 public struct ReferenceRecord: Sendable {
@@ -52,28 +53,34 @@ public struct ReferenceRecord: Sendable {
   public let source: String
   /// What the weights that made it had lost since upstream; nil when they were upstream's, value for value.
   public let loss: String?
+  /// The day that templates were told which write it down; nil in a record that does not say.
+  public let clock: ChatProgram.Clock?
   public let cases: [Case]
 
-  public init(fingerprint: String, source: String, loss: String? = nil, cases: [Case]) {
+  public init(
+    fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, cases: [Case]
+  ) {
     self.fingerprint = fingerprint
     self.source = source
     self.loss = loss
+    self.clock = clock
     self.cases = cases
   }
 }
 
 extension VisionLanguageModel {
-  /// Answers probes greedily, or reads the answers that they bring, and keeps everything. `progress` hears how many are done.
+  /// Answers probes greedily, or reads the answers that they bring, and keeps everything. Templates that write the day down are
+  /// told `clock`. `progress` hears how many are done.
   ///
   /// - Throws: What running the model throws, 65 when a probe's answer has no token.
   public func record(
-    _ probes: [Probe], maxNewTokens: Int, progress: (Int) -> Void = { _ in }
+    _ probes: [Probe], maxNewTokens: Int, clock: ChatProgram.Clock? = nil, progress: (Int) -> Void = { _ in }
   ) throws -> [ReferenceRecord.Case] {
     var images = ImageCache(self)
     return try probes.enumerated().map { index, probe in
       try Interruption.check()
       progress(index)
-      let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil)
+      let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil, clock: clock)
       let prompt = try prepare(conversation, image: images.features(of: probe))
       let session = try start(prompt, newTokens: maxNewTokens)
       let given = try probe.answer.map { try answerTokens($0).prefix(maxNewTokens) }

@@ -1,6 +1,7 @@
 import GristCore
 import GristKernels
 import GristModel
+import GristTemplates
 internal import RealModule
 
 /// What a verification demands.
@@ -260,7 +261,7 @@ extension VisionLanguageModel {
       try Interruption.check()
       progress(index)
       do {
-        return try compare(reference, images: &images)
+        return try compare(reference, clock: record.clock, images: &images)
       } catch let error as GristError where error.tellsOfValueNotFinite {
         // A finding about the model, not a fault of the verification: the other cases are still worth asking.
         return VerificationReport.Case(
@@ -278,10 +279,10 @@ extension VisionLanguageModel {
   }
 
   private func compare(
-    _ reference: ReferenceRecord.Case, images: inout ImageCache
+    _ reference: ReferenceRecord.Case, clock: ChatProgram.Clock?, images: inout ImageCache
   ) throws -> VerificationReport.Case {
     let probe = reference.probe
-    let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil)
+    let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil, clock: clock)
     let image = try images.features(of: probe)
     let own = try prepare(conversation, image: image)
     guard own.inputIDs == reference.inputIDs else {

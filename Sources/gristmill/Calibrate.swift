@@ -37,7 +37,9 @@ struct Calibrate: ParsableCommand {
     let file = try outputs.file(output, .statistics)
     var bar = ProgressBar(quiet: global.quiet)
     let pool = try global.pool()
-    let calibration = try Calibration.from(probes: probes, for: source.parameters(pool: pool).configuration())
+    let configuration = try source.parameters(pool: pool).configuration()
+    if let note = CalibrationFormat(configuration).note { try global.note("note: \(note)") }
+    let calibration = try Calibration.from(probes: probes, for: configuration)
     let statistics = try calibration.gather(source, pool: pool) {
       bar.show($0, "watching the matrices")
     }

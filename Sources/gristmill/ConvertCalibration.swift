@@ -70,8 +70,10 @@ extension Convert {
   func obstacleToRunning(_ source: ConversionSource, _ pool: ThreadPool) throws -> String? {
     guard try source.inventory()?.configuration != nil else { return nil }
     do {
-      let model = try ModelSource.open(path: self.source, reading: checkpoint.reading())
-      _ = try model.model(compute: Compute(pool: pool))
+      let model = try ModelSource.open(path: self.source, reading: checkpoint.reading()).model(
+        compute: Compute(pool: pool))
+      _ = try Conversation(message: "?", hasImage: model.configuration.vision != nil, clock: .now)
+        .rendering(model.configuration.format)
     } catch let error as GristError where error.code == .badData || error.code == .missingInput {
       return "\(error)"
     }
@@ -127,6 +129,9 @@ extension Convert {
       return BlockFeedback(statistics)
     }
     guard let samples = planned.samples else { return nil }
+    if let note = try source.inventory()?.configuration.flatMap({ CalibrationFormat($0).note }) {
+      try global.note("note: \(note)")
+    }
     var bar = ProgressBar(quiet: global.quiet)
     defer { bar.clear() }
     guard planned.mode == .full else {
@@ -157,7 +162,7 @@ extension Convert {
       "overrides": JSONValue(overrides),
       "target_bits": targetBits.map { JSONValue($0) } ?? .null, "samples": JSONValue(calibration.digest),
       "files": .array(files), "ignored_keys": JSONValue(checkpoint.ignoreKey.sorted()),
-      "template": checkpoint.template.map { JSONValue($0.rawValue) } ?? .null,
+      "template": source.choices.template.map { JSONValue($0) } ?? .null,
       "instructions": JSONValue(Compute.instructionSet),
     ]
     return document.text()

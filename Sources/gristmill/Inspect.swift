@@ -1,5 +1,6 @@
 import ArgumentParser
 import GristCore
+import GristFamilies
 import GristFormat
 import GristQuantization
 
@@ -94,7 +95,10 @@ struct Inspect: ParsableCommand {
         }
         .joined(separator: ", then "))
     if let template = provenance.promptTemplate {
-      try Console.print("asked by the template \(template.line)")
+      try Console.print(
+        ConfigurationChoices.isTemplateText(template)
+          ? "asked by a chat template of its own, \(Format.bytes(template.utf8.count))"
+          : "asked by the template \(template.line)")
     }
     if !provenance.ignoredKeys.isEmpty {
       try Console.print("passing over " + provenance.ignoredKeys.map(\.line).joined(separator: ", "))

@@ -30,6 +30,7 @@ struct Record: ParsableCommand {
   @Flag(help: "Record weights that are not upstream's any more; every report against the record says so.")
   var allowLossyReference = false
 
+  @OptionGroup var day: DateOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
@@ -48,7 +49,8 @@ struct Record: ParsableCommand {
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var bar = ProgressBar(quiet: global.quiet)
     let model = try source.model(compute: options.compute(global))
-    var cases = try model.record(probes, maxNewTokens: maxNewTokens) {
+    let clock = day.clock?.day
+    var cases = try model.record(probes, maxNewTokens: maxNewTokens, clock: clock) {
       bar.show(Double($0) / Double(probes.count), "question \($0 + 1) of \(probes.count)")
     }
     if cases.contains(where: { $0.decision != nil }) {
@@ -59,7 +61,7 @@ struct Record: ParsableCommand {
     }
     bar.clear()
     let record = ReferenceRecord(
-      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, cases: cases)
+      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: clock, cases: cases)
     let bytes = try record.encoded()
     let path = output ?? into ?? ""
     try target?.embed(bytes)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GristCore
+import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
@@ -47,6 +48,7 @@ struct Run: ParsableCommand {
   @Flag(help: "With --json: all logits after the prompt.")
   var logits = false
 
+  @OptionGroup var day: DateOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -61,7 +63,7 @@ struct Run: ParsableCommand {
     let clock = ContinuousClock()
     let started = clock.now
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
-    let conversation = try Conversation(message: prompt, hasImage: image != nil)
+    let conversation = try Conversation(message: prompt, hasImage: image != nil, clock: day.clock)
     let model = try ModelSource.open(path: model, reading: options.checkpoint.reading())
       .model(compute: options.compute(global))
     let opened = clock.now
@@ -90,16 +92,17 @@ struct Run: ParsableCommand {
       "decode_s": JSONValue(answer.decodeSeconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
     ]
     if global.json {
-      try Console.print(document(prepared, grid, answer, timing: timing), pretty: false)
+      try Console.print(
+        document(prepared, grid, answer, template: model.configuration.format.name, timing: timing), pretty: false)
     } else {
       try Console.stream("\n")
-      try describe(prepared, answer)
+      try describe(prepared, answer, format: model.configuration.format)
     }
   }
 
   private func document(
     _ prompt: VisionLanguageModel.PreparedPrompt, _ grid: TokenGrid?, _ answer: VisionLanguageModel.Answer,
-    timing: JSONValue
+    template: String, timing: JSONValue
   ) -> JSONValue {
     var object: JSONObject = [
       "router": prompt.decision.map {
@@ -116,12 +119,15 @@ struct Run: ParsableCommand {
     object["tokens"] = JSONValue(answer.tokens)
     object["text"] = JSONValue(answer.text)
     object["ending"] = JSONValue(answer.ending.rawValue)
+    object["template"] = JSONValue(template)
     object["timing"] = timing
     return .object(object)
   }
 
-  private func describe(_ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer) throws {
-    var parts: [String] = []
+  private func describe(
+    _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer, format: ConversationFormat
+  ) throws {
+    var parts = format.note.map { [$0] } ?? []
     if let decision = prompt.decision {
       parts.append(
         "the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"

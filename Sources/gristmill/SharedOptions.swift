@@ -4,6 +4,7 @@ import GristCore
 import GristFamilies
 import GristKernels
 import GristModel
+import GristTemplates
 
 /// Options of every command.
 struct GlobalOptions: ParsableArguments {
@@ -54,16 +55,47 @@ struct CheckpointOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How a conversation is written down.",
-      discussion: "Default: as the checkpoint says. A converted file keeps it.", valueName: "name"))
-  var template: PromptTemplate?
+      "How a conversation is written down: \(PromptTemplate.allCases.map(\.rawValue).joined(separator: ", ")), or a file "
+        + "with a chat template.",
+      discussion: "Default: as the checkpoint says. A converted file keeps it.", valueName: "name|file"))
+  var template: String?
+
+  @Flag(help: "Send the words as they are, without a template: for models that were never taught to converse.")
+  var raw = false
+
+  func validate() throws {
+    if raw, template != nil { throw ValidationError("--raw goes without --template") }
+  }
 
   func reading() throws -> CheckpointReading {
     CheckpointReading(
       visionTower: visionTower,
-      choices: ConfigurationChoices(ignoredKeys: Set(ignoreKey), template: template?.rawValue),
+      choices: ConfigurationChoices(ignoredKeys: Set(ignoreKey), template: try templateChoice()),
       map: try map.map { try NameMap(path: $0) })
   }
+
+  /// A template's name, or the text of the file that was named.
+  private func templateChoice() throws -> String? {
+    if raw { return ConversationFormat.rawName }
+    guard let template, PromptTemplate(rawValue: template) == nil else { return template }
+    guard fileKind(at: template) != nil else {
+      throw GristError(
+        .missingInput, "no chat template of that name, and no such file", file: template,
+        advice: "the names are " + PromptTemplate.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    guard let text = try readFile(template, limit: Self.longestTemplate).utf8, ConfigurationChoices.isTemplateText(text)
+    else {
+      throw GristError(
+        .badData, "not a chat template: it holds no {{ and no {%", file: template,
+        advice: "pass the template's own text, as chat_template.jinja holds it")
+    }
+    // What is wrong with it is better said before the work than after.
+    _ = try ChatProgram(text, file: template)
+    return text
+  }
+
+  /// Bytes. The longest that are published take 30 KiB.
+  private static let longestTemplate = 1 << 20
 }
 
 /// Options of commands that run a model.
@@ -94,7 +126,35 @@ enum CacheOption: String, ExpressibleByArgument, CaseIterable {
   var precision: CachePrecision? { CachePrecision(rawValue: rawValue) }
 }
 
-extension PromptTemplate: ExpressibleByArgument {}
+/// The day that templates are told which write it down.
+struct DateOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The day that is told to templates which write it down.", discussion: "Default: today.", valueName: "yyyy-mm-dd"))
+  var date: String?
+
+  func validate() throws {
+    if let date, ChatProgram.Clock(date: date) == nil {
+      throw ValidationError("--date must be a day such as 2026-07-31, not \(date)")
+    }
+  }
+
+  var clock: ChatProgram.Clock? { date.flatMap { ChatProgram.Clock(date: $0) } ?? .now }
+}
+
+extension ChatProgram.Clock {
+  /// The time of day where the program runs.
+  static var now: ChatProgram.Clock? {
+    let parts = Calendar(identifier: .gregorian).dateComponents(
+      [.year, .month, .day, .hour, .minute, .second], from: Date())
+    guard let year = parts.year, let month = parts.month, let day = parts.day else { return nil }
+    return ChatProgram.Clock(
+      year: year, month: month, day: day, hour: parts.hour ?? 0, minute: parts.minute ?? 0, second: parts.second ?? 0)
+  }
+
+  /// The same day at midnight, which is all that a record keeps.
+  var day: ChatProgram.Clock? { ChatProgram.Clock(date: date) }
+}
 
 /// How long an answer may be asked to be.
 enum AnswerLength {

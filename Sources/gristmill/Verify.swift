@@ -3,6 +3,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristReports
+import GristTemplates
 import GristVerification
 
 struct Verify: ParsableCommand {
@@ -88,7 +89,9 @@ struct Verify: ParsableCommand {
     let reference = try Reference.open(
       reference, model: source, asksProbes: asked != nil, reading: reading, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
-    let record = try reference.record(asked, model: source, compute: compute, maxNewTokens: maxNewTokens) {
+    let record = try reference.record(
+      asked, model: source, compute: compute, maxNewTokens: maxNewTokens, clock: ChatProgram.Clock.now?.day
+    ) {
       bar.show($0, "asking the reference")
     }
     let limits = VerificationLimits(

@@ -97,7 +97,7 @@ import Testing
     #expect(
       document.names == [
         "router", "granularity", "tiles", "sequence_length", "input_ids", "logits_last", "tokens", "text", "ending",
-        "timing",
+        "template", "timing",
       ])
     let router = try #require(document["router"])
     #expect(router["granularities"]?.integers == [36, 72, 144, 288, 576])

@@ -55,7 +55,9 @@ private func failure(
     #expect(model.granularities == [36, 72, 144, 288, 576] && model.router?.filteredTextTokens == 32)
     #expect(model.vision?.tower.patches == 576 && model.vision?.tower.patchWidth == 48)
     #expect(model.vision?.aspectRatio == .crop && model.vision?.patchMerge == .flat)
-    #expect(model.vision?.normalization == .clip && model.vision?.unpadding == .truncates && model.template == .vicuna)
+    #expect(
+      model.vision?.normalization == .clip && model.vision?.unpadding == .truncates
+        && model.format.builtInTemplate == .vicuna)
   }
 
   @Test(

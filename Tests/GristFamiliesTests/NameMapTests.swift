@@ -239,7 +239,7 @@ private struct MadeUpFamily: ModelFamily {
 
   func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     let language = try LanguageConfiguration(json.object("language"), absences: .areDefaults)
-    return ModelConfiguration(family: name, language: language, vision: nil, template: .llava)
+    return ModelConfiguration(family: name, language: language, vision: nil, format: .builtIn(.llava))
   }
 }
 
@@ -263,7 +263,7 @@ private struct MadeUpFamily: ModelFamily {
     let canonical = try checkpoint(tensors, in: folder).canonical(families: families)
     #expect(canonical.notes.contains { $0.contains("made-up") && $0.contains("21 of 21 tensors") })
     let configuration = try ModelConfiguration(path: folder.path, families: families) { canonical.sideFile(named: $0) }
-    #expect(configuration.family == "made_up" && configuration.template == .llava)
+    #expect(configuration.family == "made_up" && configuration.format.builtInTemplate == .llava)
     for expected in configuration.expectedTensors {
       #expect(canonical.tensor(named: expected.name)?.shape == expected.shape, "\(expected.name)")
     }

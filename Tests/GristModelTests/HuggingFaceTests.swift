@@ -28,7 +28,7 @@ import Testing
       let image = try model.encode(
         RGBImage(jpegFile: Fixtures.path("conformance/images/\(picture)")))
       let conversation = try Conversation(message: prompt, hasImage: true)
-      #expect(conversation.text(model.configuration.template) == item["text"]?.string)
+      #expect(try conversation.rendering(model.configuration.format).text == item["text"]?.string)
       let prepared = try model.prepare(conversation, image: image)
       let ids = prepared.inputIDs.map { $0 == Conversation.imageID ? imageToken : $0 }
       #expect(ids == item["input_ids"]?.integers, "\(picture)")
@@ -66,10 +66,11 @@ import Testing
     _ = try Converter(pool: ThreadPool(threads: 2), packing: .zstd).convert(
       conversion, plan: try ConversionPlan(conversion, recipe: recipe), recipe: recipe, to: folder.file("a.grist"))
     let model = try ModelSource.open(path: folder.file("a.grist")).model(compute: Compute(pool: ThreadPool(threads: 1)))
-    #expect(model.tokenizer is BytePairTokenizer && model.configuration.template == .mistral)
+    #expect(model.tokenizer is BytePairTokenizer && model.configuration.format.builtInTemplate == .mistral)
     let other = try ModelSource.open(
       path: folder.file("a.grist"), reading: CheckpointReading(choices: ConfigurationChoices(template: "chatml")))
-    #expect(try other.model(compute: Compute(pool: ThreadPool(threads: 1))).configuration.template == .chatml)
+    #expect(
+      try other.model(compute: Compute(pool: ThreadPool(threads: 1))).configuration.format.builtInTemplate == .chatml)
   }
 
   @Test("so does the file that it converts to, which keeps upstream's names too", arguments: checkpoints)

@@ -69,7 +69,7 @@ import Testing
     #expect(try tokenizer("llama-3").prefix == [1])
     let tokenizer = try tokenizer("sentencepiece")
     let conversation = try Conversation(message: "Hi", hasImage: true)
-    let ids = try conversation.inputIDs(tokenizer, .llava)
+    let ids = try conversation.inputIDs(tokenizer, .builtIn(.llava))
     let image = try #require(ids.firstIndex(of: Conversation.imageID))
     #expect(ids[image + 1] == (try tokenizer.encode("\n", isStart: false)[0]))
     // As transformers has it, where the picture is a token of the text.

@@ -72,8 +72,10 @@ import Testing
       let conversation = try Conversation(
         history: history, message: #require(item["prompt"]?.string),
         hasImage: item["with_image"]?.bool ?? false)
-      if let text = item["text"]?.string { #expect(conversation.text(.vicuna) == text) }
-      #expect(try conversation.inputIDs(tokenizer, .vicuna) == item["input_ids"]?.integers, "\(conversation.message)")
+      if let text = item["text"]?.string { #expect(try conversation.rendering(.builtIn(.vicuna)).text == text) }
+      #expect(
+        try conversation.inputIDs(tokenizer, .builtIn(.vicuna)) == item["input_ids"]?.integers,
+        "\(conversation.message)")
     }
   }
 

@@ -2,15 +2,13 @@
 
     write_templates.py OUTPUT.json
 
-Prints each template's digest, by which Gristmill knows it. Needs transformers and jinja2.
+Needs transformers and jinja2.
 """
 
 import argparse
-import hashlib
 import json
 import pathlib
 import random
-import re
 
 import transformers
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -96,19 +94,6 @@ def messages(conversation):
             yield {"role": "assistant", "content": [{"type": "text", "text": answers[n]}]}
 
 
-def digest(template):
-    """Of the template without comments, marks for training masks, and blanks inside of tags."""
-
-    def bare(tag):
-        if tag.group().startswith("{#"):
-            return ""
-        parts = re.split(r"('[^']*'|\"[^\"]*\")", tag.group())
-        kept = "".join(part if part[:1] in ("'", '"') else re.sub(r"\s", "", part) for part in parts)
-        return "" if kept in ("{%generation%}", "{%endgeneration%}") else kept
-
-    return hashlib.sha256(re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", bare, template, flags=re.DOTALL).encode()).hexdigest()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=pathlib.Path)
@@ -119,7 +104,6 @@ def main():
         for form in forms:
             rendered, _ = render_jinja_template([list(messages(c)) for c in asked], chat_template=form, add_generation_prompt=True)
             document["templates"].append({"name": name, "template": form, "texts": rendered})
-            print(f'    "{digest(form)}": .{name},')
     options.output.write_text(json.dumps(document, ensure_ascii=False) + "\n")
 
 

@@ -20,7 +20,7 @@ public struct HuggingFaceLLaVA: ModelFamily {
     let language = try LanguageConfiguration(text, absences: .areDefaults, tied: tied)
     return ModelConfiguration(
       family: name, language: language, vision: try Self.vision(json, files),
-      template: try files.template(default: .llava), tokenizers: [.tokenizers, .sentencePiece])
+      format: try files.format(default: .llava, seesPictures: true), tokenizers: [.tokenizers, .sentencePiece])
   }
 
   private static func vision(_ json: JSONReader, _ files: SideFiles) throws -> VisionInput {

@@ -23,7 +23,8 @@ public struct KerasHubLLaMA: ModelFamily {
     try Self.keys.check(json, ignoring: files.ignoredKeys)
     // Keras says no more than the name of the tokenizer; SentencePiece's own file is put beside the weights.
     return ModelConfiguration(
-      family: name, language: try Self.language(json), vision: nil, template: try files.chosenTemplate ?? .vicuna,
+      family: name, language: try Self.language(json), vision: nil,
+      format: try files.chosenFormat(seesPictures: false) ?? .familyDefault(.vicuna),
       tokenizers: [.sentencePiece])
   }
 

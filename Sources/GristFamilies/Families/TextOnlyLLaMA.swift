@@ -13,7 +13,7 @@ public struct TextOnlyLLaMA: ModelFamily {
     try ConfigurationKeys.model.check(json, ignoring: files.ignoredKeys)
     return ModelConfiguration(
       family: name, language: try LanguageConfiguration(json, absences: .areErrors), vision: nil,
-      template: try files.template(default: .vicuna),
+      format: try files.format(default: .vicuna, seesPictures: false),
       tokenizers: [.tokenizers, .sentencePiece])
   }
 }

@@ -24,7 +24,8 @@ public struct UpstreamLLaVA: ModelFamily {
     let projectorDepth = try Self.projectorDepth(json)
     guard !towerName.isEmpty else {
       return ModelConfiguration(
-        family: name, language: language, vision: nil, template: try files.chosenTemplate ?? .vicuna)
+        family: name, language: language, vision: nil,
+        format: try files.chosenFormat(seesPictures: false) ?? .familyDefault(.vicuna))
     }
     let tower = try Self.tower(files, named: towerName, json)
     let preprocessor =
@@ -37,7 +38,7 @@ public struct UpstreamLLaVA: ModelFamily {
       unpadding: .truncates, granularities: granularities, router: router)
     return ModelConfiguration(
       family: router == nil ? name : "avg_llava", language: language, vision: vision,
-      template: try files.chosenTemplate ?? .vicuna)
+      format: try files.chosenFormat(seesPictures: true) ?? .familyDefault(.vicuna))
   }
 
   private static func projectorDepth(_ json: JSONReader) throws -> Int {

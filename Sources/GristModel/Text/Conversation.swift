@@ -1,5 +1,6 @@
 import GristCore
 import GristFamilies
+import GristTemplates
 
 /// A prompt: finished exchanges, and a message that waits for its answer.
 public struct Conversation: Sendable, Equatable {
@@ -23,9 +24,11 @@ public struct Conversation: Sendable, Equatable {
   public let message: String
   /// Whether an image comes with the first message.
   public let hasImage: Bool
+  /// What templates are told that write the day down; nil refuses them.
+  public let clock: ChatProgram.Clock?
 
   /// - Throws: 64 when the texts spell out the image placeholder themselves.
-  public init(history: [Turn] = [], message: String, hasImage: Bool) throws {
+  public init(history: [Turn] = [], message: String, hasImage: Bool, clock: ChatProgram.Clock? = nil) throws {
     for text in history.flatMap({ [$0.user, $0.assistant] }) + [message]
     where text.contains(bytesOf: Self.imagePlaceholder) {
       throw GristError(
@@ -35,20 +38,25 @@ public struct Conversation: Sendable, Equatable {
     self.history = history
     self.message = message
     self.hasImage = hasImage
+    self.clock = clock
   }
 
   /// The prompt as one text.
-  public func text(_ template: PromptTemplate) -> String {
-    template.text(
-      history: history.map { ($0.user, $0.assistant) }, message: message, image: hasImage ? Self.imagePlaceholder : nil)
+  ///
+  /// - Throws: What ``ConversationFormat/rendering(history:message:image:clock:)`` throws.
+  public func rendering(_ format: ConversationFormat) throws -> ConversationFormat.Rendering {
+    try format.rendering(
+      history: history.map { ($0.user, $0.assistant) }, message: message, image: hasImage ? Self.imagePlaceholder : nil,
+      clock: clock)
   }
 
   /// The prompt's ids: what every sequence begins with, then each part between image placeholders, ``imageID`` between.
   ///
-  /// - Throws: What the tokenizer throws.
-  public func inputIDs(_ tokenizer: some Tokenizer, _ template: PromptTemplate) throws -> [Int] {
-    var ids = tokenizer.prefix
-    let parts = text(template).split(atBytesOf: Self.imagePlaceholder)
+  /// - Throws: What rendering and the tokenizer throw.
+  public func inputIDs(_ tokenizer: some Tokenizer, _ format: ConversationFormat) throws -> [Int] {
+    let rendering = try rendering(format)
+    var ids = rendering.takesPrefix ? tokenizer.prefix : []
+    let parts = rendering.text.split(atBytesOf: Self.imagePlaceholder)
     for (index, part) in parts.enumerated() {
       if index > 0 { ids.append(Self.imageID) }
       ids += try tokenizer.encode(part, isStart: index == 0)
