@@ -8,7 +8,7 @@ public struct ModelConfiguration: Sendable {
   public let family: String
 
   /// The language model's shape; its members are this value's too.
-  public let language: LanguageConfiguration
+  public private(set) var language: LanguageConfiguration
 
   /// How pictures come in; nil for a text-only model.
   public let vision: VisionInput?
@@ -58,6 +58,7 @@ public struct ModelConfiguration: Sendable {
         advice: "it runs " + families.filter(\.isRunnable).flatMap(\.architectures).joined(separator: ", "))
     }
     self = try family.configuration(json, files)
+    if let ends = try files.generationEndTokens(vocabulary: language.vocabularySize) { language.endTokens = ends }
   }
 
   /// The router; nil for a model that looks at pictures in one way only.
@@ -84,7 +85,7 @@ public struct LanguageConfiguration: Sendable {
   /// `max_position_embeddings` and `tokenizer_model_max_length`.
   public let maximumLength: Int
   /// Tokens that end an answer; nil where the configuration does not say.
-  public let endTokens: Set<Int>?
+  public internal(set) var endTokens: Set<Int>?
 
   /// A longest prompt where a configuration names none: what memory bounds long before.
   static let unboundedLength = 16_777_216
@@ -146,11 +147,7 @@ public struct LanguageConfiguration: Sendable {
     let positions = try json.integer("max_position_embeddings", in: 1...16_777_216, default: 2048)
     maximumLength = min(
       positions, try json.integer("tokenizer_model_max_length", in: 1...16_777_216, default: positions))
-    endTokens = try json.value("eos_token_id").map { value in
-      let ids = value.integer.map { [$0] } ?? value.array?.compactMap(\.integer) ?? []
-      guard !ids.isEmpty else { throw json.failure("eos_token_id", "a token id or a list of them") }
-      return Set(ids)
-    }
+    endTokens = try json.endTokens(vocabulary: vocabularySize)
     guard try json.string("hidden_act", default: "silu") == "silu" else { throw json.failure("hidden_act", "silu") }
     for flag in ["attention_bias", "mlp_bias"] where try json.bool(flag, default: false) {
       throw json.failure(flag, "false: this version does not compute it")

@@ -196,10 +196,58 @@ private func failure(
   }
 
   @Test(
-    "image sizes for anyres", arguments: [[], [[96]], [[96, 0]], [[96, "96"]], 5, [[96, 96, 96]]] as [JSONValue])
+    "image sizes for anyres",
+    arguments: [
+      [], [[96]], [[96, 0]], [[96, "96"]], 5, [[96, 96, 96]], "", "[[96, 96]", "[(96, 96, 96)]", "96", "[[96, x]]",
+      "(1x1),...,(6x6)", "[[96, -96]]", "__import__('os')", "[[9 6, 96]]", "[[96, 96]],",
+    ] as [JSONValue])
   func pinpoints(places: JSONValue) {
     let error = failure(["image_aspect_ratio": "anyres", "image_grid_pinpoints": places])
     #expect(error?.what.hasPrefix("\"image_grid_pinpoints\" must be an array") == true)
+  }
+
+  @Test(
+    "AVG-LLaVA's trainer keeps them as text",
+    arguments: ["[[48, 96], [96, 48]]", "[(48,96),(96,48)]", " [(48, 96), [96, 48,],]\n"])
+  func pinpointsAsText(text: String) throws {
+    let read = try configuration(["image_aspect_ratio": "anyres", "image_grid_pinpoints": .string(text)])
+    guard case .anyResolution(let sizes) = read.vision?.aspectRatio else {
+      Issue.record("no list")
+      return
+    }
+    #expect(sizes == [[48, 96], [96, 48]])
+  }
+
+  @Test("end tokens: generation_config.json's before config.json's; what is no id of the model's is refused")
+  func endTokens() throws {
+    func read(_ value: JSONValue, generation: JSONValue? = nil) throws -> Set<Int>? {
+      let sound = try #require(JSONValue.parse(readFile(Fixtures.path("huggingface/llava-4/config.json"))).object)
+      var changed = sound
+      guard var text = sound["text_config"]?.object else { return nil }
+      text["eos_token_id"] = value
+      changed["text_config"] = .object(text)
+      return try ModelConfiguration(path: "model") { name in
+        switch name {
+        case "config.json": Bytes(Array(JSONValue.object(changed).text().utf8))
+        case "generation_config.json": generation.map { Bytes(Array($0.text().utf8)) }
+        default: nil
+        }
+      }.endTokens
+    }
+    #expect(try read(3) == [3])
+    #expect(try read([3, 4]) == [3, 4])
+    #expect(try read(3, generation: ["eos_token_id": [5, 6]]) == [5, 6])
+    #expect(try read(3, generation: ["temperature": 0.2]) == [3])
+    #expect(try read(3, generation: ["eos_token_id": .null]) == [3])
+    for wrong in [-1, 99_999_999, "2", [], [3, -1], [3, "4"], 2.5, true] as [JSONValue] {
+      for error in [
+        try #require(throws: GristError.self) { _ = try read(wrong) },
+        try #require(throws: GristError.self) { _ = try read(3, generation: ["eos_token_id": wrong]) },
+      ] {
+        #expect(
+          error.code == .badData && error.what.contains("eos_token_id\" must be a token id from 0 to"), "\(error)")
+      }
+    }
   }
 
   @Test("an unknown architecture is 65, says which, and which are known")

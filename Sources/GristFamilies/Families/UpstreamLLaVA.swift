@@ -117,15 +117,35 @@ extension VisionConfiguration {
 }
 
 extension JSONReader {
-  /// A list of pairs of extents in pixels.
+  /// A list of pairs of extents in pixels, or the text of one: trainers keep what stood on their command line, and upstream
+  /// reads it as a literal of Python's (`ast.literal_eval`).
   ///
   /// - Throws: 65 when it is none.
   func extents(_ key: String, _ meaning: String) throws -> [[Int]] {
-    let places = try array(key)
+    let places = try value(key)?.string.map(Self.literal) ?? array(key)
     let sizes = places.compactMap { $0.array?.compactMap(\.integer) }
     guard !sizes.isEmpty, sizes.count == places.count,
       sizes.allSatisfy({ $0.count == 2 && $0.allSatisfy { (1...65_536).contains($0) } })
     else { throw failure(key, "an array of \(meaning)") }
     return sizes
+  }
+
+  /// A list of Python's of lists or tuples of numbers; empty for anything else.
+  private static func literal(_ text: String) -> [JSONValue] {
+    // With brackets alike and no comma before one that closes, it is JSON.
+    var json = ""
+    for character in text {
+      switch character {
+      case "(": json.append("[")
+      case ")", "]":
+        while json.last == " " { json.removeLast() }
+        if json.last == "," { json.removeLast() }
+        json.append("]")
+      case "[", ",", "0"..."9": json.append(character)
+      case _ where character.isWhitespace: json.append(" ")
+      default: return []
+      }
+    }
+    return (try? JSONValue.parse(json).array) ?? []
   }
 }
