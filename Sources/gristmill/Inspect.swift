@@ -98,7 +98,8 @@ struct Inspect: ParsableCommand {
       try Console.print(
         ConfigurationChoices.isTemplateText(template)
           ? "asked by a chat template of its own, \(Format.bytes(template.utf8.count))"
-          : "asked by the template \(template.line)")
+          : template == ConversationFormat.rawName
+            ? "asked without a template" : "asked by the template \(template.line)")
     }
     if !provenance.ignoredKeys.isEmpty {
       try Console.print("passing over " + provenance.ignoredKeys.map(\.line).joined(separator: ", "))
