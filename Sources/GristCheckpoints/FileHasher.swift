@@ -34,7 +34,9 @@ public final class FileHasher {
 
   /// Files are opened as they are reached.
   ///
-  /// - Parameter tensors: those whose bytes lie in the files as they are, are identified too.
+  /// - Parameters:
+  ///   - files: those to hash, in this order.
+  ///   - tensors: those whose bytes lie in the files as they are, are identified too.
   public init(_ files: [Checkpoint.WeightFile], tensors: [SourceTensor] = []) {
     waiting = files[...]
     var stretches: [String: [Stretch]] = [:]

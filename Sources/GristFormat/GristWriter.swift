@@ -11,12 +11,14 @@ public final class GristWriter {
   private var startsSegment = false
   private var firstChunkOfTensor = 0
 
-  /// - Throws: What ``AtomicFile`` throws of its destination.
+  /// - Throws: What `AtomicFile` throws of its destination.
   public convenience init(path: String, provenance: Provenance) throws {
     try self.init(AtomicFile(path: path, kind: .grist), provenance: provenance)
   }
 
-  /// - Parameter output: empty.
+  /// - Parameters:
+  ///   - output: empty.
+  ///   - provenance: what the file came from, as far as it is known.
   ///
   /// - Throws: 74 when it cannot be written.
   public init(_ output: AtomicFile, provenance: Provenance) throws {

@@ -9,7 +9,11 @@ extension GristFile {
   /// Writes this file anew, chunks copied as they are stored, with one of the files inside added or replaced. The new
   /// file takes the old one's place in one step; this value goes on reading the old one.
   ///
-  /// - Parameter output: what ``replacement()`` gave; nil asks for it now.
+  /// - Parameters:
+  ///   - name: the file inside.
+  ///   - bytes: what it holds from now on.
+  ///   - sha256: of the bytes, in hexadecimal.
+  ///   - output: what ``replacement()`` gave; nil asks for it now.
   ///
   /// - Throws: 65 when the file is damaged, 74 when writing fails or the file is another one by now, 130 when the user
   ///   interrupts.

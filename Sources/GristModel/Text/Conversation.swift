@@ -43,7 +43,7 @@ public struct Conversation: Sendable, Equatable {
 
   /// The prompt as one text.
   ///
-  /// - Throws: What ``ConversationFormat/rendering(history:message:image:clock:)`` throws.
+  /// - Throws: What `ConversationFormat.rendering` throws.
   public func rendering(_ format: ConversationFormat) throws -> ConversationFormat.Rendering {
     try format.rendering(
       history: history.map { ($0.user, $0.assistant) }, message: message, image: hasImage ? Self.imagePlaceholder : nil,
