@@ -32,24 +32,27 @@ public struct ChatTemplate: Sendable {
     }
     let content = try content(program, clock)
     let text = try render(program, history, message, image, content, clock)
-    let places = text.ranges(of: Self.placeholder).count
+    let places = Self.pictures(in: text)
     guard places == (image == nil ? 0 : 1) else {
       throw GristError(
         .badData, "the chat template must place the picture once", file: place, found: "\(places) places",
         advice: "pass another template with --template")
     }
-    let begins = tokens["bos_token"]?.string.map { !$0.isEmpty && text.hasPrefix($0) } ?? false
+    let begins = tokens["bos_token"]?.string.map { !$0.isEmpty && text.utf8.starts(with: $0.utf8) } ?? false
     return ConversationFormat.Rendering(text: text, takesPrefix: !begins)
   }
 
   /// What templates write where a picture stands.
-  private static let placeholder = "<image>"
+  public static let placeholder = "<image>"
+
+  /// How many pictures a text has a place for, whatever joins what stands behind them.
+  private static func pictures(in text: String) -> Int { text.split(atBytesOf: placeholder).count - 1 }
 
   /// Which content the template takes: parts, or where it does not know them, text.
   private func content(_ program: ChatProgram, _ clock: ChatProgram.Clock?) throws -> Content {
     func takes(_ content: Content) throws -> Bool {
       let text = try render(program, [], "?", Self.placeholder, content, clock)
-      return text.ranges(of: Self.placeholder).count == 1 && text.contains("?") && !text.contains("'type'")
+      return Self.pictures(in: text) == 1 && text.contains(bytesOf: "?") && !text.contains(bytesOf: "'type'")
     }
     let parts = Result { try takes(.parts) }
     if (try? parts.get()) == true { return .parts }

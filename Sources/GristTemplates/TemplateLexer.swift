@@ -140,6 +140,13 @@ struct TemplateLexer {
     strip(position - 2 > opened + 2 && (before == "-" || before == "+") ? before : nil, isBlock: true)
   }
 
+  /// The sign of a tag's edge that says what becomes of blanks there, passed over; nil where there is none.
+  private func takeSign(at place: inout Int) -> Unicode.Scalar? {
+    guard place < source.count, source[place] == "-" || source[place] == "+" else { return nil }
+    defer { place += 1 }
+    return source[place]
+  }
+
   /// Text between `raw` and `endraw`, if the tag is one.
   private mutating func raw(from opened: Int) throws -> Bool {
     var next = position
@@ -147,11 +154,7 @@ struct TemplateLexer {
     guard has("raw", at: next) else { return false }
     next += 3
     while next < source.count, Text.isBlank(source[next]) { next += 1 }
-    var sign: Unicode.Scalar?
-    if next < source.count, source[next] == "-" || source[next] == "+" {
-      sign = source[next]
-      next += 1
-    }
+    let sign = takeSign(at: &next)
     guard has("%}", at: next) else { return false }
     position = next + 2
     strip(sign, isBlock: true)
@@ -163,11 +166,7 @@ struct TemplateLexer {
       }
       let tag = position
       var inner = position + 2
-      var openSign: Unicode.Scalar?
-      if inner < source.count, source[inner] == "-" || source[inner] == "+" {
-        openSign = source[inner]
-        inner += 1
-      }
+      let openSign = takeSign(at: &inner)
       while inner < source.count, Text.isBlank(source[inner]) { inner += 1 }
       guard has("endraw", at: inner) else {
         position += 1
@@ -175,11 +174,7 @@ struct TemplateLexer {
       }
       inner += 6
       while inner < source.count, Text.isBlank(source[inner]) { inner += 1 }
-      var closeSign: Unicode.Scalar?
-      if inner < source.count, source[inner] == "-" || source[inner] == "+" {
-        closeSign = source[inner]
-        inner += 1
-      }
+      let closeSign = takeSign(at: &inner)
       guard has("%}", at: inner) else {
         position += 1
         continue

@@ -104,11 +104,13 @@ import Testing
   @Test(
     "the ids that every sequence begins with come once: from the template, or where it writes none, from the tokenizer")
   func beginnings() throws {
-    func begins(_ template: String, _ tokenizer: JSONValue, sees: Bool = true) throws -> (Bool, String) {
+    func begins(
+      _ template: String, _ tokenizer: JSONValue, sees: Bool = true, message: String = "?"
+    ) throws -> (Bool, String) {
       var files: [String: JSONValue] = ["chat_template.jinja": .string(template), "tokenizer_config.json": tokenizer]
       if !sees { files["config.json"] = Self.textConfiguration }
       let rendering = try format(files).rendering(
-        history: [], message: "?", image: sees ? "<image>" : nil, clock: Self.clock)
+        history: [], message: message, image: sees ? "<image>" : nil, clock: Self.clock)
       return (rendering.takesPrefix, rendering.text)
     }
     let writes = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -119,6 +121,10 @@ import Testing
     // A text without a template of its own never gets them twice: transformers adds none to a rendered text.
     #expect(try begins(writes, ["bos_token": "<b>"], sees: false) == (false, "<b>?"))
     #expect(try begins(silent, ["bos_token": "<b>"], sees: false) == (false, "?"))
+    // What stands behind a token may join its last letter.
+    let joined =
+      "{{ bos_token }}{% for m in messages %}{% for c in m.content %}{{ c.text or '' }}{% endfor %}{% endfor %}<image>"
+    #expect(try begins(joined, ["bos_token": "<b>"], message: "\u{301}?") == (false, "<b>\u{301}?<image>"))
     // LLaMA's own tokenizer class has tokens where its file is silent; others have none.
     #expect(try begins(writes, ["tokenizer_class": "LlamaTokenizer"]) == (false, "<s><image>\n?"))
     #expect(try begins(writes, ["tokenizer_class": "PreTrainedTokenizerFast"]) == (true, "<image>\n?"))

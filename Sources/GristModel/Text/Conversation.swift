@@ -16,7 +16,7 @@ public struct Conversation: Sendable, Equatable {
   }
 
   /// What stands for the image in the text.
-  public static let imagePlaceholder = "<image>"
+  public static let imagePlaceholder = ChatTemplate.placeholder
   /// What stands for the image among the ids.
   public static let imageID = -200
 
