@@ -86,6 +86,11 @@ static void emit_message(j_common_ptr decompressor, int level) {
     case JWRN_NOT_SEQUENTIAL:
       /* Odd labels, but the image data is whole, and Pillow decodes it with the same guess. */
       return;
+    case JWRN_EXTRANEOUS_DATA:
+      /* Bytes between segments before the first scan are skipped, as Pillow skips them. Behind a scan they are what is left of
+         one that went wrong. */
+      if (self->decompressor.input_scan_number == 0) return;
+      fail_with_libjpeg_message(self);
     default:
       fail_with_libjpeg_message(self);
   }

@@ -59,6 +59,12 @@ static inline size_t seen_by(const grist_attention *a, size_t query) {
   return seen < a->length ? seen : a->length;
 }
 
+/* How many keys before those that a query sees are hidden from it. */
+static inline size_t hidden_from(const grist_attention *a, size_t query) {
+  size_t seen = seen_by(a, query);
+  return a->window == 0 || seen < a->window ? 0 : seen - a->window;
+}
+
 static inline size_t rounded_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 /* sums[r][c] += a[r][k] * panel[k][c] for GRIST_ATTENTION_ROWS rows and one panel's columns; k counts cells. */
@@ -118,10 +124,14 @@ struct softmax_row {
   vec16 sum; /* in sixteen parts */
 };
 
-/* Turns a row's `count` scores of one block, whole panels of them, into cells of weights relative to the greatest so far;
-   returns what the row's earlier output has to be multiplied with. */
-GRIST_INLINE float update_softmax(float *scores, size_t seen, size_t count, struct softmax_row *row) {
+/* Turns a row's `count` scores of one block, whole panels of them, of which it sees those from `hidden` to `seen`, into
+   cells of weights relative to the greatest so far; returns what the row's earlier output has to be multiplied with.
+
+   A row that has seen no key yet gives every hidden one a weight of 1; its first key takes all of that back, with a factor
+   of 0. */
+GRIST_INLINE float update_softmax(float *scores, size_t hidden, size_t seen, size_t count, struct softmax_row *row) {
   vec16 peak = splat16(row->greatest);
+  for (size_t i = 0; i < hidden; i++) scores[i] = -1e30f;
   for (size_t i = seen; i < count; i++) scores[i] = -1e30f;
   for (size_t i = 0; i < count; i += 16) {
     vec16 v = load16(scores + i);
@@ -204,7 +214,9 @@ GRIST_INLINE void meet_keys(
   for (size_t r = 0; r < GRIST_ATTENTION_ROWS; r++) {
     size_t seen = seen_by(a, query + r);
     seen = seen > first ? seen - first : 0;
-    float factor = update_softmax(b->scores + r * kKeyBlock, seen, scored, &b->softmax[row + r]);
+    size_t hidden = hidden_from(a, query + r);
+    hidden = hidden < first ? 0 : hidden - first < scored ? hidden - first : scored;
+    float factor = update_softmax(b->scores + r * kKeyBlock, hidden, seen, scored, &b->softmax[row + r]);
     if (factor != 1)
       for (size_t i = 0; i < b->width; i++) b->output[(row + r) * b->width + i] *= factor;
   }
@@ -229,7 +241,7 @@ static void attend_many(const grist_attention *a) {
     size_t count = a->count - start < kQueryBlock ? a->count - start : kQueryBlock;
     begin_queries(a, start, count, &b);
     size_t visible = seen_by(a, start + count - 1);
-    for (size_t first = 0; first < visible; first += kKeyBlock) {
+    for (size_t first = hidden_from(a, start) / kKeyBlock * kKeyBlock; first < visible; first += kKeyBlock) {
       size_t keys = visible - first < kKeyBlock ? visible - first : kKeyBlock;
       /* Each kind by name, so that the compiler makes a loop of each. */
       if (a->kept == GRIST_KEPT_HALF) pack_block(a, first, keys, &b, GRIST_KEPT_HALF);
@@ -237,7 +249,8 @@ static void attend_many(const grist_attention *a) {
       else pack_block(a, first, keys, &b, GRIST_KEPT_CODES);
       for (size_t row = 0; row < count; row += GRIST_ATTENTION_ROWS) {
         size_t seen = seen_by(a, start + row + GRIST_ATTENTION_ROWS - 1);
-        if (seen > first) meet_keys(a, start + row, row, first, seen - first < keys ? seen - first : keys, &b);
+        if (seen > first && hidden_from(a, start + row) < first + keys)
+          meet_keys(a, start + row, row, first, seen - first < keys ? seen - first : keys, &b);
       }
     }
     for (size_t row = 0; row < count; row++) {
@@ -262,11 +275,10 @@ GRIST_INLINE void fetch_row(const grist_attention *a, size_t row, size_t seen, e
 }
 
 /* One query: a pass over the keys, softmax, a pass over the values. */
-GRIST_INLINE void attend_one(const grist_attention *a, size_t query, enum grist_kept kept) {
-  const float *q = a->queries + query * a->query_stride;
-  float *out = a->out + query * a->out_stride;
-  float *scores = a->scratch;
-  size_t seen = seen_by(a, query), dimension = a->dimension;
+GRIST_INLINE void attend_one(const grist_attention *a, enum grist_kept kept) {
+  const float *q = a->queries;
+  float *out = a->out, *scores = a->scratch;
+  size_t seen = a->first_seen, dimension = a->dimension;
   for (size_t key = 0; key < kRowsAhead; key++) fetch_row(a, key, seen, kept);
   for (size_t key = 0; key < seen; key++) {
     fetch_row(a, key + kRowsAhead, seen, kept);
@@ -302,12 +314,29 @@ GRIST_INLINE void attend_one(const grist_attention *a, size_t query, enum grist_
 
 static inline bool is_small(size_t count, size_t length) { return count <= kFewQueries || length <= kFewKeys; }
 
+/* One query on the keys that it sees, without those that are hidden from it. */
+static inline grist_attention only_query(const grist_attention *a, size_t query) {
+  static const size_t bytes[] = {[GRIST_KEPT_FLOAT] = 4, [GRIST_KEPT_HALF] = 2, [GRIST_KEPT_CODES] = 1};
+  size_t hidden = hidden_from(a, query);
+  grist_attention one = *a;
+  one.queries += query * a->query_stride;
+  one.out += query * a->out_stride;
+  one.count = 1;
+  one.keys = (const char *)a->keys + hidden * a->key_stride * bytes[a->kept];
+  one.values = (const char *)a->values + hidden * a->key_stride * bytes[a->kept];
+  if (a->kept == GRIST_KEPT_CODES) one.key_scales += hidden, one.value_scales += hidden;
+  one.first_seen = seen_by(a, query) - hidden;
+  one.length = a->length - hidden;
+  return one;
+}
+
 static void attend(const grist_attention *a) {
   if (!is_small(a->count, a->length)) return attend_many(a);
   for (size_t query = 0; query < a->count; query++) {
-    if (a->kept == GRIST_KEPT_HALF) attend_one(a, query, GRIST_KEPT_HALF);
-    else if (a->kept == GRIST_KEPT_FLOAT) attend_one(a, query, GRIST_KEPT_FLOAT);
-    else attend_one(a, query, GRIST_KEPT_CODES);
+    grist_attention one = only_query(a, query);
+    if (a->kept == GRIST_KEPT_HALF) attend_one(&one, GRIST_KEPT_HALF);
+    else if (a->kept == GRIST_KEPT_FLOAT) attend_one(&one, GRIST_KEPT_FLOAT);
+    else attend_one(&one, GRIST_KEPT_CODES);
   }
 }
 

@@ -21,6 +21,8 @@ struct ObservingParameters: ParameterStore {
 
   func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
 
+  func has(_ name: String) -> Bool { base.has(name) }
+
   func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
 
   func release(_ name: String) { base.release(name) }

@@ -125,7 +125,7 @@ public struct PictureSensitivityProbe {
       let tokens = try sample.answer.map { try model.tokenizer.encode($0) } ?? []
       let texts = [sample.question] + (0..<more).map { others[(index * more + $0) % others.count] }
       return Case(
-        image: try RGBImage(jpeg: picture, name: "a picture to measure with"),
+        image: try model.picture(jpeg: picture, name: "a picture to measure with"),
         questions: try texts.map { try Conversation(message: $0, hasImage: true, clock: CalibrationFormat.clock) },
         tokens: Array(tokens.prefix(Self.tokens)))
     }
@@ -227,6 +227,8 @@ private struct ReplacedParameters: ParameterStore {
   }
 
   func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
+
+  func has(_ name: String) -> Bool { base.has(name) }
 
   func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
 }

@@ -48,26 +48,26 @@ public struct Checkpoint: Sendable {
   private static let sideFileNames = [
     "config.json", "generation_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "processor_config.json",
-    "chat_template.json", "chat_template.jinja", SafetensorsFolder.indexName,
+    "chat_template.json", "chat_template.jinja", WeightFiles.indexName, WeightFiles.torchIndexName,
   ]
   public static let sideFileLimit = 64 << 20
   /// Configurations are small; one of 4 MiB is none.
   static let configurationLimit = 4 << 20
 
-  /// Whether there is a checkpoint at `path`: a folder, or Keras's archive.
+  /// Whether there is a checkpoint at `path`: a folder, or a file of weights by its name.
   public static func isThere(at path: String) -> Bool {
     switch fileKind(at: path) {
     case .folder: true
-    case .file: path.hasSuffix(KerasArchive.ending)
+    case .file: WeightFolder.format(of: fileName(of: path)) != nil
     default: false
     }
   }
 
-  /// Opens a checkpoint: a folder, its weights in safetensors or HDF5, whole or in shards; or an archive of Keras's, alone or
-  /// in a folder.
+  /// Opens a checkpoint: a folder with its weights, in safetensors, torch's or Keras's files, whole or in shards; or one such
+  /// file, whose folder has the small files then.
   ///
   /// - Parameters:
-  ///   - path: the folder or archive.
+  ///   - path: the folder or file.
   ///   - hdf5Helper: the program that reads HDF5, `gristmill-hdf5`; nil for the one beside the running program.
   ///
   /// - Throws: 66 for a missing folder, weight file or shard; 65 for a damaged one.
@@ -77,31 +77,49 @@ public struct Checkpoint: Sendable {
         .missingInput, fileKind(at: path) == nil ? "no such folder" : "not a checkpoint folder", file: path,
         advice: "name the folder that holds config.json and the weights")
     }
-    self.path = path
     let isFolder = fileKind(at: path) == .folder
+    let place = isFolder ? path : GristCore.folderName(of: path)
+    self.path = place
+    let contents = isFolder ? try folderContents(path) : Self.sideFileNames
+    try Self.requireLinks(among: contents, in: place)
     let folder =
       isFolder
       ? try WeightFiles(folder: path, hdf5Helper: hdf5Helper)
-      : try WeightFiles(archive: path, hdf5Helper: hdf5Helper)
+      : try WeightFiles(file: path, hdf5Helper: hdf5Helper)
     var notes = folder.notes
     var sideFiles: [SideFile] = []
-    for name in Self.sideFileNames where fileKind(at: joinPath(path, name)) == .file {
+    for name in Self.sideFileNames where fileKind(at: joinPath(place, name)) == .file {
+      // The index that lies beside one file is not about it alone.
+      if !isFolder, [WeightFiles.indexName, WeightFiles.torchIndexName].contains(name) { continue }
       let limit = name.hasSuffix("config.json") ? Self.configurationLimit : Self.sideFileLimit
-      sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(path, name), limit: limit)))
+      sideFiles.append(SideFile(name: name, bytes: try readFile(joinPath(place, name), limit: limit)))
     }
     if let configuration = folder.configuration, !sideFiles.contains(where: { $0.name == "config.json" }) {
       sideFiles.append(SideFile(name: "config.json", bytes: configuration))
     }
     let used = Set(sideFiles.map(\.name) + folder.names)
-    for name in try isFolder ? folderContents(path) : []
-    where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
-      notes.append("\(name) is no part of the model and is left out")
+    for name in isFolder ? contents : [] where !used.contains(name) && fileKind(at: joinPath(path, name)) == .file {
+      let reason = WeightFolder.reason(toLeaveOut: name) ?? "no part of the model"
+      notes.append("\(name) is \(reason) and is left out")
     }
     self.sideFiles = sideFiles
     self.notes = notes
     tensors = folder.tensors.sorted { ByteName($0.name) < ByteName($1.name) }
     weightFiles = folder.files
     tensorsByName = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// A link to nothing is a file that was meant to be there.
+  ///
+  /// - Throws: 66 for one that is named like a part of the model.
+  private static func requireLinks(among names: [String], in folder: String) throws {
+    for name in names where sideFileNames.contains(name) || WeightFolder.format(of: name) != nil {
+      let path = joinPath(folder, name)
+      guard let target = linkTarget(of: path), fileKind(at: path) == nil else { continue }
+      throw GristError(
+        .missingInput, "a link that leads nowhere", file: path, found: target,
+        advice: "fetch the file that it stands for, or remove the link")
+    }
   }
 
   /// The same checkpoint with other tensors, which may be its own under other names or in other layouts, and with more to

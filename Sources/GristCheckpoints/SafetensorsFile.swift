@@ -84,7 +84,8 @@ public struct SafetensorsFile: Sendable {
     guard let object = document.object else {
       throw GristError(.badData, "the header must be a JSON object", offset: 8, found: document.kind)
     }
-    let metadata = try object["__metadata__"].map(Self.metadata) ?? []
+    // The reference parser takes null for none, and MLX writes it.
+    let metadata = try object["__metadata__"].map { $0.isNull ? [] : try Self.metadata($0) } ?? []
     let dataStart = header.count
     var tensors: [Placed] = []
     for (name, value) in object.members where name != "__metadata__" {
@@ -121,9 +122,7 @@ public struct SafetensorsFile: Sendable {
     guard let object = value.object else {
       throw GristError(.badData, "a tensor's entry must be an object", offset: 8, found: value.kind)
     }
-    if let unknown = object.names.first(where: { !["dtype", "shape", "data_offsets"].contains($0) }) {
-      throw GristError(.badData, "a tensor's entry has an unknown field", offset: 8, found: "\"\(unknown)\"")
-    }
+    // Other fields are passed over, as the reference parser passes over them.
     guard let dtype = object["dtype"]?.string else {
       throw GristError(.badData, "\"dtype\" must be a string", offset: 8, found: object["dtype"]?.text() ?? "nothing")
     }

@@ -54,6 +54,8 @@ public struct ConversionPlan: Sendable {
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
   public let choices: ConfigurationChoices
+  /// The template that the checkpoint told by what a file does not keep, its folder's name among that.
+  let toldTemplate: PromptTemplate?
 
   /// Whether any tensor becomes codes of a table, whose rounding errors can be fed on.
   public var hasCodeTables: Bool {
@@ -102,6 +104,9 @@ public struct ConversionPlan: Sendable {
     let expected = Dictionary(
       known?.tensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
     try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
+    let format = known?.configuration?.format
+    toldTemplate = format?.toldTemplate
+    if toldTemplate != nil, let note = format?.note { notes.append("it will be " + note) }
     guard let inventory = known else {
       let entries = try source.tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
@@ -110,7 +115,9 @@ public struct ConversionPlan: Sendable {
       architecture = "unknown"
       sign = nil
       hasExactChoices = nil
-      self.notes = notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
+      self.notes =
+        notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
+        + [Self.changedShare(entries, recipe)].compactMap { $0 }
       return
     }
     var parts: [(part: ModelPart, entries: [Entry])] = []
@@ -145,7 +152,12 @@ public struct ConversionPlan: Sendable {
           entries: try unknown.map {
             try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source)
           }, part: nil))
-      notes += unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
+      notes +=
+        unknown.count > 3
+        ? [
+          "\(unknown.count) tensors, \(unknown[0].name) the first, are unknown to the model; they are stored as they came"
+        ]
+        : unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
     hasExactChoices =
@@ -155,6 +167,18 @@ public struct ConversionPlan: Sendable {
     sign = inventory.sign
     if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
     self.notes = notes
+  }
+
+  /// Says so when a recipe that quantizes changes next to nothing of what it was given.
+  private static func changedShare(_ entries: [Entry], _ recipe: Recipe) -> String? {
+    guard recipe.name != .source else { return nil }
+    let total = entries.reduce(0) { $0 + $1.tensor.byteCount }
+    let changed = entries.filter { if case .grouped = $0.scheme { true } else { false } }
+      .reduce(0) { $0 + $1.tensor.byteCount }
+    guard total > 0, Double(changed) < 0.1 * Double(total) else { return nil }
+    return
+      "the recipe \(recipe.name.rawValue) quantizes \(changed) of \(total) bytes: the rest are not matrices of 16 rows and "
+      + "\(TileShape.groupSizes[0]) columns, and stay as they are"
   }
 
   private static func entry(

@@ -88,6 +88,9 @@ public struct ConversionSource: Sendable {
   ///
   /// - Throws: 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
   public func inventory() throws -> ModelInventory? {
-    try ModelInventory(path: path, choices: choices) { name in files.first { $0.name == name }?.bytes }
+    let storesHead = tensors.contains { $0.name == ModelConfiguration.headName }
+    return try ModelInventory(path: path, choices: choices, storesHead: storesHead) { name in
+      files.first { $0.name == name }?.bytes
+    }
   }
 }

@@ -67,7 +67,7 @@ public struct Converter: Sendable {
         overrides: recipe.overrides.map(\.text), packing: packing,
         fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? [],
         lineage: source.inherited?.lineage ?? [], ignoredKeys: plan.choices.ignoredKeys.sorted(),
-        promptTemplate: plan.choices.template))
+        promptTemplate: plan.choices.template ?? plan.toldTemplate?.rawValue))
     // A file that did not tell what its weights went through does not become one that does.
     let isTraced = source.inherited.map { !$0.lineage.isEmpty } ?? true
     var isLossy = false

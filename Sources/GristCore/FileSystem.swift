@@ -61,6 +61,13 @@ public func folderName(of path: String) -> String {
 /// The last component of a path; of one that has none, the path.
 public func fileName(of path: String) -> String { FilePath(path).lastComponent?.string ?? path }
 
+/// The path that leads to the same place from the root, through no link; nil where nothing is there.
+public func resolvedPath(_ path: String) -> String? {
+  guard let resolved = path.withSystemPath({ realpath($0, nil) }) else { return nil }
+  defer { free(resolved) }
+  return String(systemPath: UnsafeBufferPointer(start: resolved, count: strlen(resolved)).map(UInt8.init(bitPattern:)))
+}
+
 /// What a link says, as it is written; nil for anything but a link.
 public func linkTarget(of path: String) -> String? {
   var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))

@@ -114,7 +114,7 @@ extension SideFiles {
   func chosenFormat(seesPictures: Bool) throws -> ConversationFormat? {
     guard let choice = choices.template else { return nil }
     if choice == ConversationFormat.rawName { return .raw }
-    if let template = PromptTemplate(rawValue: choice) { return .builtIn(template) }
+    if let template = PromptTemplate(name: choice) { return .builtIn(template) }
     guard ConfigurationChoices.isTemplateText(choice) else {
       throw GristError(
         .badData, "a prompt template that this version does not know", file: path, found: choice,

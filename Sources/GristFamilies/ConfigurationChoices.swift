@@ -6,15 +6,19 @@ public struct ConfigurationChoices: Sendable, Equatable {
   /// How conversations are written down: the name of a ``PromptTemplate``, ``ConversationFormat/rawName``, or the text of a
   /// chat template; nil for what the checkpoint says.
   public var template: String?
+  /// Whether pictures are turned as their EXIF data say; nil for what the family's own loader does. A file does not keep it.
+  public var turnsPictures: Bool?
 
-  public init(ignoredKeys: Set<String> = [], template: String? = nil) {
+  public init(ignoredKeys: Set<String> = [], template: String? = nil, turnsPictures: Bool? = nil) {
     self.ignoredKeys = ignoredKeys
     self.template = template
+    self.turnsPictures = turnsPictures
   }
 
   /// These choices where they say something, else earlier ones; ignored keys of both.
   public func adding(to earlier: ConfigurationChoices) -> ConfigurationChoices {
     ConfigurationChoices(
-      ignoredKeys: earlier.ignoredKeys.union(ignoredKeys), template: template ?? earlier.template)
+      ignoredKeys: earlier.ignoredKeys.union(ignoredKeys), template: template ?? earlier.template,
+      turnsPictures: turnsPictures ?? earlier.turnsPictures)
   }
 }

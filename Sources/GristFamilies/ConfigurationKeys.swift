@@ -26,7 +26,7 @@ public struct ConfigurationKeys: Sendable {
     "problem_type", "pruned_heads", "remove_invalid_values", "repetition_penalty", "return_dict",
     "return_dict_in_generate", "sep_token_id", "suppress_tokens", "task_specific_params", "temperature",
     "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript",
-    "transformers_version", "typical_p", "use_bfloat16", "use_cache",
+    "transformers.js_config", "transformers_version", "typical_p", "use_bfloat16", "use_cache",
   ]
 
   /// Of a checkpoint's `config.json`.
@@ -42,8 +42,12 @@ public struct ConfigurationKeys: Sendable {
     ],
     harmless: bookkeeping.union([
       "ce_loss_weight", "freeze_backbone", "freeze_mm_mlp_adapter", "freeze_mm_vision_resampler",
-      "image_crop_resolution", "image_split_resolution", "margin", "max_sequence_length", "mm_hidden_size",
-      "mm_projector_lr", "mm_tunable_parts", "mm_vision_tower_lr", "pretrain_mm_mlp_adapter", "rank_loss_weight",
+      // How LLaVA-NeXT lays out the frames of a video, and how it trains; of one picture neither says anything.
+      "add_faster_video", "add_time_instruction", "delay_load", "faster_token_stride", "force_sample",
+      "image_crop_resolution", "image_split_resolution", "is_llama_config", "margin", "max_sequence_length",
+      "mm_hidden_size", "mm_newline_position", "mm_projector_lr", "mm_spatial_pool_mode",
+      "mm_spatial_pool_out_channels", "mm_spatial_pool_stride", "pos_skipping_range", "mm_tunable_parts",
+      "mm_vision_tower_lr", "pretrain_mm_mlp_adapter", "rank_loss_weight",
       "tokenizer_padding_side", "tune_mm_mlp_adapter", "tune_mm_vision_resampler", "tune_router",
       "unfreeze_mm_vision_tower", "use_mm_proj", "vision_tower_pretrained",
     ]),
@@ -51,8 +55,18 @@ public struct ConfigurationKeys: Sendable {
       "quantization_config": [], "sliding_window": [], "layer_types": [], "partial_rotary_factor": [1],
       "mm_resampler_type": [], "mm_merger_type": [], "logit_scale": [1], "final_logit_softcapping": [],
       "attn_logit_softcapping": [], "residual_multiplier": [1], "embedding_multiplier": [1], "num_experts": [0],
-      "num_local_experts": [0, 1], "use_sliding_window": [false],
+      "num_local_experts": [0, 1], "use_sliding_window": [false], "rope_interleaved": [false],
+      "use_pos_skipping": [false], "s2": [false],
     ])
+
+  /// Of a checkpoint's `config.json` whose language model is a Mistral.
+  public static let mistral = model.honouring("sliding_window")
+
+  /// The same lists but for one key, which is honoured.
+  private func honouring(_ key: String) -> ConfigurationKeys {
+    ConfigurationKeys(
+      honoured: honoured.union([key]), harmless: harmless, refused: refused.filter { $0.key != key })
+  }
 
   /// Of the outer part of a `config.json` that transformers wrote for its own LLaVA and LLaVA-NeXT; what is nested is
   /// checked as ``model`` and ``tower``.
@@ -83,6 +97,31 @@ public struct ConfigurationKeys: Sendable {
     refused: [
       "quantization_config": [], "attention_bias": [true], "vision_use_head": [], "interpolate_pos_encoding": [false],
     ])
+
+  /// Of an image processor's settings (``ImageProcessor``), and of what feature extractors wrote before there were any.
+  public static let imageProcessor = ConfigurationKeys(
+    honoured: [
+      "crop_size", "do_center_crop", "do_convert_rgb", "do_normalize", "do_pad", "do_rescale", "do_resize",
+      "feature_extractor_type", "image_grid_pinpoints", "image_mean", "image_processor_type", "image_std", "resample",
+      "rescale_factor", "size",
+    ],
+    // `aspect_ratio_setting` is written beside the processors of LLaVA-NeXT, which do not read it.
+    harmless: [
+      "_processor_class", "_valid_processor_keys", "aspect_ratio_setting", "auto_map", "data_format",
+      "default_to_square", "device", "disable_grouping", "image_seq_length", "input_data_format", "model_input_names",
+      "processor_class", "return_tensors", "use_fast",
+    ],
+    refused: ["crop_pct": [], "do_thumbnail": [false], "do_align_long_axis": [false], "pad_size": []])
+
+  /// Of the outer part of `processor_config.json`. How many places a prompt keeps for a picture is the text's business; here
+  /// a picture takes the rows that it has.
+  public static let processor = ConfigurationKeys(
+    honoured: ["chat_template", "image_processor", "vision_feature_select_strategy"],
+    harmless: [
+      "auto_map", "image_seq_length", "image_token", "num_additional_image_tokens", "patch_size", "processor_class",
+      "tokenizer", "video_token",
+    ],
+    refused: [:])
 
   /// - Throws: 65 naming the first key that is refused or on no list, and not ignored on purpose. A key without a value
   ///   (null) says nothing.

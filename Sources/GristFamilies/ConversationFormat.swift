@@ -5,8 +5,9 @@ import GristTemplates
 public enum ConversationFormat: Sendable {
   /// One that this version brings, because someone asked for it.
   case builtIn(PromptTemplate)
-  /// The family's, because the checkpoint brings none and nobody asked for another.
-  case familyDefault(PromptTemplate)
+  /// The family's, because the checkpoint brings none and nobody asked for another; with what in the checkpoint told which,
+  /// if anything did.
+  case familyDefault(PromptTemplate, sign: String? = nil)
   /// A program of the checkpoint's, or of whoever reads it.
   case program(ChatTemplate)
   /// The words alone, for models that were never taught to converse.
@@ -38,7 +39,7 @@ public enum ConversationFormat: Sendable {
     history: [(user: String, assistant: String)], message: String, image: String?, clock: ChatProgram.Clock?
   ) throws -> Rendering {
     switch self {
-    case .builtIn(let template), .familyDefault(let template):
+    case .builtIn(let template), .familyDefault(let template, _):
       return Rendering(text: template.text(history: history, message: message, image: image), takesPrefix: true)
     case .raw:
       let words = history.flatMap { [$0.user, $0.assistant] } + [message]
@@ -52,21 +53,27 @@ public enum ConversationFormat: Sendable {
   /// The name of the template that this version brings; nil for any other.
   public var builtInTemplate: PromptTemplate? {
     switch self {
-    case .builtIn(let template), .familyDefault(let template): template
+    case .builtIn(let template), .familyDefault(let template, _): template
     case .program, .raw, .unreadable: nil
     }
   }
 
   /// What whoever asks ought to hear: nil but for a family's default, which nobody chose.
   public var note: String? {
-    guard case .familyDefault(let template) = self else { return nil }
-    return "asked as \(template.rawValue) asks, its family's way: the model brings no template"
+    guard case .familyDefault(let template, let sign) = self else { return nil }
+    return "asked as \(template.rawValue) asks, "
+      + (sign.map { "as \($0)" } ?? "its family's way: the model brings no template")
+  }
+
+  /// The template that the checkpoint told by what a file does not keep, for the file to keep; nil where there is none.
+  public var toldTemplate: PromptTemplate? {
+    if case .familyDefault(let template, _?) = self { template } else { nil }
   }
 
   /// What it is, in a word: a template's name, `raw`, or `own` for one that came with the model or with whoever reads it.
   public var name: String {
     switch self {
-    case .builtIn(let template), .familyDefault(let template): template.rawValue
+    case .builtIn(let template), .familyDefault(let template, _): template.rawValue
     case .program, .unreadable: "own"
     case .raw: Self.rawName
     }

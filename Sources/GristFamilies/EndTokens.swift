@@ -23,6 +23,6 @@ extension SideFiles {
   ///
   /// - Throws: 65 for what is no id of the model's.
   func generationEndTokens(vocabulary size: Int) throws -> Set<Int>? {
-    try json("generation_config.json")?.endTokens(vocabulary: size)
+    try json(GenerationSettings.fileName)?.endTokens(vocabulary: size)
   }
 }

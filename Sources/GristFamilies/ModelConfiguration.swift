@@ -11,11 +11,13 @@ public struct ModelConfiguration: Sendable {
   public private(set) var language: LanguageConfiguration
 
   /// How pictures come in; nil for a text-only model.
-  public let vision: VisionInput?
+  public private(set) var vision: VisionInput?
   /// How a conversation is written down.
   public let format: ConversationFormat
   /// Which of its tokenizer's files is read, the preferred first.
   public let tokenizers: [TokenizerKind]
+  /// How the model's makers would have answers drawn; nil for greedily. Nothing here does it unasked.
+  public private(set) var generation: GenerationSettings?
 
   public init(
     family: String, language: LanguageConfiguration, vision: VisionInput?, format: ConversationFormat,
@@ -39,12 +41,13 @@ public struct ModelConfiguration: Sendable {
   ///   - path: the model, for messages.
   ///   - choices: what whoever reads the model says about it.
   ///   - families: those to ask; the first that recognises the configuration reads it.
+  ///   - storesHead: whether the weights hold a head: it is used then, tied or not (``withOwnHead()``).
   ///
   /// - Throws: 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense
   ///   or asks for something this version does not compute, or when no family knows the model.
   public init(
     path: String, choices: ConfigurationChoices = ConfigurationChoices(),
-    families: [any ModelFamily] = ModelFamilies.builtIn,
+    families: [any ModelFamily] = ModelFamilies.builtIn, storesHead: Bool = false,
     file: @escaping (String) throws -> Bytes?
   ) throws {
     let files = SideFiles(path: path, choices: choices, find: file)
@@ -59,6 +62,17 @@ public struct ModelConfiguration: Sendable {
     }
     self = try family.configuration(json, files)
     if let ends = try files.generationEndTokens(vocabulary: language.vocabularySize) { language.endTokens = ends }
+    generation = try files.generationSettings()
+    if let turns = choices.turnsPictures { vision?.turnsPictures = turns }
+    if storesHead { language.tiesWordEmbeddings = false }
+  }
+
+  /// The same model with a head that is not tied to the embeddings. A head that is stored counts more than
+  /// `tie_word_embeddings`, as in transformers 5.
+  public func withOwnHead() -> ModelConfiguration {
+    var copy = self
+    copy.language.tiesWordEmbeddings = false
+    return copy
   }
 
   /// The router; nil for a model that looks at pictures in one way only.
@@ -69,7 +83,7 @@ public struct ModelConfiguration: Sendable {
   public var granularities: [Int] { vision?.granularities ?? [] }
 }
 
-/// The language model's shape, from a LLaMA configuration.
+/// The language model's shape, from a LLaMA's or a Mistral's configuration.
 public struct LanguageConfiguration: Sendable {
   public let vocabularySize: Int
   public let hiddenSize: Int
@@ -80,10 +94,12 @@ public struct LanguageConfiguration: Sendable {
   public let headDimension: Int
   public let rmsNormEpsilon: Float
   public let rotary: RotaryEmbedding
-  public let tiesWordEmbeddings: Bool
+  public internal(set) var tiesWordEmbeddings: Bool
   /// The context: most rows of prompt and answer together, image rows counted in. The lesser of
   /// `max_position_embeddings` and `tokenizer_model_max_length`.
   public let maximumLength: Int
+  /// How many rows a row attends to, itself among them; nil for all before it.
+  public let slidingWindow: Int?
   /// Tokens that end an answer; nil where the configuration does not say.
   public internal(set) var endTokens: Set<Int>?
 
@@ -93,7 +109,7 @@ public struct LanguageConfiguration: Sendable {
   init(
     vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: Int, heads: Int, keyValueHeads: Int,
     headDimension: Int, rmsNormEpsilon: Float, rotary: RotaryEmbedding, tiesWordEmbeddings: Bool,
-    maximumLength: Int = unboundedLength, endTokens: Set<Int>? = nil
+    maximumLength: Int = unboundedLength, slidingWindow: Int? = nil, endTokens: Set<Int>? = nil
   ) {
     self.vocabularySize = vocabularySize
     self.hiddenSize = hiddenSize
@@ -105,31 +121,33 @@ public struct LanguageConfiguration: Sendable {
     self.rmsNormEpsilon = rmsNormEpsilon
     self.rotary = rotary
     self.tiesWordEmbeddings = tiesWordEmbeddings
+    self.slidingWindow = slidingWindow
     self.maximumLength = maximumLength
     self.endTokens = endTokens
   }
 
-  /// Whether what a file leaves out has transformers' defaults for `LlamaConfig`. A nested configuration says only what
+  /// Whether what a file leaves out has transformers' defaults for its ``Backbone``. A nested configuration says only what
   /// differs from them; one at the top level says everything that matters.
   public enum Absences: Sendable { case areErrors, areDefaults }
 
   /// - Throws: 65 naming the field that makes no sense or asks for what this version does not compute.
   ///
   /// - Parameters:
-  ///   - json: a LLaMA configuration.
+  ///   - json: the decoder's configuration.
+  ///   - backbone: the decoder's kind.
   ///   - absences: what fields that are not there mean.
   ///   - tied: whether the head is the embedding table, where another file than `json` says so.
-  public init(_ json: JSONReader, absences: Absences, tied: Bool? = nil) throws {
+  public init(_ json: JSONReader, backbone: Backbone, absences: Absences, tied: Bool? = nil) throws {
     func size(_ name: String, _ range: ClosedRange<Int>, _ fallback: Int) throws -> Int {
       absences == .areErrors
         ? try json.integer(name, in: range) : try json.integer(name, in: range, default: fallback)
     }
     vocabularySize = try size("vocab_size", 1...16_777_216, 32_000)
     hiddenSize = try size("hidden_size", 1...65_536, 4096)
-    intermediateSize = try size("intermediate_size", 1...1_048_576, 11_008)
+    intermediateSize = try size("intermediate_size", 1...1_048_576, backbone.intermediateSize)
     layers = try size("num_hidden_layers", 1...1024, 32)
     heads = try size("num_attention_heads", 1...1024, 32)
-    keyValueHeads = try json.integer("num_key_value_heads", in: 1...1024, default: heads)
+    keyValueHeads = try json.integer("num_key_value_heads", in: 1...1024, default: backbone.keyValueHeads(heads))
     guard heads % keyValueHeads == 0 else { throw json.failure("num_key_value_heads", "a divisor of \(heads) heads") }
     if json.has("head_dim") {
       headDimension = try json.integer("head_dim", in: 2...4096)
@@ -144,9 +162,10 @@ public struct LanguageConfiguration: Sendable {
     guard rmsNormEpsilon.isFinite, rmsNormEpsilon >= 0 else { throw json.failure("rms_norm_eps", "0 or more") }
     rotary = try RotaryEmbedding(json)
     tiesWordEmbeddings = try tied ?? json.bool("tie_word_embeddings", default: false)
-    let positions = try json.integer("max_position_embeddings", in: 1...16_777_216, default: 2048)
+    let positions = try json.integer("max_position_embeddings", in: 1...16_777_216, default: backbone.maximumPositions)
     maximumLength = min(
       positions, try json.integer("tokenizer_model_max_length", in: 1...16_777_216, default: positions))
+    slidingWindow = try backbone.slidingWindow(json)
     endTokens = try json.endTokens(vocabulary: vocabularySize)
     guard try json.string("hidden_act", default: "silu") == "silu" else { throw json.failure("hidden_act", "silu") }
     for flag in ["attention_bias", "mlp_bias"] where try json.bool(flag, default: false) {

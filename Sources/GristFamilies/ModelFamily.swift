@@ -54,6 +54,16 @@ public struct SideFiles {
     self.find = find
   }
 
+  /// The name of the model's folder; nil for a file. What upstream calls a model by: of a trainer's `checkpoint-N` its
+  /// folder's too, and in a hub's cache the repository's.
+  public var folderName: String? {
+    guard fileKind(at: path) == .folder, let place = resolvedPath(path) else { return nil }
+    let parts = place.split(atBytesOf: "/")
+    if let repository = parts.last(where: { $0.hasPrefix("models--") }) { return repository }
+    guard let last = parts.last, last.hasPrefix("checkpoint-") else { return parts.last }
+    return parts.suffix(2).joined(separator: "_")
+  }
+
   /// Configuration keys that are passed over on purpose.
   public var ignoredKeys: Set<String> { choices.ignoredKeys }
 
@@ -81,6 +91,16 @@ public struct SideFiles {
     json: JSONReader, recognition: ModelFamilies.Recognition?
   )? {
     try json(Self.configurationName).map { ($0, ModelFamilies.recognise($0, among: families)) }
+  }
+}
+
+extension JSONReader {
+  /// Whether a configuration names one of these architectures, or where it names none, this model type.
+  func names(anyOf architectures: Set<String>, orType type: String? = nil) -> Bool {
+    guard let named = value("architectures")?.array, !named.isEmpty else {
+      return type != nil && value("model_type")?.string == type
+    }
+    return named.contains { $0.string.map(architectures.contains) ?? false }
   }
 }
 

@@ -26,16 +26,21 @@ public struct ModelInventory: Sendable {
   ///   - path: the checkpoint, for messages.
   ///   - choices: what whoever reads the checkpoint says about it.
   ///   - families: those to ask; the first that recognises the configuration reads it.
+  ///   - storesHead: whether the weights hold a head, which is used then.
   ///   - file: finds a side file by name. What it throws is thrown on.
   ///
   /// - Throws: 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
   public init?(
     path: String, choices: ConfigurationChoices = ConfigurationChoices(),
-    families: [any ModelFamily] = ModelFamilies.builtIn, file: @escaping (String) throws -> Bytes?
+    families: [any ModelFamily] = ModelFamilies.builtIn, storesHead: Bool = false,
+    file: @escaping (String) throws -> Bytes?
   ) throws {
     let files = SideFiles(path: path, choices: choices, find: file)
     guard let (json, found) = try files.recognised(among: families), let recognition = found else { return nil }
-    self = try recognition.family.inventory(json, files)
+    let inventory = try recognition.family.inventory(json, files)
+    let own = storesHead ? inventory.configuration?.withOwnHead() : nil
+    self =
+      own.map { ModelInventory(family: $0.family, tensors: $0.expectedTensors, configuration: $0) } ?? inventory
     let doubt = recognition.isCertain ? "" : ", which other kinds of models may share; no architecture is named"
     sign = recognition.sign + doubt
     maps = recognition.family.maps

@@ -70,45 +70,13 @@ public struct VisionConfiguration: Sendable, Equatable {
   }
 }
 
-/// How pixels become the tower's input, from `preprocessor_config.json`.
-public struct ImageNormalization: Sendable, Equatable {
-  public let mean: [Float]
-  public let standardDeviation: [Float]
-
-  /// CLIP's own.
-  public static let clip = ImageNormalization(
-    mean: [0.48145466, 0.4578275, 0.40821073], standardDeviation: [0.26862954, 0.26130258, 0.27577711])
-
-  init(mean: [Float], standardDeviation: [Float]) {
-    self.mean = mean
-    self.standardDeviation = standardDeviation
-  }
-
-  /// - Throws: 65 for settings this version would silently get wrong: another resampling filter, another rescaling.
-  public init(_ json: JSONReader, tileSize: Int) throws {
-    func triple(_ name: String, _ fallback: [Float]) throws -> [Float] {
-      guard let values = json.value(name) else { return fallback }
-      let numbers = values.array?.compactMap(\.double).map { Float($0) } ?? []
-      guard numbers.count == 3, numbers.allSatisfy(\.isFinite) else { throw json.failure(name, "three numbers") }
-      return numbers
-    }
-    mean = try triple("image_mean", Self.clip.mean)
-    standardDeviation = try triple("image_std", Self.clip.standardDeviation)
-    guard standardDeviation.allSatisfy({ $0 > 0 }) else { throw json.failure("image_std", "three positive numbers") }
-    guard try json.integer("resample", in: 0...5, default: 3) == 3 else {
-      throw json.failure("resample", "3 (bicubic)")
-    }
-    let factor = try json.double("rescale_factor", default: 1 / 255)
-    guard abs(factor * 255 - 1) < 1e-9 else { throw json.failure("rescale_factor", "1/255") }
-    for flag in ["do_resize", "do_rescale", "do_normalize"] where try !json.bool(flag, default: true) {
-      throw json.failure(flag, "true")
-    }
-    for name in ["size", "crop_size"] {
-      guard let size = json.value(name) else { continue }
-      let extents = size.integer.map { [$0] } ?? size.object?.members.compactMap { $0.value.integer } ?? []
-      guard !extents.isEmpty, extents.allSatisfy({ $0 == tileSize }) else {
-        throw json.failure(name, "the tower's image_size, \(tileSize)")
-      }
+extension JSONReader {
+  /// - Throws: 65 for the configuration of a tower of another kind than CLIP's: `clip`, or its part `clip_vision_model`.
+  func requireCLIP() throws {
+    let kind = try string("model_type", default: "clip_vision_model")
+    guard ["clip", "clip_vision_model"].contains(kind) else {
+      throw GristError(
+        .badData, "this version cannot run the vision tower", file: file, found: kind, advice: "it runs CLIP's")
     }
   }
 }

@@ -8,8 +8,10 @@ public struct VisionInput: Sendable, Equatable {
     case anyResolution([[Int]])
     /// One tile: padded to a square.
     case pad
-    /// One tile: shortest edge and centre crop.
-    case crop
+    /// One tile: the shorter edge scaled to so many pixels, and the centre of that.
+    case crop(shortestEdge: Int)
+    /// One tile: both edges scaled to its own.
+    case stretch
   }
 
   /// How the tiles' tokens are put together.
@@ -41,11 +43,13 @@ public struct VisionInput: Sendable, Equatable {
   /// Tokens a tile, coarsest first as in the file: the router's outputs in order. Without a router: all patches.
   public let granularities: [Int]
   public let router: RouterConfiguration?
+  /// Whether pictures are turned as their EXIF data say before anything else: transformers' loader does it, upstream's does not.
+  public internal(set) var turnsPictures: Bool
 
   public init(
     tower: VisionConfiguration, towerName: String, layersRun: Int, normalization: ImageNormalization,
     aspectRatio: AspectRatio, projectorDepth: Int, patchMerge: PatchMerge, unpadding: Unpadding,
-    granularities: [Int]? = nil, router: RouterConfiguration? = nil
+    granularities: [Int]? = nil, router: RouterConfiguration? = nil, turnsPictures: Bool = false
   ) {
     self.tower = tower
     self.towerName = towerName
@@ -57,6 +61,7 @@ public struct VisionInput: Sendable, Equatable {
     self.unpadding = unpadding
     self.granularities = granularities ?? [tower.patches]
     self.router = router
+    self.turnsPictures = turnsPictures
   }
 
   /// Upstream asks the router only where tiles are merged spatially.

@@ -8,4 +8,6 @@ public enum AspectRatioMode: Sendable {
   /// No entry in the configuration: the shorter edge scaled to `shortestEdge` pixels (at least the tile size), and one
   /// tile cut from the centre.
   case crop(shortestEdge: Int)
+  /// The whole image as one tile, whatever that does to its aspect: a size of height and width.
+  case stretch
 }

@@ -53,6 +53,7 @@ public struct ImagePreprocessor: Sendable {
     case .anyres(let gridPinpoints): try anyResolutionTiles(image, gridPinpoints)
     case .pad: try paddedTile(image)
     case .crop(let shortestEdge): try croppedTile(image, shortestEdge: shortestEdge)
+    case .stretch: try stretchedTile(image)
     }
   }
 
@@ -126,6 +127,11 @@ public struct ImagePreprocessor: Sendable {
     return singleTile(image, place, scaled.square(side: tileSize, x: x, y: y))
   }
 
+  private func stretchedTile(_ image: RGBImage) throws -> ImageTiles {
+    let place = ImageTiles.Place(x: 0, y: 0, width: Double(tileSize), height: Double(tileSize))
+    return singleTile(image, place, try image.resized(toWidth: tileSize, height: tileSize).pixels)
+  }
+
   private func singleTile(_ image: RGBImage, _ place: ImageTiles.Place, _ tile: [UInt8]) -> ImageTiles {
     ImageTiles(
       imageWidth: image.width, imageHeight: image.height, tileSize: tileSize, gridColumns: 0, gridRows: 0,
@@ -136,7 +142,7 @@ public struct ImagePreprocessor: Sendable {
 extension AspectRatioMode {
   fileprivate func check(tileSize: Int) throws {
     switch self {
-    case .pad: break
+    case .pad, .stretch: break
     case .crop(let shortestEdge):
       _ = try locatingSetting("shortest edge") {
         try RGBImage.checkedPixelCount(width: shortestEdge, height: shortestEdge)

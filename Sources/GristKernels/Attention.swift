@@ -112,6 +112,7 @@ extension Compute {
   ///   - queryLayout: where the rows of each sequence are; of as many sequences as `keyLayout`.
   ///   - keyLayout: likewise, for keys and values.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
+  ///   - window: how many of the keys that a query would see it sees at most, the last ones; nil for all.
   ///   - mayNarrow: whether queries, keys, values and softmax weights may be rounded to bf16 before they are multiplied, which
   ///     is done where the CPU has dot products of them and there are many queries; see ``mayNarrow(isQuantized:)``.
   ///
@@ -121,9 +122,9 @@ extension Compute {
   /// - Precondition: Rows, heads and layouts go together as said; anything else traps.
   public func attention(
     queries: HeadRows, keys: HeadRows, values: HeadRows, heads: AttentionHeads, queryLayout: SequenceLayout,
-    keyLayout: SequenceLayout, causalOffset: Int? = nil, mayNarrow: Bool = false
+    keyLayout: SequenceLayout, causalOffset: Int? = nil, window: Int? = nil, mayNarrow: Bool = false
   ) -> FloatMatrix {
-    precondition(queryLayout.sequences == keyLayout.sequences)
+    precondition(queryLayout.sequences == keyLayout.sequences && window.map { $0 > 0 } ?? true)
     precondition(queries.precision == .f32 && keys.precision == values.precision && keys.rowStride == values.rowStride)
     precondition(keys.rotation == values.rotation && (keys.precision != .int8 || keyLayout.elementStride == 1))
     precondition(queryLayout.rowCount <= queries.rows)
@@ -161,8 +162,8 @@ extension Compute {
         key_stride: keyLayout.elementStride * keys.rowStride, kept: keys.precision.kept,
         key_scales: keys.scales(head: head / sharing, row: keyRow),
         value_scales: values.scales(head: head / sharing, row: keyRow), length: keyLayout.length,
-        first_seen: seen, seen_step: causalOffset == nil ? 0 : 1, dimension: heads.dimension, scale: scale,
-        may_narrow: mayNarrow,
+        first_seen: seen, seen_step: causalOffset == nil ? 0 : 1, window: window ?? 0, dimension: heads.dimension,
+        scale: scale, may_narrow: mayNarrow,
         out: out.base + queryRow * width + head * heads.dimension, out_stride: queryLayout.elementStride * width,
         scratch: scratch.base + worker * scratch.columns)
       kernels.attend(&attention)

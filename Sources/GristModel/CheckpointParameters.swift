@@ -46,6 +46,8 @@ public struct CheckpointParameters: ParameterStore {
     return floats(try tensor.bytes(), tensor.elementType)
   }
 
+  public func has(_ name: String) -> Bool { checkpoint.tensor(named: name) != nil }
+
   public func sideFile(named name: String) throws -> Bytes? { checkpoint.sideFile(named: name) }
 
   public func release(_ name: String) { checkpoint.tensor(named: name)?.release() }

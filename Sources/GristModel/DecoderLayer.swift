@@ -112,11 +112,13 @@ struct DecoderLayer: Sendable {
 struct DecoderArithmetic: Sendable {
   let heads: AttentionHeads
   private let epsilon: Float
+  private let window: Int?
   private let frequencies: [Float]
 
   init(_ configuration: ModelConfiguration) {
     heads = configuration.attentionHeads
     epsilon = configuration.rmsNormEpsilon
+    window = configuration.slidingWindow
     frequencies = configuration.rotary.inverseFrequencies(dimension: configuration.headDimension)
   }
 
@@ -162,7 +164,7 @@ struct DecoderArithmetic: Sendable {
       queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
       queryLayout: .consecutive(sequences: 1, length: query.rows),
       keyLayout: .consecutive(sequences: 1, length: cache.count + query.rows), causalOffset: cache.count,
-      mayNarrow: mayNarrow)
+      window: window, mayNarrow: mayNarrow)
   }
 }
 

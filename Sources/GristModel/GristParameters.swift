@@ -90,6 +90,8 @@ public struct GristParameters: ParameterStore {
     return try payloads(record).flatMap { floats($0, type) }
   }
 
+  public func has(_ name: String) -> Bool { file.tensor(named: name) != nil }
+
   public func sideFile(named name: String) throws -> Bytes? { try file.sideFile(named: name) }
 
   public func release(_ name: String) {

@@ -71,7 +71,8 @@ public enum ModelSource: Sendable {
   public func hasExactChoices() throws -> Bool? {
     guard case .grist(let file, _) = self else { return nil }
     let configuration = try ModelConfiguration(
-      path: file.path, choices: ConfigurationChoices(file.manifest.provenance)
+      path: file.path, choices: ConfigurationChoices(file.manifest.provenance),
+      storesHead: file.tensor(named: ModelConfiguration.headName) != nil
     ) { try file.sideFile(named: $0) }
     guard configuration.vision?.usesRouter == true else { return nil }
     return configuration.expectedTensors.allSatisfy { expected in

@@ -26,6 +26,9 @@ public protocol ParameterStore: Sendable {
   /// - Throws: 65 when the tensor is missing, damaged or of another length.
   func values(_ name: String, count: Int) throws -> [Float]
 
+  /// Whether there is a tensor of that name.
+  func has(_ name: String) -> Bool
+
   /// One of the small files that belong to the model.
   ///
   /// - Throws: 65 when the file is damaged.
@@ -42,7 +45,9 @@ extension ParameterStore {
   ///
   /// - Throws: 66 when a configuration is missing, 65 when one makes no sense.
   public func configuration() throws -> ModelConfiguration {
-    try ModelConfiguration(path: path, choices: choices) { try sideFile(named: $0) }
+    try ModelConfiguration(path: path, choices: choices, storesHead: has(ModelConfiguration.headName)) {
+      try sideFile(named: $0)
+    }
   }
 }
 

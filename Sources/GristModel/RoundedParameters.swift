@@ -27,6 +27,8 @@ public struct RoundedParameters: ParameterStore {
     try base.values(name, count: count).map { rounding($0) }
   }
 
+  public func has(_ name: String) -> Bool { base.has(name) }
+
   public func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
 
   public func release(_ name: String) { base.release(name) }

@@ -11,6 +11,8 @@ public struct TokenGrid: Sendable, Equatable {
   /// Extents of the picture, in pixels.
   public let width: Int
   public let height: Int
+  /// Whether the picture was turned as its EXIF data say.
+  public let isTurned: Bool
   /// What the cells cover together.
   public let across: ClosedRange<Double>
   public let down: ClosedRange<Double>
@@ -26,7 +28,9 @@ public struct TokenGrid: Sendable, Equatable {
   ///   - grid: how a tile's patches are pooled.
   ///   - side: patches along a tile's edge.
   ///   - layout: says which cells become rows of the prompt.
-  init(_ tiles: ImageTiles, _ grid: PoolingGrid, side: Int, layout: ImageLayout) {
+  ///   - isTurned: whether the picture was turned as its EXIF data say.
+  init(_ tiles: ImageTiles, _ grid: PoolingGrid, side: Int, layout: ImageLayout, isTurned: Bool) {
+    self.isTurned = isTurned
     let cells = (columns: max(tiles.gridColumns, 1) * grid.columns, rows: max(tiles.gridRows, 1) * grid.rows)
     var kept = (rows: 0..<cells.rows, columns: 0..<cells.columns)
     if tiles.tiles.count > 1, case .spatial(unpad: true) = layout.merge {

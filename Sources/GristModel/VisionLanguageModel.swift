@@ -66,7 +66,8 @@ public final class VisionLanguageModel: Sendable {
     switch input.aspectRatio {
     case .anyResolution(let sizes): mode = .anyres(gridPinpoints: sizes.map { (width: $0[0], height: $0[1]) })
     case .pad: mode = .pad
-    case .crop: mode = .crop(shortestEdge: input.tower.imageSize)
+    case .crop(let shortestEdge): mode = .crop(shortestEdge: shortestEdge)
+    case .stretch: mode = .stretch
     }
     return try ImagePreprocessor(
       tileSize: input.tower.imageSize, mean: input.normalization.mean.map(Double.init),
@@ -88,6 +89,19 @@ public final class VisionLanguageModel: Sendable {
   ///
   /// - Throws: 64 for a text-only model, 65 for an image that cannot be tiled or a missing tensor.
   public func encode(_ image: RGBImage) throws -> ImageFeatures { try encode(tiles(of: image)) }
+
+  /// Decodes a picture, turned as its EXIF data say where the model's own loader does that.
+  ///
+  /// - Parameters:
+  ///   - bytes: a JPEG file's.
+  ///   - name: the file, for messages.
+  ///
+  /// - Throws: 65 when the bytes are no JPEG that can be decoded whole.
+  public func picture(jpeg bytes: Bytes, name: String) throws -> RGBImage {
+    let picture = try RGBImage(jpeg: bytes, name: name)
+    return configuration.vision?.turnsPictures == true
+      ? picture.upright(from: Orientation(ofJPEG: bytes)) : picture
+  }
 
   /// Cuts an image into tiles as the model's configuration asks.
   ///
@@ -190,7 +204,9 @@ public final class VisionLanguageModel: Sendable {
     let vision = try requireVision()
     let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
     return PoolingGrid(granularity: granularity, side: vision.side).map {
-      TokenGrid(image.tiles, $0, side: vision.side, layout: layout)
+      TokenGrid(
+        image.tiles, $0, side: vision.side, layout: layout,
+        isTurned: configuration.vision?.turnsPictures == true)
     }
   }
 

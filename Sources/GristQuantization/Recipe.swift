@@ -113,7 +113,7 @@ public struct Recipe: Sendable {
     if case .grouped = choice {
       guard let (rows, columns) = matrixExtents(tensor.shape), rows >= TileShape.kernelTileRows,
         columns >= TileShape.groupSizes[0]
-      else { return keep(tensor, "too small to quantize: padding would outweigh it") }
+      else { return keep(tensor, "too few rows or columns to quantize: padding would outweigh it") }
     }
     return Decision(
       scheme: try scheme(choice, tensor, expected), reason: reason(for: expected?.part), keepsSource: choice == .source)

@@ -54,7 +54,7 @@ struct ReportPictures {
     // Everything but the cells, which a hole leaves open.
     let unseen = "M0 0H\(text(width))V\(text(height))H0ZM\(left) \(top)V\(bottom)H\(right)V\(top)Z"
     return """
-      <svg class="picture \(name)" viewBox="0 0 \(text(width)) \(text(height))" width="\(text(width))" height="\(text(height))" \
+      <svg class="picture\(grid.isTurned ? " turned" : "") \(name)" viewBox="0 0 \(text(width)) \(text(height))" width="\(text(width))" height="\(text(height))" \
       role="img" aria-label="the picture, in \(cells)"><title>\(cells)</title>\
       <path class="unseen" d="\(unseen)"/><path class="under" d="\(fine)"/><path class="over" d="\(fine)"/>\
       <path class="tiles" d="\(lines(grid.tileColumns, grid.tileRows))"/></svg>

@@ -53,6 +53,7 @@ enum ReportStyle {
     .cases td:nth-child(2), .cases td:nth-child(4) { white-space: nowrap; }
     .question { margin: 2px 0 0; max-width: 34ch; font-size: 13px; }
     .picture { display: block; margin: 0 0 6px; background-size: 100% 100%; image-orientation: none; border-radius: 3px; }
+    .turned { image-orientation: from-image; }
     .picture path { fill: none; }
     .picture .unseen { fill: #000; fill-opacity: .6; }
     .picture .under { stroke: #000; stroke-opacity: .35; stroke-width: 1.4; }

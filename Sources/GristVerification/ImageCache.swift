@@ -13,7 +13,7 @@ struct ImageCache {
     guard let bytes = probe.imageBytes else { return nil }
     // By what it shows: two pictures may have one name.
     if let last, last.picture.elementsEqual(bytes) { return last.features }
-    let features = try model.encode(RGBImage(jpeg: bytes, name: probe.image ?? "image"))
+    let features = try model.encode(model.picture(jpeg: bytes, name: probe.image ?? "image"))
     last = (bytes, features)
     return features
   }

@@ -50,6 +50,8 @@ struct MixedParameters: ParameterStore {
 
   func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
 
+  func has(_ name: String) -> Bool { store(name).has(name) }
+
   func sideFile(named name: String) throws -> Bytes? { try reference.sideFile(named: name) }
 }
 
@@ -76,9 +78,7 @@ public func attributeRouterChanges(
   tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
 ) throws -> [PartEffect] {
   let cases = record.cases.filter { $0.decision != nil }
-  let configuration = try ModelConfiguration(path: reference.path, choices: reference.choices) {
-    try reference.sideFile(named: $0)
-  }
+  let configuration = try reference.configuration()
   return try RouterInput.allCases.map { part in
     progress(part)
     let mixed = try VisionLanguageModel(

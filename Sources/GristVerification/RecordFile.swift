@@ -40,6 +40,12 @@ extension ReferenceRecord {
   /// - Throws: 65 when it is none, or a part of it is missing or inconsistent.
   public init(path: String) throws { try self.init(SafetensorsFile(path: path)) }
 
+  /// Whether there is a record at `path`, not weights in a file of the same kind.
+  static func isThere(at path: String) -> Bool {
+    guard fileKind(at: path) == .file, let file = try? SafetensorsFile(path: path) else { return false }
+    return file.metadata.contains { $0.name == "format" && $0.value == format }
+  }
+
   /// Reads a record that came out of a `.grist` file; `path` is for messages.
   ///
   /// - Throws: 65 when the bytes are no record.

@@ -1,3 +1,4 @@
+import GristCheckpoints
 import GristCore
 import GristFamilies
 import GristFormat
@@ -58,7 +59,7 @@ public enum Reference: Sendable {
     _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading
   ) throws -> Reference {
     guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
-    if fileKind(at: path) == .file, !isGrist(path) {
+    if fileKind(at: path) == .file, !isGrist(path), !Checkpoint.isThere(at: path) || ReferenceRecord.isThere(at: path) {
       guard !asksProbes else {
         throw GristError(
           .usage, "a record has its own questions", file: path, advice: "leave out --probes, --image and --prompt")

@@ -62,6 +62,7 @@ struct Inspect: ParsableCommand {
       "lineage": .array(provenance.lineage.map(\.json)), "lossy": JSONValue(provenance.isLossy),
       "ignored_keys": JSONValue(provenance.ignoredKeys),
       "prompt_template": provenance.promptTemplate.map { JSONValue($0) } ?? .null,
+      "generation": .array((generation(grist)?.settings ?? []).map { JSONValue($0) }),
       "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
       "sources": .array(
         provenance.sources.map {
@@ -75,6 +76,14 @@ struct Inspect: ParsableCommand {
         grist.manifest.segments.map { ["name": JSONValue($0.name), "chunks": JSONValue($0.count)] }),
       "tensors": .array(shown.map(\.json)),
     ]
+  }
+
+  /// How the model's makers would have answers drawn, where the file keeps that.
+  private func generation(_ grist: GristFile) -> GenerationSettings? {
+    guard let bytes = try? grist.sideFile(named: GenerationSettings.fileName),
+      let json = try? JSONReader(JSONValue.parse(bytes), file: grist.path)
+    else { return nil }
+    return GenerationSettings(json)
   }
 
   private func describe(_ grist: GristFile, _ shown: [TensorSummary]) throws {
@@ -100,6 +109,10 @@ struct Inspect: ParsableCommand {
           ? "asked by a chat template of its own, \(Format.bytes(template.utf8.count))"
           : template == ConversationFormat.rawName
             ? "asked without a template" : "asked by the template \(template.line)")
+    }
+    if let settings = generation(grist)?.settings {
+      try Console.print(
+        "answering greedily unless asked; generation_config.json says \(settings.joined(separator: ", "))")
     }
     if !provenance.ignoredKeys.isEmpty {
       try Console.print("passing over " + provenance.ignoredKeys.map(\.line).joined(separator: ", "))

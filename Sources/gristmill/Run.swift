@@ -67,7 +67,7 @@ struct Run: ParsableCommand {
     let model = try ModelSource.open(path: model, reading: options.checkpoint.reading())
       .model(compute: options.compute(global))
     let opened = clock.now
-    let picture = try image.map { try RGBImage(jpegFile: $0) }
+    let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }
     let features = try picture.map { try model.encode($0) }
     let encoded = clock.now
     let prepared = try model.prepare(
@@ -96,7 +96,7 @@ struct Run: ParsableCommand {
         document(prepared, grid, answer, template: model.configuration.format.name, timing: timing), pretty: false)
     } else {
       try Console.stream("\n")
-      try describe(prepared, answer, format: model.configuration.format)
+      try describe(prepared, answer, model.configuration)
     }
   }
 
@@ -125,9 +125,10 @@ struct Run: ParsableCommand {
   }
 
   private func describe(
-    _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer, format: ConversationFormat
+    _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer,
+    _ configuration: ModelConfiguration
   ) throws {
-    var parts = format.note.map { [$0] } ?? []
+    var parts = [configuration.format.note, temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
     if let decision = prompt.decision {
       parts.append(
         "the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"

@@ -63,6 +63,12 @@ struct CheckpointOptions: ParsableArguments {
   @Flag(help: "Send the words as they are, without a template: for models that were never taught to converse.")
   var raw = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Whether pictures are turned as their EXIF data say: auto does what the model's own loader does, which is apply in "
+        + "transformers and ignore in upstream LLaVA.", valueName: "auto|apply|ignore"))
+  var orientation: OrientationOption = .auto
+
   func validate() throws {
     if raw, template != nil { throw ValidationError("--raw goes without --template") }
   }
@@ -70,14 +76,15 @@ struct CheckpointOptions: ParsableArguments {
   func reading() throws -> CheckpointReading {
     CheckpointReading(
       visionTower: visionTower,
-      choices: ConfigurationChoices(ignoredKeys: Set(ignoreKey), template: try templateChoice()),
+      choices: ConfigurationChoices(
+        ignoredKeys: Set(ignoreKey), template: try templateChoice(), turnsPictures: orientation.turns),
       map: try map.map { try NameMap(path: $0) })
   }
 
   /// A template's name, or the text of the file that was named.
   private func templateChoice() throws -> String? {
     if raw { return ConversationFormat.rawName }
-    guard let template, PromptTemplate(rawValue: template) == nil else { return template }
+    guard let template, PromptTemplate(name: template) == nil else { return template }
     guard fileKind(at: template) != nil else {
       throw GristError(
         .missingInput, "no chat template of that name, and no such file", file: template,
@@ -124,6 +131,12 @@ extension Compute.Activations: ExpressibleByArgument {}
 enum CacheOption: String, ExpressibleByArgument, CaseIterable {
   case auto, f32, f16, int8
   var precision: CachePrecision? { CachePrecision(rawValue: rawValue) }
+}
+
+/// Whether pictures are turned as their EXIF data say.
+enum OrientationOption: String, ExpressibleByArgument, CaseIterable {
+  case auto, apply, ignore
+  var turns: Bool? { self == .auto ? nil : self == .apply }
 }
 
 /// The day that templates are told which write it down.

@@ -134,13 +134,6 @@ import Testing
         == Refusal(what: "\"dtype\" must be a string", tensor: "w", offset: 8, found: "4"))
   }
 
-  @Test("unknown field")
-  func unknownField() {
-    #expect(
-      refusal(of: safetensors(#"{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"strides":[1]}}"#, data: 1))
-        == Refusal(what: "a tensor's entry has an unknown field", tensor: "w", offset: 8, found: "\"strides\""))
-  }
-
   @Test("missing dtype")
   func missingDtype() {
     #expect(

@@ -54,7 +54,7 @@ private func failure(
     #expect(model.vision?.projectorDepth == 2 && model.vision?.layersRun == 2)
     #expect(model.granularities == [36, 72, 144, 288, 576] && model.router?.filteredTextTokens == 32)
     #expect(model.vision?.tower.patches == 576 && model.vision?.tower.patchWidth == 48)
-    #expect(model.vision?.aspectRatio == .crop && model.vision?.patchMerge == .flat)
+    #expect(model.vision?.aspectRatio == .crop(shortestEdge: 96) && model.vision?.patchMerge == .flat)
     #expect(
       model.vision?.normalization == .clip && model.vision?.unpadding == .truncates
         && model.format.builtInTemplate == .vicuna)
@@ -177,7 +177,7 @@ private func failure(
   @Test("Docs/configuration.md shows the lists")
   func documented() throws {
     let page = try #require(readFile(Fixtures.path("../../Docs/configuration.md")).utf8)
-    for keys in [ConfigurationKeys.model, .tower] {
+    for keys in [ConfigurationKeys.model, .mistral, .tower, .imageProcessor, .processor, .huggingFace] {
       for key in keys.honoured.union(keys.harmless).union(keys.refused.keys) {
         #expect(page.contains("`\(key)`"), "\(key)")
       }
@@ -257,9 +257,9 @@ private func failure(
     #expect(
       error?.description
         == "model/config.json: this version cannot run the architecture: found [\"Qwen2ForCausalLM\"]; it runs "
-        + "LlavaLlamaForCausalLM, LlavaAVGLlamaForCausalLM, LlavaForConditionalGeneration, "
-        + "LlavaNextForConditionalGeneration, LlamaForCausalLM, LlamaBackbone, LlamaCausalLM, Llama3Backbone, "
-        + "Llama3CausalLM")
+        + "LlavaLlamaForCausalLM, LlavaAVGLlamaForCausalLM, LlavaMistralForCausalLM, Share4VLlamaForCausalLM, "
+        + "LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, LlamaForCausalLM, MistralForCausalLM, "
+        + "LlamaBackbone, LlamaCausalLM, Llama3Backbone, Llama3CausalLM")
     #expect(failure(["architectures": nil as JSONValue?, "model_type": "gpt2"])?.found == "none")
   }
 
@@ -315,7 +315,7 @@ private func failure(
     "a preprocessor that would silently be got wrong is 65 and is named",
     arguments: [
       ("resample", 2), ("rescale_factor", 0.5), ("do_resize", false), ("do_normalize", false),
-      ("image_mean", [0.5, 0.5]), ("image_std", [0.5, 0, 0.5]), ("size", ["shortest_edge": 224]), ("crop_size", 224),
+      ("image_mean", [0.5, 0.5]), ("image_std", [0.5, 0, 0.5]), ("size", ["shortest_edge": 80]), ("crop_size", 224),
     ] as [(String, JSONValue)])
   func wrongPreprocessor(field: String, value: JSONValue) {
     let error = failure(preprocessor: .object([field: value]))

@@ -238,7 +238,7 @@ private struct MadeUpFamily: ModelFamily {
   }
 
   func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
-    let language = try LanguageConfiguration(json.object("language"), absences: .areDefaults)
+    let language = try LanguageConfiguration(json.object("language"), backbone: .llama, absences: .areDefaults)
     return ModelConfiguration(family: name, language: language, vision: nil, format: .builtIn(.llava))
   }
 }

@@ -50,6 +50,31 @@ import Testing
     try answers(source, name)
   }
 
+  @Test("Mistral's window: the folder and its file answer as transformers does, prompts longer than the window too")
+  func mistral() throws {
+    let folder = try TemporaryFolder()
+    let path = Self.path("mistral")
+    let source = try ConversionSource.open(path: path)
+    let recipe = try Recipe(.source)
+    let compute = Compute(pool: try ThreadPool(threads: 2))
+    _ = try Converter(pool: compute.pool, packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("m.grist"))
+    for path in [path, folder.file("m.grist")] {
+      let model = try ModelSource.open(path: path).model(compute: compute)
+      #expect(model.configuration.slidingWindow == 9 && model.configuration.headDimension == 16)
+      for entry in try #require(Fixtures.json("huggingface/mistral/expected.json")["cases"]?.array) {
+        let prepared = try model.prepare(
+          Conversation(message: try #require(entry["prompt"]?.string), hasImage: false), image: nil)
+        #expect(prepared.inputIDs == entry["input_ids"]?.integers)
+        let answer = try model.answer(prepared, maxNewTokens: 24, sampler: Sampler())
+        let expected = try #require(entry["last_logits"]?.floats)
+        let difference = zip(answer.firstLogits, expected).map { abs($0 - $1) }.max() ?? .infinity
+        #expect(answer.firstLogits.count == expected.count && difference < 2e-4, "\(difference)")
+        #expect(try answer.tokens == #require(entry["greedy"]?.integers).filter { !model.endTokens.contains($0) })
+      }
+    }
+  }
+
   @Test("tokenizer.json is read, alone or beside tokenizer.model, and travels with a file", arguments: [false, true])
   func tokenizerFile(beside: Bool) throws {
     let folder = try TemporaryFolder()

@@ -45,6 +45,12 @@ public final class TemporaryFolder {
     return path
   }
 
+  /// A link that says `target`, whether or not that is there.
+  public func link(_ name: String, to target: String) throws {
+    try? FileManager.default.removeItem(atPath: file(name))
+    try FileManager.default.createSymbolicLink(atPath: file(name), withDestinationPath: target)
+  }
+
   public func copy(_ source: String, to name: String) throws -> String {
     try FileManager.default.copyItem(atPath: source, toPath: file(name))
     return file(name)

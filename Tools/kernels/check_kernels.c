@@ -547,13 +547,17 @@ static void check_rotate_blocks(void) {
 /* Attention. */
 
 static const struct sequence {
-  size_t count, length, first_seen, seen_step, dimension, greatest_count;
+  size_t count, length, first_seen, seen_step, dimension, greatest_count, window;
 } sequences[] = {
     {1, 1, 1, 0, 1, 1}, {1, 5, 5, 0, 16, 1}, {1, 300, 300, 0, 128, 1}, {3, 70, 68, 1, 20, 3}, {4, 33, 1, 1, 80, 4},
     {40, 9, 9, 0, 64, 40}, {5, 17, 13, 1, 33, 5}, {7, 64, 64, 0, 64, 7}, {65, 65, 1, 1, 80, 65},
     {193, 130, 2, 1, 7, 193}, {20, 200, 100, 5, 128, 20}, {194, 150, 150, 0, 24, 194}, {6, 20, 30, 1, 48, 6},
     /* A last block of few queries under scratch made for the blocks before it. */
     {1, 40000, 40000, 0, 32, 192}, {4, 36865, 36865, 0, 32, 192}, {1, 40, 40, 0, 8, 5}, {3, 17, 17, 0, 1, 192},
+    /* Windows: of one key, of less and more than a block of keys, wider than all that is seen. */
+    {1, 300, 300, 0, 128, 1, 1}, {3, 70, 68, 1, 20, 3, 30}, {4, 33, 1, 1, 80, 4, 2}, {65, 65, 1, 1, 80, 65, 1},
+    {193, 193, 1, 1, 7, 193, 5}, {194, 600, 407, 1, 24, 194, 100}, {194, 600, 407, 1, 24, 194, 129},
+    {200, 700, 501, 1, 33, 200, 400}, {300, 300, 1, 1, 16, 300, 500}, {20, 9, 3, 1, 64, 20, 4}, {40, 200, 200, 0, 8, 40, 70},
 };
 
 /* Codes of rows of keys or values, and the rows' scales. */
@@ -605,8 +609,8 @@ static void *random_rows(
    only weights lose; f16 and codes lose of keys and values too. */
 static void check_sequence(const struct sequence *s, enum grist_kept kept, bool narrow) {
   static const char *const names[] = {"f32", "f16", "int8"};
-  begin_case("%zu queries, %zu keys in %s%s, %zu values a row, seen %zu + %zu a query", s->count, s->length,
-             names[kept], narrow ? " narrowed" : "", s->dimension, s->first_seen, s->seen_step);
+  begin_case("%zu queries, %zu keys in %s%s, %zu values a row, seen %zu + %zu a query, window %zu", s->count, s->length,
+             names[kept], narrow ? " narrowed" : "", s->dimension, s->first_seen, s->seen_step, s->window);
   size_t width = s->dimension, gap = 3;
   double *memory = malloc((s->count * width + 2 * s->length * width + s->length) * sizeof *memory);
   if (memory == NULL) abort();
@@ -624,15 +628,16 @@ static void check_sequence(const struct sequence *s, enum grist_kept kept, bool 
       .queries = random_rows("queries", s->count, width, width + 1, false, narrow, q), .query_stride = width + 1,
       .count = s->count, .keys = keys, .values = values, .key_stride = width + gap, .kept = kept,
       .key_scales = key_scales, .value_scales = value_scales,
-      .length = s->length, .first_seen = s->first_seen, .seen_step = s->seen_step, .dimension = width,
+      .length = s->length, .first_seen = s->first_seen, .seen_step = s->seen_step, .window = s->window, .dimension = width,
       .scale = narrow ? 0.25f : 2 / sqrtf((float)width), .may_narrow = narrow, .out = out, .out_stride = out_stride,
       .scratch = place("scratch", scratch_count, sizeof(float))};
   kernels->attend(&attention);
   for (size_t query = 0; query < s->count; query++) {
     size_t seen = s->first_seen + query * s->seen_step;
     if (seen > s->length) seen = s->length;
+    size_t hidden = s->window == 0 || seen < s->window ? 0 : seen - s->window;
     double greatest = -INFINITY, sum = 0, slack = 0;
-    for (size_t key = 0; key < seen; key++) {
+    for (size_t key = hidden; key < seen; key++) {
       double score = 0, magnitudes = 0;
       for (size_t i = 0; i < width; i++) {
         score += q[query * width + i] * k[key * width + i];
@@ -642,10 +647,10 @@ static void check_sequence(const struct sequence *s, enum grist_kept kept, bool 
       greatest = fmax(greatest, weights[key]);
       slack = fmax(slack, magnitudes * attention.scale);
     }
-    for (size_t key = 0; key < seen; key++) sum += weights[key] = exp(weights[key] - greatest);
+    for (size_t key = hidden; key < seen; key++) sum += weights[key] = exp(weights[key] - greatest);
     for (size_t i = 0; i < width; i++) {
       double expected = 0, magnitudes = 0;
-      for (size_t key = 0; key < seen; key++) {
+      for (size_t key = hidden; key < seen; key++) {
         expected += weights[key] / sum * v[key * width + i];
         magnitudes += weights[key] / sum * fabs(v[key * width + i]);
       }

@@ -2,6 +2,7 @@
 
     write_huggingface.py next OUTPUT     LlavaNextForConditionalGeneration
     write_huggingface.py llava OUTPUT    LlavaForConditionalGeneration
+    write_huggingface.py mistral OUTPUT  MistralForCausalLM, with a window shorter than its prompts
 
 Run once with transformers 4.57 and once with 5, for the two ways in which they lay checkpoints out. Pictures go through
 the PIL image processor, text through transformers' own LLaMA tokenizer made from the conformance kit's tokenizer.model.
@@ -59,7 +60,11 @@ def build(kind, vocabulary, image_token):
         model = transformers.LlavaNextForConditionalGeneration(config)
     else:
         model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(**common))
-    # Wider than the initializer makes them, so that logits differ by more than noise.
+    return widen(model)
+
+
+def widen(model):
+    """Wider than the initializer makes them, so that logits differ by more than noise."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
@@ -69,11 +74,38 @@ def build(kind, vocabulary, image_token):
     return model.eval()
 
 
+def mistral(output):
+    words = tokenizer()
+    torch.manual_seed(2411)
+    # Heads wider than the hidden size divided by them, as Mistral NeMo has.
+    model = widen(transformers.MistralForCausalLM(transformers.MistralConfig(
+        vocab_size=(len(words) + 63) // 64 * 64, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, rms_norm_eps=1e-5, max_position_embeddings=1024, sliding_window=9)))
+    model.set_attn_implementation("eager")
+    cases = []
+    for prompt in ["Why?", "Describe the colours, please.\nBriefly! And then say what else there is to be seen, if anything."] + ["a cat " * 60]:
+        ids = words(f"[INST] {prompt} [/INST]", return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            logits = model(ids).logits[0, -1]
+            answer = model.generate(ids, do_sample=False, max_new_tokens=24)[0]
+        cases.append({
+            "prompt": prompt, "input_ids": ids[0].tolist(), "last_logits": [round(x, 6) for x in logits.tolist()],
+            "greedy": answer[ids.shape[1]:].tolist()})
+    shutil.rmtree(output, ignore_errors=True)
+    model.save_pretrained(output)
+    shutil.copy(KIT / "small-f32/tokenizer.model", output)
+    (output / "generation_config.json").unlink(missing_ok=True)
+    (output / "expected.json").write_text(json.dumps({"transformers": transformers.__version__, "cases": cases}) + "\n")
+    print(transformers.__version__, output, [len(c["input_ids"]) for c in cases], cases[0]["greedy"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["next", "llava"])
+    parser.add_argument("kind", choices=["next", "llava", "mistral"])
     parser.add_argument("output", type=pathlib.Path)
     options = parser.parse_args()
+    if options.kind == "mistral":
+        return mistral(options.output)
     words = tokenizer()
     image_token = words.convert_tokens_to_ids("<image>")
     # Padded beyond the tokenizer, as real checkpoints are.

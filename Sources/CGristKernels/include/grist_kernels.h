@@ -67,8 +67,8 @@ enum grist_kept { GRIST_KEPT_FLOAT, GRIST_KEPT_HALF, GRIST_KEPT_CODES };
 
 /* Attention of one head: out = softmax(scale * q·kᵀ)·v, summed in f32.
 
-   Query i sees the first min(first_seen + i*seen_step, length) keys; first_seen >= 1, seen_step is 1 for causal attention
-   and 0 where every query sees the same. Rows are `dimension` values long. */
+   Query i sees the first min(first_seen + i*seen_step, length) keys, or the last `window` of those; first_seen >= 1,
+   seen_step is 1 for causal attention and 0 where every query sees the same. Rows are `dimension` values long. */
 typedef struct {
   const float *queries; /* [count], query_stride floats apart */
   size_t query_stride;
@@ -79,6 +79,7 @@ typedef struct {
   const float *key_scales, *value_scales; /* [length], of codes only */
   size_t length;
   size_t first_seen, seen_step;
+  size_t window; /* 0 for no bound */
   size_t dimension;
   float scale;
   bool may_narrow; /* whether queries, keys, values and weights may be rounded to bf16 before they are multiplied */

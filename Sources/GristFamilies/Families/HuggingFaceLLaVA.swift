@@ -11,25 +11,26 @@ public struct HuggingFaceLLaVA: ModelFamily {
   public init() {}
 
   public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
-    try ConfigurationKeys.huggingFace.check(json, ignoring: files.ignoredKeys)
+    // What the model is comes before what its settings are: who cannot run it needs no advice on keys.
     let text = try json.object("text_config")
-    try ConfigurationKeys.model.check(text, ignoring: files.ignoredKeys)
-    guard try text.string("model_type", default: "llama") == "llama" else { throw text.failure("model_type", "llama") }
-    // Whether embeddings are tied is said outside, and has been said inside.
-    let tied = json.has("tie_word_embeddings") ? try json.bool("tie_word_embeddings", default: false) : nil
-    let language = try LanguageConfiguration(text, absences: .areDefaults, tied: tied)
+    let backbone = try Backbone(text)
+    let nested = json.has("vision_config") ? try json.object("vision_config") : nil
+    try nested?.requireCLIP()
+    try ConfigurationKeys.huggingFace.check(json, ignoring: files.ignoredKeys)
+    try backbone.keys.check(text, ignoring: files.ignoredKeys)
+    if let nested { try ConfigurationKeys.tower.check(nested, ignoring: files.ignoredKeys) }
+    // Said outside since transformers 5 and inside before; its configuration takes either.
+    let tied = try [json, text].contains { try $0.bool("tie_word_embeddings", default: false) }
+    let language = try LanguageConfiguration(text, backbone: backbone, absences: .areDefaults, tied: tied)
+    let tower = try nested.map { try VisionConfiguration($0) } ?? .clipLarge336
     return ModelConfiguration(
-      family: name, language: language, vision: try Self.vision(json, files),
+      family: name, language: language, vision: try Self.vision(json, tower, files),
       format: try files.format(default: .llava, seesPictures: true), tokenizers: [.tokenizers, .sentencePiece])
   }
 
-  private static func vision(_ json: JSONReader, _ files: SideFiles) throws -> VisionInput {
-    let nested = try json.object("vision_config")
-    try ConfigurationKeys.tower.check(nested, ignoring: files.ignoredKeys)
-    guard try nested.string("model_type", default: "clip_vision_model") == "clip_vision_model" else {
-      throw nested.failure("model_type", "clip_vision_model")
-    }
-    let tower = try VisionConfiguration(nested)
+  private static func vision(
+    _ json: JSONReader, _ tower: VisionConfiguration, _ files: SideFiles
+  ) throws -> VisionInput {
     guard try json.string("vision_feature_select_strategy", default: "default") == "default" else {
       throw json.failure("vision_feature_select_strategy", "default: the patches without the class token")
     }
@@ -39,17 +40,20 @@ public struct HuggingFaceLLaVA: ModelFamily {
     guard try json.bool("multimodal_projector_bias", default: true) else {
       throw json.failure("multimodal_projector_bias", "true")
     }
-    let processor = try files.json("preprocessor_config.json")
-    let isNext =
-      json.value("architectures")?.array?.contains { $0.string == "LlavaNextForConditionalGeneration" } ?? false
-      || json.value("model_type")?.string == "llava_next"
+    let settings = try files.imageProcessor()
+    let isNext = json.names(anyOf: ["LlavaNextForConditionalGeneration"], orType: "llava_next")
+    let processor = try settings.map {
+      try ImageProcessor($0, tileSize: tower.imageSize, for: isNext ? .tiles : .cut, ignoring: files.ignoredKeys)
+    }
     let aspectRatio: VisionInput.AspectRatio =
-      isNext ? .anyResolution(try pinpoints(processor, json)) : .crop
+      isNext
+      ? .anyResolution(try pinpoints(settings, json))
+      : processor?.aspectRatio ?? .crop(shortestEdge: tower.imageSize)
     return VisionInput(
       tower: tower, towerName: "vision_config", layersRun: try tower.layersRun(json, "vision_feature_layer"),
-      normalization: try processor.map { try ImageNormalization($0, tileSize: tower.imageSize) } ?? .clip,
+      normalization: processor?.normalization ?? .clip,
       aspectRatio: aspectRatio, projectorDepth: 2, patchMerge: isNext ? .spatial(unpad: true) : .flat,
-      unpadding: .roundsFirst)
+      unpadding: .roundsFirst, turnsPictures: true)
   }
 
   /// As (width, height); transformers has the height first. The processor's own list cuts the picture, the model's puts
@@ -57,7 +61,9 @@ public struct HuggingFaceLLaVA: ModelFamily {
   ///
   /// - Throws: 65 when they are not.
   private static func pinpoints(_ processor: JSONReader?, _ json: JSONReader) throws -> [[Int]] {
-    let model = try json.extents("image_grid_pinpoints", "[height, width]")
+    let model =
+      json.has("image_grid_pinpoints")
+      ? try json.extents("image_grid_pinpoints", "[height, width]") : defaultPinpoints
     if let processor, processor.has("image_grid_pinpoints") {
       guard try processor.extents("image_grid_pinpoints", "[height, width]") == model else {
         throw processor.failure("image_grid_pinpoints", "those of config.json")
@@ -65,4 +71,7 @@ public struct HuggingFaceLLaVA: ModelFamily {
     }
     return model.map { [$0[1], $0[0]] }
   }
+
+  /// As (height, width): those of transformers' `LlavaNextConfig`.
+  private static let defaultPinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 }

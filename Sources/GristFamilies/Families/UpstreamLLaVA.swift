@@ -4,16 +4,22 @@ import GristCore
 /// AVG-LLaVA, LLaVA-1.5 and LLaVA-NeXT as their own training code writes them. The canonical names are theirs.
 public struct UpstreamLLaVA: ModelFamily {
   public let name = "llava"
-  public let architectures = ["LlavaLlamaForCausalLM", "LlavaAVGLlamaForCausalLM"]
+  public let architectures = [
+    "LlavaLlamaForCausalLM", "LlavaAVGLlamaForCausalLM", "LlavaMistralForCausalLM", "Share4VLlamaForCausalLM",
+  ]
   // transformers calls its own kind "llava" too, but always names the architecture.
-  public let modelTypes = ["llava_llama", "llava"]
+  public let modelTypes = ["llava_llama", "llava", "llava_mistral", "share4v"]
   public let maps: [NameMap] = []
 
   public init() {}
 
   public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
-    try ConfigurationKeys.model.check(json, ignoring: files.ignoredKeys)
-    let language = try LanguageConfiguration(json, absences: .areErrors)
+    let backbone: Backbone =
+      json.names(anyOf: ["LlavaMistralForCausalLM"], orType: "llava_mistral") ? .mistral : .llama
+    try backbone.keys.check(json, ignoring: files.ignoredKeys)
+    let language = try LanguageConfiguration(json, backbone: backbone, absences: .areErrors)
+    let conversation = try UpstreamConversation(json, files, backbone: backbone)
+    let ownFormat = ConversationFormat.familyDefault(conversation.template, sign: conversation.reason)
     for flag in ["mm_use_im_start_end", "mm_use_im_patch_token"] where try json.bool(flag, default: false) {
       throw json.failure(flag, "false: this version does not compute it")
     }
@@ -25,20 +31,24 @@ public struct UpstreamLLaVA: ModelFamily {
     guard !towerName.isEmpty else {
       return ModelConfiguration(
         family: name, language: language, vision: nil,
-        format: try files.chosenFormat(seesPictures: false) ?? .familyDefault(.vicuna))
+        format: try files.chosenFormat(seesPictures: false) ?? ownFormat)
     }
     let tower = try Self.tower(files, named: towerName, json)
-    let preprocessor =
-      try files.json(SideFiles.towerPreprocessorName) ?? files.json("preprocessor_config.json")
+    let aspectRatio = try Self.aspectRatio(json)
+    let settings = try files.imageProcessor(in: SideFiles.towerFolder) ?? files.imageProcessor()
+    let processor = try settings.map {
+      try ImageProcessor($0, tileSize: tower.imageSize, for: aspectRatio.use, ignoring: files.ignoredKeys)
+    }
     let (granularities, router) = try Self.granularities(json, patches: tower.patches, hiddenSize: language.hiddenSize)
     let vision = VisionInput(
       tower: tower, towerName: towerName, layersRun: try tower.layersRun(json, "mm_vision_select_layer"),
-      normalization: try preprocessor.map { try ImageNormalization($0, tileSize: tower.imageSize) } ?? .clip,
-      aspectRatio: try Self.aspectRatio(json), projectorDepth: projectorDepth, patchMerge: try Self.patchMerge(json),
+      normalization: processor?.normalization ?? .clip,
+      aspectRatio: aspectRatio.ratio ?? processor?.aspectRatio ?? .crop(shortestEdge: tower.imageSize),
+      projectorDepth: projectorDepth, patchMerge: try Self.patchMerge(json),
       unpadding: .truncates, granularities: granularities, router: router)
     return ModelConfiguration(
       family: router == nil ? name : "avg_llava", language: language, vision: vision,
-      format: try files.chosenFormat(seesPictures: true) ?? .familyDefault(.vicuna))
+      format: try files.chosenFormat(seesPictures: true) ?? ownFormat)
   }
 
   private static func projectorDepth(_ json: JSONReader) throws -> Int {
@@ -57,10 +67,11 @@ public struct UpstreamLLaVA: ModelFamily {
       if KerasHubCLIP().recognises(configuration) {
         return try KerasHubCLIP.tower(configuration, ignoring: files.ignoredKeys)
       }
+      let nested = configuration.has("vision_config") ? try configuration.object("vision_config") : nil
+      try configuration.requireCLIP()
+      try nested?.requireCLIP()
       try ConfigurationKeys.tower.check(configuration, ignoring: files.ignoredKeys)
-      if configuration.has("vision_config") {
-        try ConfigurationKeys.tower.check(configuration.object("vision_config"), ignoring: files.ignoredKeys)
-      }
+      if let nested { try ConfigurationKeys.tower.check(nested, ignoring: files.ignoredKeys) }
       return try VisionConfiguration(configuration)
     }
     if name == VisionConfiguration.clipLarge336Name { return .clipLarge336 }
@@ -69,11 +80,14 @@ public struct UpstreamLLaVA: ModelFamily {
       file: json.file, found: name, advice: "pass the tower's folder with --vision-tower")
   }
 
-  private static func aspectRatio(_ json: JSONReader) throws -> VisionInput.AspectRatio {
+  /// What becomes of a picture, nil where the image processor says; and what it does with what comes of that.
+  private static func aspectRatio(
+    _ json: JSONReader
+  ) throws -> (ratio: VisionInput.AspectRatio?, use: ImageProcessor.Use) {
     switch try json.string("image_aspect_ratio", default: "square") {
-    case "anyres": .anyResolution(try json.extents("image_grid_pinpoints", "[width, height]"))
-    case "pad": .pad
-    case "square": .crop
+    case "anyres": (.anyResolution(try json.extents("image_grid_pinpoints", "[width, height]")), .tiles)
+    case "pad": (.pad, .square)
+    case "square": (nil, .cut)
     default: throw json.failure("image_aspect_ratio", "anyres, pad or absent")
     }
   }

@@ -6,7 +6,6 @@ extension SideFiles {
   /// Where the vision tower's own files are kept among a model's side files.
   static let towerFolder = "vision_tower/"
   static let towerConfigurationName = towerFolder + configurationName
-  static let towerPreprocessorName = towerFolder + "preprocessor_config.json"
 }
 
 extension Checkpoint {
@@ -17,12 +16,11 @@ extension Checkpoint {
   /// - Throws: 66 when a folder that was passed has no `config.json`.
   func withTowerFiles(from folder: String?) throws -> Checkpoint {
     guard let place = try folder ?? namedTowerFolder() else { return self }
-    let files = try [
-      (SideFiles.configurationName, SideFiles.towerConfigurationName),
-      ("preprocessor_config.json", SideFiles.towerPreprocessorName),
-    ].compactMap { name, key -> SideFile? in
+    let names = [SideFiles.configurationName, "preprocessor_config.json", "processor_config.json"]
+    let files = try names.compactMap { name -> SideFile? in
       guard fileKind(at: joinPath(place, name)) == .file else { return nil }
-      return SideFile(name: key, bytes: try readFile(joinPath(place, name), limit: Self.sideFileLimit))
+      return SideFile(
+        name: SideFiles.towerFolder + name, bytes: try readFile(joinPath(place, name), limit: Self.sideFileLimit))
     }
     guard folder == nil || files.contains(where: { $0.name == SideFiles.towerConfigurationName }) else {
       throw GristError(.missingInput, "the vision tower's folder has no config.json", file: place)

@@ -163,7 +163,7 @@ struct ZipDirectory {
       }
       guard try u16(offset + 10) == 0 else {
         throw failure(
-          "a member that is packed; Keras writes them as they are", at: offset, found: name,
+          "a member that is packed; Keras and torch write them as they are", at: offset, found: name,
           advice: "unpack the archive and convert its folder")
       }
       var sizes = [try u32(offset + 24), try u32(offset + 20), try u32(offset + 42)]

@@ -1,0 +1,68 @@
+import GristCore
+
+/// The conversation that upstream LLaVA asks a model by. Its scripts pick it by the model's name (`eval/run_llava.py`:
+/// `llama-2`, `mistral`, `v1.6-34b`, `v1`); LLaVA-NeXT adds `llava_llama_3`, which its users have to name. A folder may have
+/// been given another name, so what the tokenizer adds and the architecture are asked too. Where nothing says anything,
+/// it is `vicuna_v1`: what LLaVA was trained by, and AVG-LLaVA is asked by.
+struct UpstreamConversation {
+  let template: PromptTemplate
+  /// What it was told by; nil where nothing told.
+  let reason: String?
+
+  /// - Parameters:
+  ///   - json: `config.json`.
+  ///   - files: the model's.
+  ///   - backbone: the decoder's kind.
+  ///
+  /// - Throws: 65 where a tokenizer's file is no JSON.
+  init(_ json: JSONReader, _ files: SideFiles, backbone: Backbone) throws {
+    guard !json.names(anyOf: ["LlavaAVGLlamaForCausalLM"]) else {
+      self.init(template: .vicuna, reason: nil)
+      return
+    }
+    let names = [files.folderName, json.value("_name_or_path")?.string?.split(atBytesOf: "/").last].compactMap { $0 }
+    for (sign, template) in Self.names {
+      if let name = names.first(where: { $0.lowercased().contains(bytesOf: sign) }) {
+        self.init(template: template, reason: "it is called \(name.shortened())")
+        return
+      }
+    }
+    let added = try Self.addedTokens(files)
+    if let token = ["<|start_header_id|>", "<|eot_id|>"].first(where: added.contains) {
+      self.init(template: .llavaLlama3, reason: "its tokenizer knows \(token)")
+    } else if let token = ["<|im_start|>", "<|im_end|>"].first(where: added.contains) {
+      self.init(template: .chatmlDirect, reason: "its tokenizer knows \(token)")
+    } else if backbone == .mistral {
+      self.init(template: .mistralInstruct, reason: "its language model is a Mistral")
+    } else {
+      self.init(template: .vicuna, reason: nil)
+    }
+  }
+
+  private init(template: PromptTemplate, reason: String?) {
+    self.template = template
+    self.reason = reason
+  }
+
+  /// Parts of names, in the order in which they count. BakLLaVA is a Mistral that was taught by LLaVA's own conversations.
+  private static let names: [(String, PromptTemplate)] = [
+    ("bakllava", .vicuna), ("llama-2", .llavaLlama2), ("mistral", .mistralInstruct), ("v1.6-34b", .chatmlDirect),
+    ("llama3", .llavaLlama3), ("llama-3", .llavaLlama3), ("llava-v1", .llavaV1),
+  ]
+
+  /// The texts of tokens that the tokenizer's files add to its words.
+  private static func addedTokens(_ files: SideFiles) throws -> Set<String> {
+    var tokens: Set<String> = []
+    if let added = try files.json("added_tokens.json") { tokens.formUnion(added.object.names) }
+    if let settings = try files.json("tokenizer_config.json") {
+      let decoder = settings.value("added_tokens_decoder")?.object?.members ?? []
+      tokens.formUnion(decoder.compactMap { $0.value["content"]?.string })
+      tokens.formUnion(["eos_token", "bos_token"].compactMap { settings.value($0)?.string })
+    }
+    // A large file, that says the same where the others say it.
+    if tokens.isEmpty, let tokenizer = try files.json(TokenizerKind.tokenizers.fileName) {
+      tokens.formUnion(tokenizer.value("added_tokens")?.array?.compactMap { $0["content"]?.string } ?? [])
+    }
+    return tokens
+  }
+}
