@@ -46,10 +46,11 @@ struct WeightFiles {
     case .torch: self.init([try TorchFile(path: path).opened])
     case .hdf5:
       let file = try HDF5File(path: path, helper: hdf5Helper)
+      let (tensors, notes) = file.tensors.withoutOptimizer()
       self.init([
         OpenedWeights(
-          file: Checkpoint.WeightFile(file), tensors: file.tensors,
-          notes: ["\(fileName(of: path)) is read by \(file.confinement)"])
+          file: Checkpoint.WeightFile(file), tensors: tensors,
+          notes: ["\(fileName(of: path)) is read by \(file.confinement)"] + notes)
       ])
     case .keras: try self.init(archive: path, hdf5Helper: hdf5Helper)
     case nil: throw GristError(.badData, "not a file of weights by its name", file: path)
@@ -64,8 +65,9 @@ struct WeightFiles {
         name: fileName(of: path), path: path, byteCount: archive.byteCount, header: nil,
         identity: archive.identity)
     ]
-    tensors = archive.weights.tensors
-    notes = archive.notes
+    let (tensors, notes) = archive.weights.tensors.withoutOptimizer()
+    self.tensors = tensors
+    self.notes = archive.notes + notes
     names = files.map(\.name)
     configuration = archive.configuration
   }
@@ -87,8 +89,9 @@ struct WeightFiles {
 
   private init(_ folder: HDF5Folder) {
     files = folder.files.map { Checkpoint.WeightFile($0) }
-    tensors = folder.tensors
-    notes = folder.notes
+    let (tensors, notes) = folder.tensors.withoutOptimizer()
+    self.tensors = tensors
+    self.notes = folder.notes + notes
     names = files.map(\.name) + folder.indexNames
   }
 }

@@ -101,11 +101,43 @@ extension SideFiles {
   func format(default fallback: PromptTemplate, seesPictures: Bool) throws -> ConversationFormat {
     if let chosen = try chosenFormat(seesPictures: seesPictures) { return chosen }
     do {
-      guard let found = try chatTemplate() else { return .familyDefault(fallback) }
+      guard let found = try chatTemplate() else {
+        guard let (token, turns) = try turnToken() else { return .familyDefault(fallback) }
+        return .familyDefault(turns == .llama3 ? .llama3 : .chatml, sign: "its tokenizer knows \(token)")
+      }
       return .program(try template(found.text, place: found.place, seesPictures: seesPictures))
     } catch let error as GristError {
       return .unreadable(error)
     }
+  }
+
+  /// How turns of a conversation are marked by tokens of their own.
+  enum Turns { case llama3, chatml }
+
+  /// A token that marks turns, where the tokenizer's files add one to its words.
+  ///
+  /// - Throws: 65 where one of them is no JSON.
+  func turnToken() throws -> (token: String, Turns)? {
+    let added = try addedTokens()
+    let signs: [(String, Turns)] = [
+      ("<|start_header_id|>", .llama3), ("<|eot_id|>", .llama3), ("<|im_start|>", .chatml), ("<|im_end|>", .chatml),
+    ]
+    return signs.first { added.contains($0.0) }
+  }
+
+  private func addedTokens() throws -> Set<String> {
+    var tokens: Set<String> = []
+    if let added = try json("added_tokens.json") { tokens.formUnion(added.object.names) }
+    if let settings = try json("tokenizer_config.json") {
+      let decoder = settings.value("added_tokens_decoder")?.object?.members ?? []
+      tokens.formUnion(decoder.compactMap { $0.value["content"]?.string })
+      tokens.formUnion(["eos_token", "bos_token"].compactMap { settings.value($0)?.string })
+    }
+    // A large file, that says the same where the others list what was added.
+    if tokens.count < 3, let tokenizer = try json(TokenizerKind.tokenizers.fileName) {
+      tokens.formUnion(tokenizer.value("added_tokens")?.array?.compactMap { $0["content"]?.string } ?? [])
+    }
+    return tokens
   }
 
   /// The format that whoever reads the model asked for.

@@ -71,7 +71,7 @@ public enum Reference: Sendable {
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
     }
-    return .model(try ModelSource.open(path: path, reading: reading))
+    return .model(try ModelSource.open(path: path, reading: reading.filled(from: model)))
   }
 
   private static func isGrist(_ path: String) -> Bool {
@@ -147,5 +147,30 @@ public enum Reference: Sendable {
     return try attributeRouterChanges(
       reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
       compute: compute, tieMargin: tieMargin, progress: progress)
+  }
+}
+
+extension CheckpointReading {
+  /// The same, and where nothing is said what a converted file keeps: ignored keys, a template, and a vision tower that is stored
+  /// value for value. Where that is not the converted one, the weights' fingerprint tells.
+  fileprivate func filled(from model: ModelSource) throws -> CheckpointReading {
+    guard case .grist(let file, _) = model else { return self }
+    var reading = self
+    reading.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
+    guard visionTower == nil else { return reading }
+    let tower = file.manifest.tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
+    let isWhole = tower.allSatisfy { record in
+      if case .plain(let type) = record.scheme {
+        type == record.sourceElement && record.relativeError == 0
+      } else {
+        false
+      }
+    }
+    reading.keptTower = KeptTower(
+      file: file.path,
+      files: try file.manifest.files.compactMap { record in
+        try file.sideFile(named: record.name).map { Checkpoint.SideFile(name: record.name, bytes: $0) }
+      }, tensors: isWhole ? try file.sourceTensors() : [])
+    return reading
   }
 }

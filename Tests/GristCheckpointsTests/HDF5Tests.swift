@@ -6,6 +6,13 @@ import Testing
 
 /// What h5py wrote, and what it reads back: Tools/reference/write_hdf5.py.
 @Suite struct HDF5Tests {
+  @Test("an optimizer's state is left out, and its size told")
+  func optimizer() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("hdf5/optimizer.h5"))
+    #expect(checkpoint.tensors.map(\.name) == ["model_weights/dense/kernel:0"])
+    #expect(checkpoint.notes.contains("2 tensors of the optimizer's state are left out, 48 bytes"))
+  }
+
   @Test("every type, layout, filter and byte order reads as h5py reads it")
   func product() throws {
     let expected = try #require(Fixtures.json("hdf5/expected.json").object)

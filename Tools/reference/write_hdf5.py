@@ -235,6 +235,13 @@ def write_chunks(path):
         file.create_dataset("cut", data=data, chunks=(100, 40), compression="gzip")
 
 
+def write_optimizer(path):
+    """Weights with an optimizer's state beside them, as Keras keeps them: whole models in HDF5, and Keras 3's archives."""
+    with h5py.File(path, "w") as file:
+        for name in ["model_weights/dense/kernel:0", "optimizer_weights/adam/m/dense/kernel:0", "optimizer/vars/0"]:
+            file.create_dataset(name, data=np.arange(6, dtype=np.float32).reshape(2, 3))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=pathlib.Path)
@@ -246,6 +253,7 @@ def main():
     write_refused(output / "refused")
     write_flat(output / "flat.h5")
     write_chunks(output / "chunks.h5")
+    write_optimizer(output / "optimizer.h5")
     print(f"{len(entries)} datasets, written by h5py {h5py.__version__} on HDF5 {h5py.version.hdf5_version}")
 
 

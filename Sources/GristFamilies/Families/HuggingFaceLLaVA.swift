@@ -25,7 +25,14 @@ public struct HuggingFaceLLaVA: ModelFamily {
     let tower = try nested.map { try VisionConfiguration($0) } ?? .clipLarge336
     return ModelConfiguration(
       family: name, language: language, vision: try Self.vision(json, tower, files),
-      format: try files.format(default: .llava, seesPictures: true), tokenizers: [.tokenizers, .sentencePiece])
+      format: try files.format(default: Self.ownTemplate(backbone, files), seesPictures: true),
+      tokenizers: [.tokenizers, .sentencePiece])
+  }
+
+  /// How a model is asked that brings no template. BakLLaVA is a Mistral that was taught by LLaVA's own conversations.
+  private static func ownTemplate(_ backbone: Backbone, _ files: SideFiles) -> PromptTemplate {
+    let isBakLLaVA = files.folderName?.lowercased().contains(bytesOf: "bakllava") == true
+    return backbone == .mistral && !isBakLLaVA ? .mistral : .llava
   }
 
   private static func vision(

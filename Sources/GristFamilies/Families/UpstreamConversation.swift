@@ -27,11 +27,8 @@ struct UpstreamConversation {
         return
       }
     }
-    let added = try Self.addedTokens(files)
-    if let token = ["<|start_header_id|>", "<|eot_id|>"].first(where: added.contains) {
-      self.init(template: .llavaLlama3, reason: "its tokenizer knows \(token)")
-    } else if let token = ["<|im_start|>", "<|im_end|>"].first(where: added.contains) {
-      self.init(template: .chatmlDirect, reason: "its tokenizer knows \(token)")
+    if let (token, turns) = try files.turnToken() {
+      self.init(template: turns == .llama3 ? .llavaLlama3 : .chatmlDirect, reason: "its tokenizer knows \(token)")
     } else if backbone == .mistral {
       self.init(template: .mistralInstruct, reason: "its language model is a Mistral")
     } else {
@@ -49,20 +46,4 @@ struct UpstreamConversation {
     ("bakllava", .vicuna), ("llama-2", .llavaLlama2), ("mistral", .mistralInstruct), ("v1.6-34b", .chatmlDirect),
     ("llama3", .llavaLlama3), ("llama-3", .llavaLlama3), ("llava-v1", .llavaV1),
   ]
-
-  /// The texts of tokens that the tokenizer's files add to its words.
-  private static func addedTokens(_ files: SideFiles) throws -> Set<String> {
-    var tokens: Set<String> = []
-    if let added = try files.json("added_tokens.json") { tokens.formUnion(added.object.names) }
-    if let settings = try files.json("tokenizer_config.json") {
-      let decoder = settings.value("added_tokens_decoder")?.object?.members ?? []
-      tokens.formUnion(decoder.compactMap { $0.value["content"]?.string })
-      tokens.formUnion(["eos_token", "bos_token"].compactMap { settings.value($0)?.string })
-    }
-    // A large file, that says the same where the others say it.
-    if tokens.isEmpty, let tokenizer = try files.json(TokenizerKind.tokenizers.fileName) {
-      tokens.formUnion(tokenizer.value("added_tokens")?.array?.compactMap { $0["content"]?.string } ?? [])
-    }
-    return tokens
-  }
 }

@@ -9,10 +9,15 @@ extension ParameterStore {
     for kind in kinds {
       guard let bytes = try sideFile(named: kind.fileName) else { continue }
       let place = joinPath(path, kind.fileName)
+      let files = SideFiles(path: path, choices: choices) { try sideFile(named: $0) }
       switch kind {
-      case .sentencePiece: return try SentencePieceTokenizer(model: bytes, file: place)
+      case .sentencePiece:
+        let isLegacy = try files.json("tokenizer_config.json")?.bool("legacy", default: true) ?? true
+        // Who asks for SentencePiece's own file first asks as upstream does, chunk by chunk.
+        let prefixes: SentencePieceTokenizer.Prefixes =
+          isLegacy ? .all : kinds.first == .sentencePiece ? .chunks : .text
+        return try SentencePieceTokenizer(model: bytes, file: place, prefixes: prefixes)
       case .tokenizers:
-        let files = SideFiles(path: path, choices: choices) { try sideFile(named: $0) }
         let settings = try ["tokenizer_config.json", "special_tokens_map.json"].compactMap { try files.json($0) }
         return try BytePairTokenizer(tokenizerFile: bytes, file: place, settings: settings)
       }

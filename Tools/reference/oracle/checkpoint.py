@@ -35,6 +35,7 @@ class Settings:
 
     raw: dict[str, Any]
     tower: dict[str, Any]
+    generation: dict[str, Any]
 
     @property
     def patches(self) -> int:
@@ -75,11 +76,13 @@ class Settings:
         return self.raw.get("tokenizer_model_max_length")
 
 
-def read_settings(folder: Path) -> Settings:
-    """Read `config.json` and find the tower's configuration beside it or among the built-in ones."""
+def read_settings(folder: Path, tower_folder: Path | None = None) -> Settings:
+    """Read `config.json` and find the tower's configuration in its folder, beside it or among the built-in ones."""
     raw = json.loads((folder / "config.json").read_text())
+    generation_path = folder / "generation_config.json"
+    generation = json.loads(generation_path.read_text()) if generation_path.is_file() else {}
     name = raw.get("mm_vision_tower") or raw.get("vision_tower")
-    beside = folder / str(name) / "config.json"
+    beside = (tower_folder or folder / str(name)) / "config.json"
     if beside.is_file():
         tower = json.loads(beside.read_text())
         tower = tower.get("vision_config", tower)
@@ -87,36 +90,49 @@ def read_settings(folder: Path) -> Settings:
         tower = BUILT_IN_TOWERS[name]
     else:
         raise ValueError(f"{folder}: nothing is known of the vision tower {name!r}")
-    return Settings(raw, tower)
+    return Settings(raw, tower, generation)
 
 
 def _read_file(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    if path.suffix == ".bin":
+        for name, value in torch.load(path, weights_only=True).items():
+            tensors[name] = value.to(torch.float32)
+        return
     with safe_open(path, framework="pt") as file:
         for name in file.keys():
             tensors[name] = file.get_tensor(name).to(torch.float32)
 
 
-def read_tensors(folder: Path, settings: Settings) -> dict[str, torch.Tensor]:
+def _read_folder(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """One file, or the shards of an index; safetensors before pickled weights."""
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        if path.suffix != ".json":
+            _read_file(path, tensors)
+            return
+        weight_map: dict[str, str] = json.loads(path.read_text())["weight_map"]
+        for shard in sorted(set(weight_map.values())):
+            _read_file(folder / shard, tensors)
+        missing = sorted(set(weight_map) - set(tensors))
+        if missing:
+            raise ValueError(f"{path}: no shard holds {missing[0]}")
+        return
+    raise ValueError(f"{folder}: no weights")
+
+
+def read_tensors(folder: Path, settings: Settings, tower_folder: Path | None = None) -> dict[str, torch.Tensor]:
     """Every tensor of the checkpoint as float32, from one file or from the shards of an index.
 
     A tower that was frozen in training may be missing from the checkpoint itself; its
     weights are then taken from the folder that `mm_vision_tower` names.
     """
     tensors: dict[str, torch.Tensor] = {}
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        for shard in sorted(set(weight_map.values())):
-            _read_file(folder / shard, tensors)
-        missing = sorted(set(weight_map) - set(tensors))
-        if missing:
-            raise ValueError(f"{index}: no shard holds {missing[0]}")
-    else:
-        _read_file(folder / "model.safetensors", tensors)
-
+    _read_folder(folder, tensors)
     if not any(name.startswith(TOWER_PREFIX) for name in tensors):
         frozen: dict[str, torch.Tensor] = {}
-        _read_file(folder / str(settings.raw["mm_vision_tower"]) / "model.safetensors", frozen)
+        _read_folder(tower_folder or folder / str(settings.raw["mm_vision_tower"]), frozen)
         for name, value in frozen.items():
             if name.startswith("vision_model."):
                 tensors[TOWER_PREFIX + name.removeprefix("vision_model.")] = value

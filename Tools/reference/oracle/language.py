@@ -1,4 +1,4 @@
-"""The decoder: transformers' LLaMA in float32, fed with embeddings, decoded greedily."""
+"""The decoder: transformers' LLaMA or Mistral in float32, fed with embeddings, decoded greedily."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from .checkpoint import Settings
 
@@ -27,13 +27,16 @@ def margin(logits: Tensor) -> float:
 
 
 class Language:
-    """LLaMA decoder of one checkpoint. Rotary tables are float32, as everything else is."""
+    """Decoder of one checkpoint. Rotary tables are float32, as everything else is."""
 
     def __init__(self, settings: Settings, tensors: dict[str, Tensor]) -> None:
         raw = settings.raw
         if raw.get("rope_scaling"):
             raise ValueError("rope_scaling is not one of the things the oracle knows")
-        config = LlamaConfig(
+        is_mistral = "Mistral" in raw.get("architectures", [""])[0]
+        more = {"sliding_window": raw.get("sliding_window", 4096)} if is_mistral else {}
+        config = (MistralConfig if is_mistral else LlamaConfig)(
+            **more,
             vocab_size=raw["vocab_size"],
             hidden_size=raw["hidden_size"],
             intermediate_size=raw["intermediate_size"],
@@ -46,14 +49,16 @@ class Language:
             tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
             pad_token_id=None,
         )
-        model = LlamaForCausalLM._from_config(config, attn_implementation="eager")
+        kind = MistralForCausalLM if is_mistral else LlamaForCausalLM
+        model = kind._from_config(config, attn_implementation="eager")
         names = set(model.state_dict())
         weights = {name: tensor for name, tensor in tensors.items() if name in names}
         if config.tie_word_embeddings:
             weights["lm_head.weight"] = tensors["model.embed_tokens.weight"]
         model.load_state_dict(weights, strict=True)
         self.model = model.to(torch.float32).eval()
-        self.end_id = int(raw.get("eos_token_id", 2))
+        ends = settings.generation.get("eos_token_id") or raw.get("eos_token_id", 2)
+        self.ends = set(ends if isinstance(ends, list) else [ends])
 
     def embed(self, ids: Tensor) -> Tensor:
         return self.model.model.embed_tokens(ids)
@@ -70,7 +75,7 @@ class Language:
         while len(tokens) < count:
             tokens.append(int(logits.argmax()))
             margins.append(margin(logits))
-            if tokens[-1] == self.end_id or len(tokens) == count:
+            if tokens[-1] in self.ends or len(tokens) == count:
                 break
             state = self.model(
                 input_ids=torch.tensor([tokens[-1:]]),

@@ -13,7 +13,7 @@ from torch import Tensor
 from . import pixels, prompts, scaler
 from .checkpoint import Settings, below, read_settings, read_tensors
 from .language import Language
-from .prompts import IMAGE_ID, History, Tokenizer
+from .prompts import IMAGE_ID, FastTokenizer, History, Tokenizer
 from .router import Router, Routing
 from .vision import Vision
 
@@ -41,10 +41,12 @@ class Prepared:
 class ReferenceModel:
     """One checkpoint, ready to run in float32."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings: Settings = read_settings(folder)
-        tensors = read_tensors(folder, self.settings)
-        self.tokenizer = Tokenizer(folder / "tokenizer.model")
+    def __init__(self, folder: Path, tower: Path | None = None, conversation: str = "vicuna_v1") -> None:
+        self.settings: Settings = read_settings(folder, tower)
+        self.conversation = conversation
+        tensors = read_tensors(folder, self.settings, tower)
+        pieces = folder / "tokenizer.model"
+        self.tokenizer = Tokenizer(pieces) if pieces.is_file() else FastTokenizer(folder / "tokenizer.json")
         self.vision = Vision(self.settings, tensors)
         self.language = Language(self.settings, tensors)
         self.newline = tensors.get("model.image_newline")
@@ -59,7 +61,7 @@ class ReferenceModel:
     @torch.inference_mode()
     def prepare(self, image_path: Path | None, prompt: str, history: History) -> Prepared:
         """Tokenise, tile, run the tower and, where there is one, the router."""
-        text = prompts.apply_template(prompt, history, with_image=image_path is not None)
+        text = prompts.apply_template(prompt, history, with_image=image_path is not None, conversation=self.conversation)
         ids = self.tokenizer.encode_prompt(text)
         image = None if image_path is None else self._prepare_image(image_path, ids)
         return Prepared(text, ids, image)

@@ -19,7 +19,7 @@ struct SentencePieceNormalizer: Sendable {
   }
 
   /// - Throws: 65 when the model's character map points outside of itself.
-  func normalize(_ text: [UInt8]) throws -> [UInt8] {
+  func normalize(_ text: [UInt8], takesPrefix: Bool = true) throws -> [UInt8] {
     guard !text.isEmpty else { return [] }
     let blank: [UInt8] = settings.escapesBlanks ? blankMark : [0x20]
     var rest = text[...]
@@ -32,7 +32,7 @@ struct SentencePieceNormalizer: Sendable {
     guard !rest.isEmpty else { return [] }
     var result: [UInt8] = []
     result.reserveCapacity(text.count * 3)
-    if !putsBlanksBehind, settings.addsDummyPrefix { result += blank }
+    if !putsBlanksBehind, settings.addsDummyPrefix, takesPrefix { result += blank }
     var followsBlank = settings.removesExtraBlanks
     while !rest.isEmpty {
       var (changed, length) = try beginning(of: rest)
@@ -50,7 +50,7 @@ struct SentencePieceNormalizer: Sendable {
     while settings.removesExtraBlanks, result.count >= blank.count, result.suffix(blank.count) == blank[...] {
       result.removeLast(blank.count)
     }
-    if putsBlanksBehind, settings.addsDummyPrefix { result += blank }
+    if putsBlanksBehind, settings.addsDummyPrefix, takesPrefix { result += blank }
     return result
   }
 

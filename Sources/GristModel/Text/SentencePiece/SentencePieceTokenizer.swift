@@ -1,14 +1,25 @@
 import GristCore
 
-/// A SentencePiece tokenizer as upstream's (transformers' slow, "legacy") LLaMA tokenizer uses it: the special tokens
-/// `<unk>`, `<s>` and `</s>` spelled out in the text become their ids, and what stands between them is encoded piece by
-/// piece, each with its own dummy prefix.
+/// A SentencePiece tokenizer as transformers' LLaMA tokenizers use it: the special tokens `<unk>`, `<s>` and `</s>` spelled out
+/// in the text become their ids, and what stands between them is encoded piece by piece. ``Prefixes`` says which of them has
+/// a dummy prefix.
 ///
 /// The library of that name trusts the models that it reads; `tokenizer.model` comes from whoever published the checkpoint.
 /// So its inference is written here, and gives the library's ids and texts.
 public final class SentencePieceTokenizer: Tokenizer {
+  /// Which parts of a text begin with the blank that SentencePiece puts before a word.
+  public enum Prefixes: Sendable {
+    /// All of them: the slow tokenizer as it was, "legacy".
+    case all
+    /// The one at the start of each chunk that is encoded: the slow tokenizer with `"legacy": false`, as upstream asks it.
+    case chunks
+    /// The one at the start of the text: the fast tokenizer that transformers makes of such a file.
+    case text
+  }
+
   /// For messages.
   private let file: String
+  private let prefixes: Prefixes
   private let model: SentencePieceModel
   private let normalizer: SentencePieceNormalizer
   private let denormalizer: SentencePieceNormalizer?
@@ -27,11 +38,17 @@ public final class SentencePieceTokenizer: Tokenizer {
   /// Loads a `tokenizer.model`.
   ///
   /// - Throws: 65 when the bytes are no SentencePiece model or it has no BOS and EOS.
-  public convenience init(model bytes: Bytes, file: String) throws {
-    try self.init(locating(file: file) { try SentencePieceModel(bytes) }, file: file)
+  ///
+  /// - Parameters:
+  ///   - bytes: the file's.
+  ///   - file: its path, for messages.
+  ///   - prefixes: which parts of a text have a dummy prefix.
+  public convenience init(model bytes: Bytes, file: String, prefixes: Prefixes = .all) throws {
+    try self.init(locating(file: file) { try SentencePieceModel(bytes) }, file: file, prefixes: prefixes)
   }
 
-  private init(_ model: SentencePieceModel, file: String) throws {
+  private init(_ model: SentencePieceModel, file: String, prefixes: Prefixes) throws {
+    self.prefixes = prefixes
     func failure(_ what: String, _ found: String? = nil) -> GristError {
       GristError(.badData, what, file: file, found: found, advice: "fetch the tokenizer again")
     }
@@ -131,16 +148,25 @@ public final class SentencePieceTokenizer: Tokenizer {
         position += 1
         continue
       }
-      ids += try encodePieces(Array(bytes[start..<position])) + [token.id]
+      ids += try encodePieces(Array(bytes[start..<position]), takesPrefix: takesPrefix(start, isStart)) + [token.id]
       position += token.text.count
       start = position
     }
-    return try ids + encodePieces(Array(bytes[start...]))
+    return try ids + encodePieces(Array(bytes[start...]), takesPrefix: takesPrefix(start, isStart))
   }
 
-  private func encodePieces(_ text: [UInt8]) throws -> [Int] {
+  /// Whether the part at an offset in a chunk has a dummy prefix.
+  private func takesPrefix(_ offset: Int, _ isStart: Bool) -> Bool {
+    switch prefixes {
+    case .all: true
+    case .chunks: offset == 0
+    case .text: offset == 0 && isStart
+    }
+  }
+
+  private func encodePieces(_ text: [UInt8], takesPrefix: Bool) throws -> [Int] {
     guard !text.isEmpty else { return [] }
-    let normalized = try locating(file: file) { try normalizer.normalize(text) }
+    let normalized = try locating(file: file) { try normalizer.normalize(text, takesPrefix: takesPrefix) }
     var ids: [Int] = []
     var followsUnknown = false
     for (range, id) in search(normalized) {
