@@ -141,6 +141,7 @@ public struct Converter: Sendable {
     if let finished { try check(finished, encoder, cut) }
     let (digits, checksums, greatest) = try look(at: encoder, cut, work)
     if encoder.needsScan, finished == nil { encoder = try encoder.scanned(greatest) }
+    if !greatest.isFinite { findings.addNotFinite(name) }
     let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
 
     work.later { try writer.beginTensor(named: name) }
@@ -232,7 +233,8 @@ public struct Converter: Sendable {
   private func look(
     at encoder: TensorEncoder, _ cut: Cut, _ work: ParallelWork
   ) throws -> (digits: String, checksums: [UInt64], greatest: Float) {
-    let scans = encoder.needsScan ? cut.chunks : 0
+    // What is kept as it came is looked at too: a value that is not finite spoils every answer, and is told.
+    let scans = encoder.needsScan || encoder.canBeScanned ? cut.chunks : 0
     let results = try work.map(1 + scans, sourceBytes: 0) {
       index -> (digits: String, checksums: [UInt64], magnitude: Float) in
       guard index == 0 else { return ("", [], try encoder.scan(cut.units(ofChunk: index - 1))) }
@@ -244,7 +246,7 @@ public struct Converter: Sendable {
       }
       return (fingerprint.digits(), checksums, 0)
     }
-    return (results[0].digits, results[0].checksums, results.reduce(0) { max($0, $1.magnitude) })
+    return (results[0].digits, results[0].checksums, results.reduce(0) { $1.magnitude.isFinite ? max($0, $1.magnitude) : .infinity })
   }
 
   /// How a tensor's units are cut into chunks.

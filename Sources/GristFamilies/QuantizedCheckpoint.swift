@@ -12,12 +12,12 @@ extension Checkpoint {
     {
       throw Self.quantized(by: method, file: json.file)
     }
-    for name in ["hf_quant_config.json", "quantize_config.json", "quant_config.json"]
-    where fileKind(at: joinPath(path, name)) == .file {
+    for (name, method) in Self.settingsFiles where fileKind(at: joinPath(path, name)) == .file {
       let file = joinPath(path, name)
       guard let json = try? JSONReader(path: file) else { continue }
       let settings = (try? json.object("quantization")) ?? json
-      throw Self.quantized(by: Self.description(settings) ?? "a method that it does not name", file: file)
+      let told = Self.description(settings)
+      throw Self.quantized(by: told.map { "\(method), \($0)" } ?? method, file: file)
     }
   }
 
@@ -35,6 +35,11 @@ extension Checkpoint {
         by: "weights of \(tensor.elementType.rawValue)", file: tensor.file, tensor: tensor.sourceName)
     }
   }
+
+  /// Files that methods leave beside the weights.
+  private static let settingsFiles = [
+    ("hf_quant_config.json", "ModelOpt"), ("quantize_config.json", "GPTQ"), ("quant_config.json", "AWQ"),
+  ]
 
   private static func quantized(by method: String, file: String, tensor: String? = nil) -> GristError {
     GristError(

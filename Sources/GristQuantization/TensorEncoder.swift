@@ -45,13 +45,16 @@ public struct TensorEncoder: Sendable {
   /// Whether the values must be looked at before they can be encoded; see ``scanned(_:)``.
   public var needsScan: Bool { scheme != .plain(source.elementType) }
 
+  /// Whether the values can be looked at for their own sake: real numbers of no more than f32's range.
+  public var canBeScanned: Bool { [.f32, .f16, .bf16].contains(source.elementType) }
+
   /// The greatest magnitude in some units.
   ///
-  /// - Throws: 65 naming the tensor when a value is not a finite number.
+  /// - Throws: 65 naming the tensor when a value is not a finite number and does not stay as it is.
   public func scan(_ range: Range<Int>) throws -> Float {
     let bytes = try sourceBytes(range)
     let greatest = greatestMagnitude(bytes, source.elementType)
-    guard greatest.isFinite else {
+    guard greatest.isFinite || !needsScan else {
       let values = floats(bytes, source.elementType)
       let position = values.firstIndex { !$0.isFinite } ?? 0
       let element = byteRange(range).lowerBound / source.elementType.byteCount + position

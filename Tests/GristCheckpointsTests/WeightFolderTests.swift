@@ -46,7 +46,7 @@ import Testing
     "files that are no model are told by what they are",
     arguments: [
       ("._model.safetensors", "what a Mac keeps beside a file"),
-      ("consolidated.safetensors", "the same weights under Mistral's and Meta's own names"),
+      ("consolidated.safetensors", "a copy of the weights under Mistral's or Meta's own names"),
       ("adapter_model.safetensors", "a LoRA adapter"), ("optimizer.pt", "an optimizer's state"),
       ("training_args.bin", "a training's settings"), ("rng_state_0.pth", "a training's state"),
       ("mm_projector.bin", "a projector alone"),
@@ -65,7 +65,7 @@ import Testing
     try folder.write("mm_projector.bin", [1])
     #expect(refusal()?.what == "a projector alone, not a model")
     try folder.write("consolidated.00.pth", [1])
-    #expect(refusal()?.what == "only weights under Mistral's and Meta's own names")
+    #expect(refusal()?.what == "only weights under Mistral's or Meta's own names")
     try folder.write("adapter_model.bin", [1])
     #expect(refusal()?.what == "a LoRA adapter, not a model")
     #expect(refusal()?.advice?.contains("merge_and_unload") == true)

@@ -140,6 +140,21 @@ import Testing
     try convert(source, to: folder.file("x.grist"), recipe, set: ["w=source"])
   }
 
+  @Test("values that are kept and are no finite numbers are told", arguments: bad)
+  func notFiniteAndKept(value: Float) throws {
+    var norm = values(64)
+    norm[3] = value
+    let path = try checkpoint([("matrix", [64, 64], values(4096)), ("norm", [64], norm)], in: folder)
+    let source = try ConversionSource.open(path: path)
+    let recipe = try Recipe(.int8)
+    let summary = try Converter(pool: ThreadPool(threads: 2), packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("m.grist"))
+    #expect(
+      summary.notes == [
+        "norm holds values that are not finite numbers; they are kept as they came, and will spoil answers"
+      ])
+  }
+
   @Test("the source recipe keeps NaN and infinity, to the bit")
   func keepsNotFinite() throws {
     var original = values(40 * 70)

@@ -112,8 +112,8 @@ import Testing
   @Test(
     "a file beside the weights that says so",
     arguments: [
-      ("hf_quant_config.json", #"{"quantization": {"quant_algo": "FP8"}}"#, "FP8"),
-      ("quantize_config.json", #"{"bits": 4}"#, "4 bits"), ("quant_config.json", #"{"w_bit": 4}"#, "4 bits"),
+      ("hf_quant_config.json", #"{"quantization": {"quant_algo": "FP8"}}"#, "ModelOpt, FP8"),
+      ("quantize_config.json", #"{"bits": 4}"#, "GPTQ, 4 bits"), ("quant_config.json", #"{"w_bit": 4}"#, "AWQ, 4 bits"),
     ])
   func quantizedByFile(name: String, text: String, method: String) throws {
     try write(same)

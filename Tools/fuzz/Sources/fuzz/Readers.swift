@@ -33,8 +33,10 @@ struct FuzzedReader: Sendable {
     },
     FuzzedReader(name: "jpeg") { bytes, _ in
       // Pictures that are large but sound take long and show nothing.
+      let orientation = Orientation(ofJPEG: bytes)
       let image = try RGBImage(jpeg: bytes, name: "picture.jpg")
       guard image.width * image.height <= 1 << 20 else { return }
+      _ = image.upright(from: orientation)
       let sizes = [(width: 112, height: 56), (width: 56, height: 112), (width: 112, height: 112)]
       _ = try ImagePreprocessor(
         tileSize: 56, mean: [0.5, 0.5, 0.5], standardDeviation: [0.5, 0.5, 0.5],
@@ -61,6 +63,14 @@ struct FuzzedReader: Sendable {
     FuzzedReader(name: "statistics") { bytes, scratch in
       let statistics = try InputStatistics(path: scratch.file("stats", bytes))
       for matrix in statistics.matrices.prefix(4) { _ = statistics.feedback(for: matrix.text) }
+    },
+    FuzzedReader(name: "torch") { bytes, scratch in
+      for tensor in try Checkpoint(path: scratch.file("model.bin", bytes)).tensors { _ = try tensor.bytes() }
+    },
+    FuzzedReader(name: "pickle") { bytes, scratch in
+      for tensor in try Checkpoint(path: scratch.file("model.bin", TorchArchive.around(bytes))).tensors {
+        _ = try tensor.bytes()
+      }
     },
     FuzzedReader(name: "map") { bytes, _ in
       guard let text = bytes.utf8 else { return }
