@@ -74,24 +74,31 @@ public struct SafetensorsFile: Sendable {
       throw GristError(
         .badData, "the header must start with '{'", offset: 8, advice: "check that this is a safetensors file")
     }
-    let document: JSONValue
+    var metadata: [(name: String, value: String)] = []
+    let dataStart = header.count
+    var tensors: [Placed] = []
+    var broken: GristError?
     do {
-      document = try JSONValue.parse(json)
+      // An entry at a time: there may be many, and together they would be ten times as large as their text.
+      try JSONValue.parseMembers(of: json) { name, value in
+        guard broken == nil else { return }
+        do {
+          if name == "__metadata__" {
+            // The reference parser takes null for none, and MLX writes it.
+            metadata = value.isNull ? [] : try Self.metadata(value)
+          } else {
+            tensors.append(
+              try locating(tensor: name) { try tensor(name, value, file: file, dataStart: dataStart) })
+          }
+        } catch let error as GristError {
+          broken = error
+        }
+      }
     } catch var error as GristError {
       error.offset = error.offset.map { $0 + 8 }
       throw error
     }
-    guard let object = document.object else {
-      throw GristError(.badData, "the header must be a JSON object", offset: 8, found: document.kind)
-    }
-    // The reference parser takes null for none, and MLX writes it.
-    let metadata = try object["__metadata__"].map { $0.isNull ? [] : try Self.metadata($0) } ?? []
-    let dataStart = header.count
-    var tensors: [Placed] = []
-    for (name, value) in object.members where name != "__metadata__" {
-      tensors.append(
-        try locating(tensor: name) { try tensor(name, value, file: file, dataStart: dataStart) })
-    }
+    if let broken { throw broken }
     tensors.sort { ($0.start, $0.tensor.byteCount) < ($1.start, $1.tensor.byteCount) }
     try checkFill(tensors, dataStart: dataStart, fileLength: bytes.count)
     return (header, tensors.map(\.tensor), metadata)
@@ -194,11 +201,17 @@ public struct SafetensorsFile: Sendable {
   }
 }
 
-/// A file's bytes, and how to give the memory of a range back.
-struct FileBytes: Sendable {
+/// A file's bytes, and how to give the memory of a range back. All tensors of a file share one.
+final class FileBytes: Sendable {
   let bytes: Bytes
   let path: String
   let release: @Sendable (_ offset: Int, _ count: Int) -> Void
+
+  init(bytes: Bytes, path: String, release: @escaping @Sendable (_ offset: Int, _ count: Int) -> Void) {
+    self.bytes = bytes
+    self.path = path
+    self.release = release
+  }
 }
 
 /// A range of a file that is in memory.

@@ -19,68 +19,75 @@ extension TensorStorage {
   public var holdsWholeTensor: Bool { false }
 }
 
-/// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs no memory.
+/// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs little memory, and
+/// copies none.
 public struct SourceTensor: Sendable {
-  public let name: String
+  /// What copies share.
+  private final class Contents: Sendable {
+    let name: String
+    let sourceName: String
+    let elementType: ElementType
+    let shape: [Int]
+    let file: String
+    let offset: UInt64?
+    let elementCount: Int
+    let byteCount: Int
+    let storage: any TensorStorage
+
+    init(
+      name: String, sourceName: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
+      elementCount: Int, byteCount: Int, storage: any TensorStorage
+    ) {
+      self.name = name
+      self.sourceName = sourceName
+      self.elementType = elementType
+      self.shape = shape
+      self.file = file
+      self.offset = offset
+      self.elementCount = elementCount
+      self.byteCount = byteCount
+      self.storage = storage
+    }
+  }
+
+  private let contents: Contents
+
+  public var name: String { contents.name }
   /// Its name in `file`; other than `name` where a map renamed it.
-  public let sourceName: String
-  public let elementType: ElementType
+  public var sourceName: String { contents.sourceName }
+  public var elementType: ElementType { contents.elementType }
   /// Outermost extent first; empty for a scalar.
-  public let shape: [Int]
+  public var shape: [Int] { contents.shape }
   /// The file it lies in, for messages.
-  public let file: String
+  public var file: String { contents.file }
   /// Byte offset of its data in `file`, for messages; nil where they are not in one place.
-  public let offset: UInt64?
-  public let elementCount: Int
-  public let byteCount: Int
-  public let storage: any TensorStorage
+  public var offset: UInt64? { contents.offset }
+  public var elementCount: Int { contents.elementCount }
+  public var byteCount: Int { contents.byteCount }
+  public var storage: any TensorStorage { contents.storage }
 
   /// Nil when the shape's byte count does not fit `Int`, or elements of less than a byte do not end with one.
   public init?(
     name: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?, storage: any TensorStorage
   ) {
+    self.init(
+      name: name, sourceName: name, elementType: elementType, shape: shape, file: file, offset: offset, storage: storage
+    )
+  }
+
+  private init?(
+    name: String, sourceName: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
+    storage: any TensorStorage
+  ) {
     guard let count = GristCore.elementCount(of: shape), let bytes = elementType.byteCount(ofElements: count) else {
       return nil
     }
-    self.name = name
-    sourceName = name
-    self.elementType = elementType
-    self.shape = shape
-    self.file = file
-    self.offset = offset
-    elementCount = count
-    byteCount = bytes
-    self.storage = storage
+    contents = Contents(
+      name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: offset,
+      elementCount: count, byteCount: bytes, storage: storage)
   }
 
-  /// The same tensor as something else.
-  private init?(_ other: SourceTensor, name: String, shape: [Int], storage: any TensorStorage) {
-    guard let count = GristCore.elementCount(of: shape),
-      let bytes = other.elementType.byteCount(ofElements: count)
-    else { return nil }
-    self.name = name
-    sourceName = other.sourceName
-    elementType = other.elementType
-    self.shape = shape
-    file = other.file
-    offset = nil
-    elementCount = count
-    byteCount = bytes
-    self.storage = storage
-  }
-
-  /// Another name for the same bytes.
-  private init(_ other: SourceTensor, name: String) {
-    self.name = name
-    sourceName = other.sourceName
-    elementType = other.elementType
-    shape = other.shape
-    file = other.file
-    offset = other.offset
-    elementCount = other.elementCount
-    byteCount = other.byteCount
-    storage = other.storage
-  }
+  private init(_ contents: Contents) { self.contents = contents }
 
   /// The error for bytes that were others when they were read before.
   public func changed() -> GristError { .changed(file: file, tensor: name) }
@@ -104,9 +111,16 @@ public struct SourceTensor: Sendable {
   /// The same tensor with another shape and other bytes; nil where ``init(name:elementType:shape:file:offset:storage:)``
   /// gives nil.
   public func with(shape: [Int], storage: any TensorStorage) -> SourceTensor? {
-    SourceTensor(self, name: name, shape: shape, storage: storage)
+    SourceTensor(
+      name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: nil,
+      storage: storage)
   }
 
   /// The same tensor under another name.
-  public func renamed(_ name: String) -> SourceTensor { SourceTensor(self, name: name) }
+  public func renamed(_ name: String) -> SourceTensor {
+    SourceTensor(
+      Contents(
+        name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: offset,
+        elementCount: elementCount, byteCount: byteCount, storage: storage))
+  }
 }

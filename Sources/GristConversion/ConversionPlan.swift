@@ -17,7 +17,26 @@ public struct ConversionPlan: Sendable {
     /// Whether the tensor is looked up by row, and so wants small chunks.
     let isTable: Bool
     /// Of a `.grist` source: the tensor as it is stored there.
-    let stored: TensorRecord?
+    var stored: TensorRecord? { if case .record(let record) = kept { record } else { nil } }
+    private let kept: Kept
+
+    /// A record is large, and most plans have many entries without one.
+    private indirect enum Kept {
+      case nothing
+      case record(TensorRecord)
+    }
+
+    init(
+      tensor: SourceTensor, scheme: TensorScheme, reason: String, payloadBytes: Int, isTable: Bool,
+      stored: TensorRecord?
+    ) {
+      self.tensor = tensor
+      self.scheme = scheme
+      self.reason = reason
+      self.payloadBytes = payloadBytes
+      self.isTable = isTable
+      kept = stored.map { .record($0) } ?? .nothing
+    }
 
     /// Whether what is stored is upstream's, value for value.
     var keepsValues: Bool {
@@ -72,7 +91,8 @@ public struct ConversionPlan: Sendable {
     }.map(\.tensor.name)
   }
 
-  public var entries: [Entry] { segments.flatMap(\.entries) }
+  /// Of all segments; there may be very many, so they are not copied.
+  public var entries: some Collection<Entry> { segments.lazy.flatMap(\.entries) }
   public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
   public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }
 

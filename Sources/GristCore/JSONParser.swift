@@ -11,6 +11,22 @@ extension JSONValue {
     }
   }
 
+  /// Parses a document that is one object as ``parse(_:)`` does, and gives its members away one after the other, so that
+  /// only one of them is in memory.
+  ///
+  /// - Parameters:
+  ///   - bytes: the document.
+  ///   - body: hears each member's name and value, in the order in which they are written. A name that is written twice is
+  ///     noticed at its second place.
+  ///
+  /// - Throws: 65 with the byte offset at which the document stops making sense, and what `body` throws.
+  public static func parseMembers(of bytes: Bytes, _ body: (String, JSONValue) throws -> Void) throws {
+    try bytes.withUnsafeBytes { buffer in
+      var parser = JSONParser(input: buffer, valuesLeft: (1 << 20) + buffer.count / 8)
+      try parser.document(body)
+    }
+  }
+
   /// - Throws: 65 with the byte offset at which the document stops making sense.
   public static func parse(_ text: String) throws -> JSONValue { try parse(Bytes(Array(text.utf8))) }
 }
@@ -37,6 +53,22 @@ private struct JSONParser {
     skipSpace()
     guard position == input.count else { throw failure("something follows the document") }
     return value
+  }
+
+  mutating func document(_ body: (String, JSONValue) throws -> Void) throws {
+    skipSpace()
+    guard peek() == UInt8(ascii: "{") else { throw failure("an object was expected") }
+    var names: Set<ByteName> = []
+    depth += 1
+    position += 1
+    try members { name, start, parser in
+      guard names.insert(ByteName(name)).inserted else {
+        throw parser.failure("the name \"\(name)\" appears twice in one object", at: start)
+      }
+      try body(name, parser.value())
+    }
+    skipSpace()
+    guard position == input.count else { throw failure("something follows the document") }
   }
 
   mutating func skipSpace() {
@@ -81,19 +113,29 @@ private struct JSONParser {
 
   mutating func objectBody() throws -> JSONValue {
     var object = JSONObject()
+    try members { name, start, parser in
+      guard object[name] == nil else {
+        throw parser.failure("the name \"\(name)\" appears twice in one object", at: start)
+      }
+      object[name] = try parser.value()
+    }
+    return .object(object)
+  }
+
+  /// The members of an object whose brace is behind; `member` is given each name with its place, and reads the value.
+  mutating func members(_ member: (String, Int, inout JSONParser) throws -> Void) throws {
     skipSpace()
-    if take(UInt8(ascii: "}")) { return .object(object) }
+    if take(UInt8(ascii: "}")) { return }
     while true {
       skipSpace()
       let start = position
       guard peek() == UInt8(ascii: "\"") else { throw failure("a member's name was expected") }
       let name = try string()
-      guard object[name] == nil else { throw failure("the name \"\(name)\" appears twice in one object", at: start) }
       skipSpace()
       guard take(UInt8(ascii: ":")) else { throw failure("a colon was expected") }
-      object[name] = try value()
+      try member(name, start, &self)
       skipSpace()
-      if take(UInt8(ascii: "}")) { return .object(object) }
+      if take(UInt8(ascii: "}")) { return }
       guard take(UInt8(ascii: ",")) else { throw failure("a comma or a closing brace was expected") }
     }
   }

@@ -11,6 +11,20 @@ enum Console {
     try write(text.visible(keepingLines: true) + "\n", to: STDOUT_FILENO, "standard output")
   }
 
+  /// A table of rows that need not all be in memory.
+  static func printTable<Rows: Collection>(
+    heading: [String], _ rows: Rows, leftAligned: Set<Int> = [0], cells: (Rows.Element) -> [String]
+  ) throws {
+    var lines: [String] = []
+    try Format.table(heading: heading, rows, leftAligned: leftAligned, cells: cells) { line in
+      lines.append(line)
+      guard lines.count == 512 else { return }
+      try print(lines.joined(separator: "\n"))
+      lines = []
+    }
+    if !lines.isEmpty { try print(lines.joined(separator: "\n")) }
+  }
+
   /// One JSON document, which escapes what a terminal would obey.
   static func print(_ document: JSONValue, pretty: Bool = true) throws {
     try write(document.text(pretty: pretty) + "\n", to: STDOUT_FILENO, "standard output")
@@ -107,18 +121,34 @@ enum Format {
   }
 
   /// Columns aligned: the first to the left, the others to the right.
-  static func table(_ given: [[String]], leftAligned: Set<Int> = [0]) -> String {
+  static func table(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
+    var lines: [String] = []
+    table(heading: [], rows, leftAligned: leftAligned, cells: { $0 }) { lines.append($0) }
+    return lines.joined(separator: "\n")
+  }
+
+  /// A table of many rows, line by line: cells are made twice, once for the widths of columns, and not kept.
+  static func table<Rows: Collection>(
+    heading: [String], _ rows: Rows, leftAligned: Set<Int> = [0], cells: (Rows.Element) -> [String],
+    line: (String) throws -> Void
+  ) rethrows {
     // One long name must not widen every row.
-    let rows = given.map { $0.map { $0.shortened(to: 160).visible() } }
-    let columns = rows.map(\.count).max() ?? 0
-    let widths = (0..<columns).map { column in rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
-    return rows.map { row in
-      let cells = row.enumerated().map { column, cell in
+    let shown = { (cells: [String]) in cells.map { $0.shortened(to: 160).visible() } }
+    var widths = heading.map(\.count)
+    for row in rows {
+      for (column, cell) in shown(cells(row)).enumerated() {
+        if column < widths.count { widths[column] = max(widths[column], cell.count) } else { widths.append(cell.count) }
+      }
+    }
+    func text(_ cells: [String]) -> String {
+      let padded = cells.enumerated().map { column, cell in
         let space = String(repeating: " ", count: widths[column] - cell.count)
         return leftAligned.contains(column) ? cell + space : space + cell
       }
-      let line = cells.joined(separator: "  ")
-      return String(decoding: line.utf8.dropLast(line.utf8.reversed().prefix { $0 == 0x20 }.count), as: UTF8.self)
-    }.joined(separator: "\n")
+      let text = padded.joined(separator: "  ")
+      return String(decoding: text.utf8.dropLast(text.utf8.reversed().prefix { $0 == 0x20 }.count), as: UTF8.self)
+    }
+    if !heading.isEmpty { try line(text(heading)) }
+    for row in rows { try line(text(shown(cells(row)))) }
   }
 }

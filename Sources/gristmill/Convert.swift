@@ -206,14 +206,14 @@ struct Convert: ParsableCommand {
       ]
       return try Console.print(document)
     }
-    var rows = [["tensor", "shape", "source", "scheme", "bytes", "because"]]
-    for entry in plan.entries {
-      rows.append([
+    try Console.printTable(
+      heading: ["tensor", "shape", "source", "scheme", "bytes", "because"], plan.entries, leftAligned: [0, 5]
+    ) { entry in
+      [
         entry.tensor.name, entry.tensor.shape.map(String.init).joined(separator: "×"),
         entry.tensor.elementType.rawValue, entry.scheme.name, "\(entry.payloadBytes)", entry.reason,
-      ])
+      ]
     }
-    try Console.print(Format.table(rows, leftAligned: [0, 5]))
     for note in notes { try Console.print("note: \(note.visible())") }
     if let sign = plan.sign { try Console.print("family: \(plan.architecture), as \(sign.visible()) in config.json") }
     if let exact = plan.hasExactChoices {

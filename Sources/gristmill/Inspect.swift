@@ -121,8 +121,9 @@ struct Inspect: ParsableCommand {
       try Console.print("with --set " + provenance.overrides.map(\.line).joined(separator: " --set "))
     }
     try Console.print("holding " + grist.manifest.files.map(\.name.line).joined(separator: ", "))
-    var rows = [["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error", "worst row"]]
-    rows += shown.map { summary in
+    try Console.printTable(
+      heading: ["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error", "worst row"], shown
+    ) { summary in
       [
         summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
         "\(summary.storedBytes)", NumberText.fixed(summary.bitsPerWeight, digits: 2),
@@ -130,7 +131,6 @@ struct Inspect: ParsableCommand {
         summary.record.worstRowError.map { NumberText.significant($0, digits: 2) } ?? "-",
       ]
     }
-    try Console.print(Format.table(rows))
     try Console.print(
       check
         ? "all \(grist.chunkCount) chunks are whole" : "the chunks were not read; --check tells whether they are whole")

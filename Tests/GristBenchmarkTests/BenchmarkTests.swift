@@ -34,7 +34,15 @@ import Testing
 
   @Test("a checkpoint with a router: everything is measured")
   func checkpoint() throws {
+    let clock = ContinuousClock()
+    let began = clock.now
     let report = try report(Fixtures.conformanceCheckpoint, prefill: [8, 40], depths: [0, 40])
+    let elapsed = (clock.now - began) / .seconds(1)
+    // What was measured took no longer than measuring it.
+    let parts =
+      report.openSeconds + report.firstRowSeconds
+      + report.prefill.reduce(0) { $0 + Double($1.rows) / $1.tokensPerSecond }
+    #expect(parts > elapsed / 1000 && parts < elapsed)
     #expect(report.recipe == nil && report.packing == nil)
     #expect(report.threads == 2 && report.instructionSet == Compute.instructionSet && report.repetitions == 2)
     #expect(report.openSeconds > 0 && report.firstRowSeconds > 0 && report.peakResidentBytes > 0)

@@ -134,7 +134,8 @@ import Testing
     let record = ReferenceRecord(
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: Compute(pool: pool, activations: .f32)).record(
-        ["Tell me more.", "And the sea?", "Who comes?"].map { try Probe(imagePath: nil, prompt: $0) }, maxNewTokens: 8))
+        // Weights at random: what single prompts say is chance.
+        (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let statistics = try statistics()
     var kl: [Double] = []
     for path in [try convert(nil), try convert(statistics)] {
@@ -143,7 +144,8 @@ import Testing
       let comparison = try WeightComparison(model: model, reference: source, pool: pool)
       #expect(comparison.rejected.isEmpty && comparison.isExact)
     }
-    #expect(kl[1] < kl[0], "\(kl)")
+    #expect(kl[1] < 0.95 * kl[0], "\(kl)")
+    print("KLKL", kl)
     let schemes = try GristFile(path: folder.file("int4-all-block.grist")).manifest.tensors.map(\.scheme.name)
     #expect(schemes.contains("int4 g64 table rotated") && schemes.contains("int4 g64 table"))
   }
@@ -294,7 +296,8 @@ import Testing
         against: record, limits: VerificationLimits()
       ).kl.mean
     }
-    #expect(kl[1] < kl[0], "\(kl)")
+    #expect(kl[1] < 0.95 * kl[0], "\(kl)")
+    print("KLKL", kl)
   }
 
   /// Three matrices' moments, each wanting in its own way.

@@ -40,44 +40,71 @@ struct UpstreamCases {
     try expected["image"]?.string.map { try (other ?? model).encode(RGBImage(jpegFile: images + "/" + $0)) }
   }
 
-  /// Holds every case to the figures the project promises.
-  func check() throws {
+  /// How much was held against a figure, so that a fixture that lost its figures does not pass.
+  struct Checked: Equatable, CustomStringConvertible {
+    var cases = 0
+    var tiles = 0
+    var choices = 0
+    var filters = 0
+    var forced = 0
+    var tokens = 0
+
+    var description: String {
+      "\(cases) cases, \(tiles) tiles, \(choices) choices, \(filters) filters, \(forced) forced, \(tokens) tokens"
+    }
+  }
+
+  /// Holds every case to the figures the project promises, and the number of figures to `wanted`.
+  func check(_ wanted: Checked) throws {
+    var checked = Checked()
     for expected in cases {
+      checked.cases += 1
       let name = "\(expected["image"]?.string ?? "text") | \(expected["prompt"]?.string ?? "")"
       let image = try features(expected)
       let prompt = try model.prepare(conversation(expected), image: image, overlength: .truncated)
       #expect(prompt.inputIDs == expected["input_ids"]?.integers, "\(name)")
       #expect(prompt.sequenceLength == expected["sequence_length"]?.integer, "\(name)")
-      if let tiles = expected["tiles"]?.integer { #expect(prompt.tiles == tiles, "\(name)") }
+      if let tiles = expected["tiles"]?.integer {
+        #expect(prompt.tiles == tiles, "\(name)")
+        checked.tiles += 1
+      }
       if let logits = expected["router_logits"]?.floats, !logits.isEmpty {
         let decision = try #require(prompt.decision, "\(name)")
         #expect(largestDifference(decision.logits, logits) <= 5e-5, "\(name)")
         #expect(decision.choice == expected["router_choice"]?.integer, "\(name)")
+        checked.choices += 1
       } else {
         #expect(prompt.decision == nil, "\(name)")
       }
       if let filter = expected["filter"]?.integers, let decision = prompt.decision {
         #expect(decision.filterOrder == filter, "\(name)")
+        checked.filters += 1
       }
-      try checkOutputs(expected, prompt, name)
+      checked.tokens += try checkOutputs(expected, prompt, name)
       for (granularity, forced) in expected["forced"]?.object?.members ?? [] {
         try checkForced(forced, conversation(expected), image, Int(granularity), name + " forced " + granularity)
+        checked.forced += 1
       }
     }
+    #expect(checked == wanted)
   }
 
+  /// Returns how many tokens were compared.
   private func checkOutputs(
     _ expected: JSONValue, _ prompt: VisionLanguageModel.PreparedPrompt, _ name: String
-  ) throws {
+  ) throws -> Int {
     let generated = expected["generated"]?.integers ?? []
     let margins = expected["generated_margins"]?.floats ?? []
     let session = try model.start(prompt, newTokens: generated.count)
     #expect(largestDifference(session.logits, expected["last_logits"]?.floats ?? []) <= 2e-4, "\(name)")
+    var compared = 0
     for (token, margin) in zip(generated, margins) {
       if margin < 0.005 { break }
       #expect(indexOfGreatest(session.logits) == token, "\(name)")
       try session.advance(token)
+      compared += 1
     }
+    return compared
   }
 
   private func checkForced(
