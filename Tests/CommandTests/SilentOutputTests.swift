@@ -162,10 +162,18 @@ import Testing
     let output = folder.file("m.grist")
     if !isFirst { try folder.write("m.grist", Array("GRIST old".utf8)) }
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    // What Foundation starts has its signals blocked, and would be told by write(2) in any case.
+    let script = """
+      import os, resource, signal, sys
+      signal.pthread_sigmask(signal.SIG_SETMASK, [])
+      signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+      resource.setrlimit(resource.RLIMIT_FSIZE, (10240, 10240))
+      os.execv(sys.argv[1], sys.argv[1:])
+      """
     process.arguments = [
-      "-c",
-      "ulimit -f 10; '\(try #require(Command.executable).path)' convert '\(Command.crop)' -o '\(output)' --recipe source --quiet",
+      "python3", "-c", script, try #require(Command.executable).path, "convert", Command.crop, "-o", output, "--recipe",
+      "source", "--quiet",
     ]
     process.standardError = FileHandle.nullDevice
     try process.run()

@@ -110,6 +110,12 @@ import Testing
     let (_, record) = try roundTrip(original, [64, 256], recipe)
     let told = try #require(record.worstRowError)
     #expect(record.relativeError < 0.11 && told > 0.9, "\(told)")
+    let path = try checkpoint([("w", [64, 256], original)], in: folder)
+    let source = try ConversionSource.open(path: path)
+    let choice = try Recipe(recipe)
+    let summary = try Converter(pool: ThreadPool(threads: 2), packing: .raw).convert(
+      source, plan: ConversionPlan(source, recipe: choice), recipe: choice, to: folder.file("told.grist"))
+    #expect(summary.notes.contains { $0.hasPrefix("w: a row lost ") })
   }
 
   @Test("subnormal values neither fail nor grow")
