@@ -238,6 +238,9 @@ ROWS = {
         "pos_skipping_range": 4096, "use_pos_skipping": False, "mm_tunable_parts": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
         "vision_tower_pretrained": None, "_name_or_path": "meta-llama/Meta-Llama-3-8B-Instruct"}, "llama-3", conversation="llava_llama_3",
         generation={"bos_token_id": "<|begin_of_text|>", "eos_token_id": ["<|end_of_text|>", "<|eot_id|>"], **SAMPLED}),
+    "xtuner/llava-llama-3-8b-v1_1-hf": upstream(
+        {**decoder(kv=2), **LLAMA_3_ENDS, "rope_theta": 500000.0, "max_position_embeddings": 8192, "image_aspect_ratio": "pad"}, "llama-3",
+        weights="shards", conversation="llava_llama_3", generation={"bos_token_id": "<|begin_of_text|>", "eos_token_id": "<|eot_id|>"}),
     "DeepLearnXMU/AVG-LLaVA": upstream(
         {**ANYRES, "architectures": ["LlavaAVGLlamaForCausalLM"], "model_type": "llava_llama", "router_select": True, "filtered_text_num": 8,
         "vis_token_granularity": [1, 2, 4, 8, 16], "image_grid_pinpoints": str([[w, h] for h, w in PINPOINTS]), "_name_or_path": "llava-v1.6-vicuna-7b"},
