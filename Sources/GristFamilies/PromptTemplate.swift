@@ -1,3 +1,5 @@
+import GristTemplates
+
 /// How a conversation becomes one text, `<image>` standing for the picture.
 public enum PromptTemplate: String, Sendable, CaseIterable {
   /// Upstream's `vicuna_v1`: a system message, then `USER: … ASSISTANT:`; answers end in `</s>`.
@@ -57,7 +59,7 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
         + "<|im_start|>assistant\n"
     case .llavaLlama3:
       return "<|begin_of_text|>" + Self.llama3("system", Self.assistantSystem) + turns
-        + Self.llama3("user", last.trimmed()) + Self.llama3Header("assistant")
+        + Self.llama3("user", last.strippedAsPython()) + Self.llama3Header("assistant")
     case .llavaLlama2, .mistralInstruct: return instructions(asked, history.map(\.assistant))
     }
   }
@@ -80,7 +82,8 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
     case .chatml: Self.chatML("user", user) + Self.chatML("assistant", assistant)
     case .llama3: Self.llama3("user", user) + Self.llama3("assistant", assistant)
     case .chatmlDirect: "<|im_start|>user\n\(user)<|im_end|><|im_start|>assistant\n\(assistant)<|im_end|>"
-    case .llavaLlama3: Self.llama3("user", user.trimmed()) + Self.llama3("assistant", assistant.trimmed())
+    case .llavaLlama3:
+      Self.llama3("user", user.strippedAsPython()) + Self.llama3("assistant", assistant.strippedAsPython())
     case .llavaLlama2, .mistralInstruct: "[INST] \(user) [/INST] \(assistant) </s>"
     }
   }
@@ -90,17 +93,4 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
   private static func llama3Header(_ role: String) -> String { "<|start_header_id|>\(role)<|end_header_id|>\n\n" }
 
   private static func llama3(_ role: String, _ text: String) -> String { llama3Header(role) + text + "<|eot_id|>" }
-}
-
-extension String {
-  /// Without the white space around it, as Python's `strip` takes it away.
-  fileprivate func trimmed() -> String {
-    let scalars = unicodeScalars
-    let isSpace = { (scalar: Unicode.Scalar) in
-      scalar.properties.isWhitespace || (0x1c...0x1f).contains(scalar.value)
-    }
-    guard let first = scalars.firstIndex(where: { !isSpace($0) }), let last = scalars.lastIndex(where: { !isSpace($0) })
-    else { return "" }
-    return String(scalars[first...last])
-  }
 }

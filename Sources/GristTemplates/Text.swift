@@ -221,3 +221,8 @@ struct Text: Hashable, Comparable, Sendable, ExpressibleByStringLiteral {
     }
   }
 }
+
+extension String {
+  /// Without the blanks around it, as Python's `strip` takes them away.
+  package func strippedAsPython() -> String { Text(self).stripped().string }
+}

@@ -166,11 +166,9 @@ extension CheckpointReading {
         false
       }
     }
-    reading.keptTower = KeptTower(
-      file: file.path,
-      files: try file.manifest.files.compactMap { record in
-        try file.sideFile(named: record.name).map { Checkpoint.SideFile(name: record.name, bytes: $0) }
-      }, tensors: isWhole ? try file.sourceTensors() : [])
+    reading.keptTower = try KeptTower(file: file.path, tensors: isWhole ? file.sourceTensors() : []) {
+      try file.sideFile(named: $0)
+    }
     return reading
   }
 }

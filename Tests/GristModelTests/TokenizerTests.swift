@@ -25,6 +25,24 @@ import Testing
     }
   }
 
+  @Test("what is not legacy begins with a blank at the start of a text or of a chunk, and behind no special token")
+  func prefixes() throws {
+    let model = try readFile(Fixtures.conformanceCheckpoint + "/tokenizer.model")
+    func ids(_ prefixes: SentencePieceTokenizer.Prefixes, _ text: String, isStart: Bool = true) throws -> [Int] {
+      try SentencePieceTokenizer(model: model, file: "m", prefixes: prefixes).encode(text, isStart: isStart)
+    }
+    // transformers 5.24's fast tokenizer of this file with "legacy": false.
+    let begun = [
+      1, 981, 975, 983, 985, 969, 980, 596, 948, 296, 292, 555, 66, 481, 1008, 975, 983, 985, 969, 980,
+    ]
+    let text = "<s>[INST] What is this? [/INST]"
+    #expect(try ids(.text, text) == begun && ids(.chunks, text) == begun)
+    #expect(try ids(.all, text) == [1, 481] + begun.dropFirst(2))
+    // A chunk behind a picture begins anew for upstream, and goes on for transformers.
+    let (anew, on) = (try ids(.all, "What"), try ids(.text, "What", isStart: false))
+    #expect(try ids(.chunks, "What", isStart: false) == anew && ids(.text, "What") == anew && on != anew)
+  }
+
   @Test("special tokens spelled out in the text become their ids")
   func specialTokens() throws {
     let hello = try tokenizer.encode("Hello")

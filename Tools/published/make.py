@@ -289,7 +289,7 @@ def upstream_weights(row, config, folder, tower_folder):
 
 
 def make(name, row, output):
-    folder = output / name.split(" (")[0] if "(" not in name else output / name.replace(" (", "-").replace(")", "").replace(" ", "-")
+    folder = output / name.replace(" (", "-").replace(")", "").replace(" ", "-")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     settings = write_tokenizer(row["tokenizer"], folder)

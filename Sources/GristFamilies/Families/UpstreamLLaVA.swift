@@ -18,8 +18,6 @@ public struct UpstreamLLaVA: ModelFamily {
       json.names(anyOf: ["LlavaMistralForCausalLM"], orType: "llava_mistral") ? .mistral : .llama
     try backbone.keys.check(json, ignoring: files.ignoredKeys)
     let language = try LanguageConfiguration(json, backbone: backbone, absences: .areErrors)
-    let conversation = try UpstreamConversation(json, files, backbone: backbone)
-    let ownFormat = ConversationFormat.familyDefault(conversation.template, sign: conversation.reason)
     for flag in ["mm_use_im_start_end", "mm_use_im_patch_token"] where try json.bool(flag, default: false) {
       throw json.failure(flag, "false: this version does not compute it")
     }
@@ -31,7 +29,7 @@ public struct UpstreamLLaVA: ModelFamily {
     guard !towerName.isEmpty else {
       return ModelConfiguration(
         family: name, language: language, vision: nil,
-        format: try files.chosenFormat(seesPictures: false) ?? ownFormat)
+        format: try Self.format(json, files, backbone, seesPictures: false))
     }
     let tower = try Self.tower(files, named: towerName, json)
     let aspectRatio = try Self.aspectRatio(json)
@@ -48,7 +46,16 @@ public struct UpstreamLLaVA: ModelFamily {
       unpadding: .truncates, granularities: granularities, router: router)
     return ModelConfiguration(
       family: router == nil ? name : "avg_llava", language: language, vision: vision,
-      format: try files.chosenFormat(seesPictures: true) ?? ownFormat)
+      format: try Self.format(json, files, backbone, seesPictures: true))
+  }
+
+  /// The format that was asked for; only where none was, the files that tell upstream's are read.
+  private static func format(
+    _ json: JSONReader, _ files: SideFiles, _ backbone: Backbone, seesPictures: Bool
+  ) throws -> ConversationFormat {
+    if let chosen = try files.chosenFormat(seesPictures: seesPictures) { return chosen }
+    let conversation = try UpstreamConversation(json, files, backbone: backbone)
+    return .familyDefault(conversation.template, sign: conversation.reason)
   }
 
   private static func projectorDepth(_ json: JSONReader) throws -> Int {

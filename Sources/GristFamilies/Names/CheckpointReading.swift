@@ -1,4 +1,5 @@
 import GristCheckpoints
+import GristCore
 
 /// How a checkpoint folder is to be read, where that does not go without saying.
 public struct CheckpointReading: Sendable {
@@ -54,10 +55,15 @@ public struct CheckpointReading: Sendable {
 
     /// - Parameters:
     ///   - file: what keeps it, for messages.
-    ///   - files: small files that it keeps; those of a tower are taken.
+    ///   - find: gives the small files that it keeps, by name; those of a tower are asked for.
     ///   - tensors: what it keeps, value for value, if it does; a tower's are taken.
-    public init(file: String, files: [Checkpoint.SideFile], tensors: [SourceTensor]) {
-      self.files = files.filter { $0.name.hasPrefix(SideFiles.towerFolder) }
+    ///
+    /// - Throws: What `find` throws.
+    public init(file: String, tensors: [SourceTensor], find: (String) throws -> Bytes?) throws {
+      files = try SideFiles.towerFileNames.compactMap { name in
+        let name = SideFiles.towerFolder + name
+        return try find(name).map { Checkpoint.SideFile(name: name, bytes: $0) }
+      }
       self.tensors = tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
       note = "the vision tower's \(self.tensors.count) tensors are those that \(file) keeps"
     }

@@ -6,6 +6,8 @@ extension SideFiles {
   /// Where the vision tower's own files are kept among a model's side files.
   static let towerFolder = "vision_tower/"
   static let towerConfigurationName = towerFolder + configurationName
+  /// The tower's own files, by their names in its folder.
+  static let towerFileNames = [configurationName, "preprocessor_config.json", "processor_config.json"]
 }
 
 extension Checkpoint {
@@ -16,8 +18,7 @@ extension Checkpoint {
   /// - Throws: 66 when a folder that was passed has no `config.json`.
   func withTowerFiles(from folder: String?) throws -> Checkpoint {
     guard let place = try folder ?? namedTowerFolder() else { return self }
-    let names = [SideFiles.configurationName, "preprocessor_config.json", "processor_config.json"]
-    let files = try names.compactMap { name -> SideFile? in
+    let files = try SideFiles.towerFileNames.compactMap { name -> SideFile? in
       guard fileKind(at: joinPath(place, name)) == .file else { return nil }
       return SideFile(
         name: SideFiles.towerFolder + name, bytes: try readFile(joinPath(place, name), limit: Self.sideFileLimit))
