@@ -30,7 +30,8 @@ struct WeightFolder {
   /// Files that hold no model, by how their names begin, and what they are.
   private static let others: [(start: String, meaning: String)] = [
     ("adapter_model.", "a LoRA adapter"), ("non_lora_trainables.", "what was trained beside a LoRA adapter"),
-    ("consolidated.", "a copy of the weights under Mistral's or Meta's own names"), ("mm_projector.", "a projector alone"),
+    ("consolidated.", "a copy of the weights under Mistral's or Meta's own names"),
+    ("mm_projector.", "a projector alone"),
     ("optimizer", "an optimizer's state"), ("scheduler.", "a training's state"), ("scaler.", "a training's state"),
     ("rng_state", "a training's state"), ("random_states", "a training's state"),
     ("training_args.", "a training's settings"), ("tf_model.", "the weights under TensorFlow's names"),

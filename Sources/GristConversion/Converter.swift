@@ -246,7 +246,8 @@ public struct Converter: Sendable {
       }
       return (fingerprint.digits(), checksums, 0)
     }
-    return (results[0].digits, results[0].checksums, results.reduce(0) { $1.magnitude.isFinite ? max($0, $1.magnitude) : .infinity })
+    let greatest = results.reduce(Float(0)) { $1.magnitude.isFinite ? max($0, $1.magnitude) : .infinity }
+    return (results[0].digits, results[0].checksums, greatest)
   }
 
   /// How a tensor's units are cut into chunks.

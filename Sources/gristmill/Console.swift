@@ -123,7 +123,7 @@ enum Format {
   /// Columns aligned: the first to the left, the others to the right.
   static func table(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
     var lines: [String] = []
-    table(heading: [], rows, leftAligned: leftAligned, cells: { $0 }) { lines.append($0) }
+    table(heading: [], rows, leftAligned: leftAligned, cells: { $0 }, line: { lines.append($0) })
     return lines.joined(separator: "\n")
   }
 
