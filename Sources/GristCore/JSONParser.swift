@@ -11,7 +11,7 @@ extension JSONValue {
     }
   }
 
-  /// Parses a document that is one object as ``parse(_:)`` does, and gives its members away one after the other, so that
+  /// Parses a document that is one object as `parse` does, and gives its members away one after the other, so that
   /// only one of them is in memory.
   ///
   /// - Parameters:
