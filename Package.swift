@@ -5,20 +5,16 @@ import PackageDescription
 let package = Package(
   name: "gristmill",
   products: [
+    // All of it, for those who would rather not choose.
+    .library(name: "GristmillKit", targets: ["GristmillKit"]),
     .library(name: "GristCore", targets: ["GristCore"]),
     .library(name: "GristKernels", targets: ["GristKernels"]),
     .library(name: "GristFormat", targets: ["GristFormat"]),
-    .library(name: "GristCheckpoints", targets: ["GristCheckpoints"]),
-    .library(name: "GristTemplates", targets: ["GristTemplates"]),
-    .library(name: "GristFamilies", targets: ["GristFamilies"]),
-    .library(name: "GristQuantization", targets: ["GristQuantization"]),
+    .library(name: "GristSources", targets: ["GristSources"]),
     .library(name: "GristImaging", targets: ["GristImaging"]),
     .library(name: "GristModel", targets: ["GristModel"]),
-    .library(name: "GristCalibration", targets: ["GristCalibration"]),
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
-    .library(name: "GristReports", targets: ["GristReports"]),
-    .library(name: "GristBenchmark", targets: ["GristBenchmark"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
     .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
   ],
@@ -47,7 +43,8 @@ let package = Package(
     .target(
       name: "GristCore",
       dependencies: [
-        "CGristSystem", .product(name: "OrderedCollections", package: "swift-collections"),
+        "CGristSystem", "CXXHash", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .target(
@@ -55,70 +52,47 @@ let package = Package(
       dependencies: [
         "GristCore", "CGristKernels", "CGristBLAS", .product(name: "RealModule", package: "swift-numerics"),
       ]),
-    .target(name: "GristFormat", dependencies: ["GristCore", "CZstd", "CXXHash"]),
+    .target(name: "GristFormat", dependencies: ["GristCore", "CZstd"]),
     .target(
-      name: "GristCheckpoints",
+      name: "GristSources",
       dependencies: [
-        "GristCore", "GristFormat", "CGristSystem", "CZlib", .product(name: "Crypto", package: "swift-crypto"),
-      ]),
-    // Chat templates: the language that they are written in. Knows no file and no clock.
-    .target(
-      name: "GristTemplates", dependencies: ["GristCore", .product(name: "RealModule", package: "swift-numerics")]),
-    .target(
-      name: "GristFamilies",
-      dependencies: [
-        "GristCore", "GristCheckpoints", "GristTemplates", .product(name: "RealModule", package: "swift-numerics"),
+        "GristCore", "GristKernels", "GristFormat", "CGristSystem", "CZlib",
+        .product(name: "RealModule", package: "swift-numerics"),
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
       resources: [.embedInCode("Names/Maps")]),
-    .target(
-      name: "GristQuantization",
-      dependencies: ["GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies"]),
     .target(name: "GristImaging", dependencies: ["GristCore", "CGristJPEG"]),
     .target(
       name: "GristModel",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
-        "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
-      name: "GristCalibration",
-      dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
-        "GristQuantization", "GristImaging", "GristModel",
-      ],
-      resources: [.embedInCode("Samples")]),
-    .target(
       name: "GristConversion",
-      dependencies: [
-        "GristImaging", "GristModel", "GristCalibration",
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-      ]),
+      dependencies: ["GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel"],
+      resources: [.embedInCode("Calibration/Samples")]),
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
-        "GristQuantization", "GristImaging", "GristModel", .product(name: "RealModule", package: "swift-numerics"),
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel",
+        .product(name: "RealModule", package: "swift-numerics"),
       ]),
-    .target(name: "GristReports", dependencies: ["GristCore", "GristModel", "GristVerification"]),
     .target(
-      name: "GristBenchmark",
+      name: "GristmillKit",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "GristVerification",
       ]),
-    // The one program that links libhdf5; GristCheckpoints starts it and talks to it.
+    // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
       name: "gristmill-hdf5", dependencies: ["CHDF5"], cSettings: [.define("H5_USE_110_API")]),
     .executableTarget(
       name: "gristmill",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies",
-        "GristQuantization", "GristCalibration", "GristConversion", "GristImaging", "GristModel", "GristVerification",
-        "GristReports",
-        "GristBenchmark", "CGristProgram",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "GristVerification", "CGristProgram", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     // What tests share: fixtures and temporary folders.
@@ -128,25 +102,7 @@ let package = Package(
       name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),
     .testTarget(name: "GristFormatTests", dependencies: ["GristCore", "GristFormat", "TestSupport"]),
     .testTarget(
-      name: "GristCheckpointsTests",
-      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "TestSupport"]),
-    .testTarget(name: "GristTemplatesTests", dependencies: ["GristCore", "GristTemplates", "TestSupport"]),
-    .testTarget(
-      name: "GristFamiliesTests",
-      dependencies: ["GristCore", "GristFormat", "GristCheckpoints", "GristTemplates", "GristFamilies", "TestSupport"]),
-    .testTarget(
-      name: "GristQuantizationTests",
-      dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "TestSupport",
-      ]),
-    .testTarget(
-      name: "GristConversionTests",
-      dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristConversion",
-        "TestSupport",
-      ]),
+      name: "GristSourcesTests", dependencies: ["GristCore", "GristFormat", "GristSources", "TestSupport"]),
     .testTarget(
       name: "GristImagingTests",
       dependencies: [
@@ -155,32 +111,23 @@ let package = Package(
     .testTarget(
       name: "GristModelTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristConversion",
-        "GristImaging", "GristModel", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .testTarget(
-      name: "GristCalibrationTests",
+      name: "GristConversionTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristImaging", "GristModel", "GristCalibration", "GristConversion", "GristVerification", "TestSupport",
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "GristVerification", "TestSupport",
       ]),
     .testTarget(
       name: "GristVerificationTests",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristConversion",
-        "GristImaging", "GristModel", "GristVerification", "GristReports", "TestSupport",
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "GristVerification", "TestSupport",
       ]),
     .testTarget(
-      name: "GristBenchmarkTests",
-      dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristCheckpoints", "GristFamilies", "GristQuantization",
-        "GristConversion",
-        "GristModel", "GristBenchmark", "TestSupport",
-      ]),
-    .testTarget(
-      name: "CommandTests", dependencies: ["GristCore", "GristCheckpoints", "TestSupport", "gristmill"],
+      name: "CommandTests", dependencies: ["GristCore", "GristSources", "TestSupport", "gristmill"],
       exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6],

@@ -1,7 +1,6 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// Weights straight from an upstream checkpoint, at full precision: the reference.
 public struct CheckpointParameters: ParameterStore {

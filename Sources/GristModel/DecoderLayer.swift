@@ -1,6 +1,6 @@
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 internal import RealModule
 
 /// A weight matrix that the decoder asks for.

@@ -1,6 +1,6 @@
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// The decoder run over many prompts at once, layer by layer and, inside a layer, matrix by matrix: before every product it
 /// stands still, so that what enters the matrices can be looked at and the weights be chosen that it goes on with. No

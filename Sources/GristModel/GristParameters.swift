@@ -1,8 +1,7 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristFormat
 import GristKernels
+import GristSources
 
 /// Weights from a `.grist` file: raw chunks in place, packed ones unpacked into memory of their own, in parallel, when a
 /// weight is first asked for.

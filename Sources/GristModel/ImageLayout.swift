@@ -1,6 +1,5 @@
-import GristCheckpoints
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// How the chosen tokens of an image's tiles become rows of the language model's input.
 struct ImageLayout: Sendable {

@@ -1,7 +1,6 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// The LLaMA decoder: RMSNorm, rotary attention with a cache, SwiGLU.
 struct LanguageModel: Sendable {

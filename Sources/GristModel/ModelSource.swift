@@ -1,8 +1,7 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristFormat
 import GristKernels
+import GristSources
 
 extension ConfigurationChoices {
   /// Those that a converted file keeps.

@@ -1,7 +1,6 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// Where a model's weights come from: a checkpoint folder, a `.grist` file, or a mixture of both.
 public protocol ParameterStore: Sendable {

@@ -1,6 +1,5 @@
-import GristCheckpoints
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// Linear layers with exact GELUs between them: from the tower's width to the language model's.
 struct Projector: Sendable {

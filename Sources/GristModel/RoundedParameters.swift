@@ -1,6 +1,6 @@
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// A model's weights rounded to another type.
 public struct RoundedParameters: ParameterStore {

@@ -1,7 +1,6 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// What the router decided for one image and prompt.
 public struct RouterDecision: Sendable {

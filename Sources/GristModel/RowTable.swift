@@ -1,7 +1,7 @@
-import GristCheckpoints
 import GristCore
 import GristFormat
 import GristKernels
+import GristSources
 
 /// A table stored row by row, in runs that are had when a row of theirs is looked up.
 package struct RowTable: EmbeddingTable {

@@ -1,6 +1,5 @@
-import GristCheckpoints
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// AVG-LLaVA's visual granularity scaler: average pooling of every tile's grid of features.
 struct Scaler: Sendable {

@@ -1,6 +1,6 @@
-import GristCheckpoints
 import GristCore
 import GristImaging
+import GristSources
 
 /// Inputs without meaning, the same for the same seed, for measuring how fast a model is: what they hold does not
 /// change how long they take.

@@ -1,5 +1,5 @@
-import GristFamilies
 import GristImaging
+import GristSources
 
 /// The parts of a picture that one visual token each stands for, by the lines between them, in pixels of the picture.
 ///

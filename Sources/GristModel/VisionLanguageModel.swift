@@ -1,8 +1,7 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristImaging
 import GristKernels
+import GristSources
 
 /// A whole AVG-LLaVA (or LLaVA) model, ready to answer. Weights are read when they are first needed.
 public final class VisionLanguageModel: Sendable {

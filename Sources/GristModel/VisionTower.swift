@@ -1,7 +1,6 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
+import GristSources
 
 /// A linear layer with a bias.
 struct BiasedLinear: Sendable {

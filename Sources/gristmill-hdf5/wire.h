@@ -1,7 +1,7 @@
 /* What the helper and Gristmill say to each other, over one stream socket, little-endian.
 
    Gristmill asks with a request; the helper answers each with an answer and `length` bytes. The file is an inherited
-   descriptor: the helper can open nothing. The other side is Sources/GristCheckpoints/HDF5/HDF5Wire.swift. */
+   descriptor: the helper can open nothing. The other side is Sources/GristSources/Checkpoints/HDF5/HDF5Wire.swift. */
 #ifndef GRIST_HDF5_WIRE_H
 #define GRIST_HDF5_WIRE_H
 

@@ -1,5 +1,4 @@
 import ArgumentParser
-import GristBenchmark
 import GristCore
 import GristKernels
 import GristModel

@@ -1,5 +1,5 @@
-import GristBenchmark
 import GristCore
+import GristModel
 
 /// A measurement's result for people.
 enum BenchText {

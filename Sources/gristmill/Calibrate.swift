@@ -1,9 +1,9 @@
 import ArgumentParser
-import GristCalibration
+import GristConversion
 import GristCore
-import GristFamilies
 import GristKernels
 import GristModel
+import GristSources
 import GristVerification
 
 struct Calibrate: ParsableCommand {

@@ -1,11 +1,9 @@
 import ArgumentParser
-import GristCalibration
 import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
 import GristModel
-import GristQuantization
 import GristVerification
 
 struct Convert: ParsableCommand {

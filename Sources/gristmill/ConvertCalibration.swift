@@ -1,12 +1,10 @@
 import ArgumentParser
-import GristCalibration
-import GristCheckpoints
 import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
 import GristModel
-import GristQuantization
+import GristSources
 import GristVerification
 
 /// How a conversion uses what flows into the matrices.
@@ -154,7 +152,7 @@ extension Convert {
     // Configuration, tokenizer and template decide what flows through the model, as much as its weights do; products in
     // f32 end in other bits on another instruction set.
     let files = source.files.sorted { ByteName($0.name) < ByteName($1.name) }.map {
-      JSONValue([$0.name, Checkpoint.sha256($0.bytes)])
+      JSONValue([$0.name, sha256($0.bytes)])
     }
     let document: JSONValue = [
       "version": JSONValue(gristmillVersion), "fingerprint": JSONValue(try model.fingerprint()),

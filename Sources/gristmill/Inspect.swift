@@ -1,8 +1,8 @@
 import ArgumentParser
+import GristConversion
 import GristCore
-import GristFamilies
 import GristFormat
-import GristQuantization
+import GristSources
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
 import ArgumentParser
 import Foundation
 import GristCore
-import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
+import GristSources
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(

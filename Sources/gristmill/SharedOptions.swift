@@ -1,10 +1,9 @@
 import ArgumentParser
 import Foundation
 import GristCore
-import GristFamilies
 import GristKernels
 import GristModel
-import GristTemplates
+import GristSources
 
 /// Options of every command.
 struct GlobalOptions: ParsableArguments {

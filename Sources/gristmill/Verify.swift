@@ -2,8 +2,7 @@ import ArgumentParser
 import GristCore
 import GristKernels
 import GristModel
-import GristReports
-import GristTemplates
+import GristSources
 import GristVerification
 
 struct Verify: ParsableCommand {

@@ -1,6 +1,6 @@
 import Foundation
-import GristCheckpoints
 import GristCore
+import GristSources
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 import Foundation
-import GristCheckpoints
 import GristCore
 import GristFormat
+import GristSources
 import TestSupport
 import Testing
 
@@ -9,10 +9,23 @@ import Testing
 @Suite("Nothing silent: sources and systems", .serialized) struct SilentSourceTests {
   let folder = try! TemporaryFolder()
 
-  /// A command that was stopped as soon as a file shows among its mappings, then went on after `change`.
+  /// A command that was stopped as soon as a file shows among its mappings, then went on after `change`. On a busy machine that
+  /// may come too late; then it is tried again on a source that is whole, a few times.
   private func interfered(
+    _ arguments: [String], when mapped: String, whole restore: () throws -> Void = {}, _ change: () throws -> Void
+  ) throws -> Command.Result {
+    var result = try interferedOnce(arguments, when: mapped, change)
+    for _ in 0..<9 where result.code == 0 {
+      try restore()
+      result = try interferedOnce(arguments, when: mapped, change)
+    }
+    return result
+  }
+
+  private func interferedOnce(
     _ arguments: [String], when mapped: String, _ change: () throws -> Void
   ) throws -> Command.Result {
+    try? FileManager.default.removeItem(atPath: folder.file("m.grist"))
     let running = try Command.Running(arguments)
     let process = running.process.processIdentifier
     for _ in 0..<200_000 where running.process.isRunning {
@@ -34,7 +47,9 @@ import Testing
     let bytes = try readFile(weights).array
     let output = folder.file("m.grist")
     let result = try interfered(
-      ["convert", folder.file("source"), "-o", output, "--recipe", "source", "--threads", "1", "--quiet"], when: weights
+      ["convert", folder.file("source"), "-o", output, "--recipe", "source", "--threads", "1", "--quiet"],
+      when: weights,
+      whole: { try folder.write("source/model.safetensors", bytes) }
     ) {
       let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: weights))
       if how == "overwritten" {
@@ -65,12 +80,13 @@ import Testing
     try folder.write("source/model.safetensors.index.json", Array(index.text().utf8))
     // The last in name order is mapped last, the one that goes is the 290th.
     let names = (0..<count).map { "\($0).safetensors" }.sorted()
+    let shard = try readFile(folder.file("source/" + names[289])).array
     let result = try interfered(
       [
         "convert", folder.file("source"), "-o", folder.file("m.grist"), "--recipe", "source", "--threads", "1",
         "--quiet",
       ],
-      when: "/source/" + names[count - 1]
+      when: "/source/" + names[count - 1], whole: { try folder.write("source/" + names[289], shard) }
     ) { try folder.write("source/" + names[289], []) }
     #expect(result.code == 74 && result.error.contains(names[289]), "\(result.error)")
     #expect(fileKind(at: folder.file("m.grist")) == nil)
@@ -186,7 +202,10 @@ import Testing
     #expect(try folderContents(output + ".unfinished") == names.sorted())
   }
 
-  @Test("19.25: memory that the system refuses ends with a sentence and 71", .timeLimit(.minutes(1)))
+  // AddressSanitizer asks for more than any limit here.
+  @Test(
+    "19.25: memory that the system refuses ends with a sentence and 71", .timeLimit(.minutes(1)),
+    .enabled(if: ProcessInfo.processInfo.environment["ASAN_OPTIONS"] == nil))
   func refusedMemory() throws {
     let executable = try #require(Command.executable).path
     let demo = Fixtures.folder + "/../../Tools/DemoModel/"

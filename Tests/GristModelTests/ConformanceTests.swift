@@ -1,10 +1,9 @@
-import GristCheckpoints
 import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
 import GristModel
-import GristQuantization
+import GristSources
 import TestSupport
 import Testing
 

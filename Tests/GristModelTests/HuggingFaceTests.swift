@@ -1,11 +1,9 @@
-import GristCheckpoints
 import GristConversion
 import GristCore
-import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
-import GristQuantization
+import GristSources
 import TestSupport
 import Testing
 

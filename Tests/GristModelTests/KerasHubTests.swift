@@ -1,10 +1,8 @@
-import GristCheckpoints
 import GristConversion
 import GristCore
-import GristFamilies
 import GristKernels
 import GristModel
-import GristQuantization
+import GristSources
 import TestSupport
 import Testing
 

@@ -1,9 +1,8 @@
 import Foundation
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 

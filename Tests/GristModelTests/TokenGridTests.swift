@@ -1,8 +1,8 @@
 import GristCore
-import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 

@@ -1,9 +1,8 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristImaging
 import GristKernels
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 

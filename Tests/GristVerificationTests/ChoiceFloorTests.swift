@@ -1,8 +1,8 @@
-import GristCheckpoints
 import GristCore
 import GristImaging
 import GristKernels
 import GristModel
+import GristSources
 import GristVerification
 import TestSupport
 import Testing

@@ -1,7 +1,6 @@
 import GristConversion
 import GristFormat
 import GristKernels
-import GristQuantization
 
 /// Converts a checkpoint or a file to `target`, and returns that.
 func converted(

@@ -1,13 +1,10 @@
-import GristCheckpoints
 import GristConversion
 import GristCore
-import GristFamilies
 import GristFormat
 import GristImaging
 import GristKernels
 import GristModel
-import GristQuantization
-import GristReports
+import GristSources
 import GristVerification
 import TestSupport
 import Testing

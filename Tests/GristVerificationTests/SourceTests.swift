@@ -1,8 +1,7 @@
-import GristCheckpoints
 import GristCore
-import GristFamilies
 import GristKernels
 import GristModel
+import GristSources
 import GristVerification
 import TestSupport
 import Testing

@@ -1,12 +1,10 @@
 import Glibc
-import GristCheckpoints
 import GristConversion
 import GristCore
-import GristFamilies
 import GristFormat
 import GristKernels
 import GristModel
-import GristQuantization
+import GristSources
 import GristVerification
 import TestSupport
 import Testing

@@ -1,4 +1,4 @@
-"""What the models are asked. Nothing here was calibrated with: those questions are Sources/GristCalibration/Samples/conversations.json."""
+"""What the models are asked. Nothing here was calibrated with: those questions are Sources/GristConversion/Calibration/Samples/conversations.json."""
 
 PROMPTS = [
     "What is the capital of France and why is it famous?", "Write a short poem about the sea.", "How do I bake sourdough bread?",

@@ -134,5 +134,5 @@ class Theirs:
 
 def calibration_text() -> str:
     """The conversations that Gristmill calibrates with, as it puts them to the model."""
-    conversations = json.loads((HERE.parents[1] / "Sources/GristCalibration/Samples/conversations.json").read_text())
+    conversations = json.loads((HERE.parents[1] / "Sources/GristConversion/Calibration/Samples/conversations.json").read_text())
     return "\n\n".join(f"{SYSTEM}USER: {case['prompt']} ASSISTANT: {case['answer']}" for case in conversations)

@@ -10,8 +10,7 @@ let package = Package(
     .executableTarget(
       name: "fuzz",
       dependencies: [
-        "GristCore", "GristFormat", "GristCheckpoints", "GristFamilies", "GristImaging", "GristModel",
-        "GristVerification", "GristCalibration",
+        "GristCore", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion", "GristVerification",
       ].map {
         .product(name: $0, package: "gristmill")
       } + ["CLibFuzzer"]),

@@ -1,6 +1,6 @@
 """Rotary frequencies as transformers computes them: `write_rope.py TESTS/FIXTURES/rope.json`.
 
-Each case is a configuration in one of the two spellings and the inverse frequencies of LlamaRotaryEmbedding, which the tests of GristFamilies
+Each case is a configuration in one of the two spellings and the inverse frequencies of LlamaRotaryEmbedding, which the tests of GristSources
 are held to.
 """
 

@@ -1,6 +1,5 @@
 import GristCore
-import GristFamilies
-import GristTemplates
+import GristSources
 
 /// A prompt: finished exchanges, and a message that waits for its answer.
 public struct Conversation: Sendable, Equatable {

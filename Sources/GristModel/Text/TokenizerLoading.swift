@@ -1,5 +1,5 @@
 import GristCore
-import GristFamilies
+import GristSources
 
 extension ParameterStore {
   /// The tokenizer of a model: of the kinds that its family uses, the first whose file is there.

@@ -36,7 +36,7 @@ FOREIGN_COLOURS = {
     "pink": (232, 150, 190), "cyan": (96, 206, 206),
 }
 # Photographs that may be used for anything, see NOTICE.
-PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "Sources" / "GristCalibration" / "Samples"
+PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "Sources" / "GristConversion" / "Calibration" / "Samples"
 
 
 @lru_cache(maxsize=256)

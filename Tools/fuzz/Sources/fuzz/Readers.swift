@@ -1,7 +1,6 @@
-import GristCalibration
-import GristCheckpoints
+import GristConversion
+import GristSources
 import GristCore
-import GristFamilies
 import GristFormat
 import GristImaging
 import GristModel

@@ -1,5 +1,5 @@
 import GristCore
-import GristTemplates
+import GristSources
 
 #if canImport(Glibc)
   import Glibc

@@ -1,0 +1,100 @@
+import GristCore
+import GristFormat
+import GristImaging
+import GristKernels
+import GristModel
+import GristSources
+
+/// Feeds a model what it will be asked, and watches what flows into its matrices.
+public struct Calibration: Sendable {
+  /// Something to feed through the model.
+  public struct Sample: Sendable {
+    /// A JPEG's bytes; nil for a question without a picture.
+    public let picture: Bytes?
+    public let question: String
+    /// Nil lets the model answer for itself.
+    public let answer: String?
+    /// Most of the finest grid's tokens that the picture may take; 1 leaves it to the router.
+    public let shareOfTokens: Double
+
+    public init(picture: Bytes? = nil, question: String, answer: String? = nil, shareOfTokens: Double = 1) {
+      self.picture = picture
+      self.question = question
+      self.answer = answer
+      self.shareOfTokens = shareOfTokens
+    }
+  }
+
+  public let samples: [Sample]
+  /// What they are, for people.
+  public let name: String
+  /// Tokens of an answer that the model gives itself.
+  public static let answerTokens = 64
+
+  public init(samples: [Sample], name: String) {
+    self.samples = samples
+    self.name = name
+  }
+
+  /// Names of the matrices whose inputs the samples will show, of a model that expects `tensors`: those whose columns come in
+  /// blocks, of tower, projector and router only where a sample has a picture.
+  public func matrices(of tensors: [ExpectedTensor]) -> Set<ByteName> {
+    let seesPictures = samples.contains { $0.picture != nil }
+    let names = tensors.filter { tensor in
+      guard tensor.kind == .linear, let columns = matrixExtents(tensor.shape)?.columns, columns % Rotation.block == 0
+      else {
+        return false
+      }
+      return switch tensor.part {
+      case .visionEmbeddings, .visionLayer, .projector, .router: seesPictures
+      case .languageLayer, .head: true
+      case .tokenEmbeddings, .unused: false
+      }
+    }
+    return Set(names.map { ByteName($0.name) })
+  }
+
+  /// SHA-256 of all that the samples say and show, 64 hexadecimal digits.
+  public var digest: String {
+    let texts = samples.map { sample in
+      JSONValue.array([
+        JSONValue(sample.question), sample.answer.map { JSONValue($0) } ?? .null,
+        sample.picture.map { JSONValue(sha256($0)) } ?? .null, JSONValue(sample.shareOfTokens),
+      ])
+    }
+    return sha256(Bytes(Array(JSONValue.array(texts).text().utf8)))
+  }
+
+  /// Rows of prompts and answers that go through the decoder together.
+  static let rowsTogether = 8192
+
+  /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done. Statistics that are not `kept` beyond
+  /// this conversion need not name their weights, which would read all of them once more.
+  ///
+  /// The decoder is run layer by layer, over up to 8192 rows at a time, and gives each layer's pages back: beside the
+  /// moments (256 bytes a column of every input) stand one layer's weights and those rows.
+  ///
+  /// - Throws: What running the model throws, and 130 when interrupted.
+  public func gather(
+    _ source: ModelSource, pool: ThreadPool, kept: Bool = true, progress: (Double) -> Void = { _ in }
+  ) throws -> InputStatistics {
+    let observer = InputObserver()
+    let prompts = try CalibrationPrompts(samples, source, observer: observer, pool: pool)
+    let compute = Compute(pool: pool, activations: .f32)
+    var tokens = 0
+    while case let batch = try prompts.next(rows: Self.rowsTogether), !batch.isEmpty {
+      tokens += batch.reduce(0) { $0 + $1.sequenceLength }
+      let walk = try prompts.walk(batch, compute)
+      while true {
+        progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
+        let matrices = walk.matrices
+        observer.observe(matrices.map(\.name), walk.input, compute)
+        if walk.isAtHead { break }
+        try walk.advance(matrices.map(prompts.parameters.matrix))
+        for matrix in matrices { prompts.parameters.release(matrix.name) }
+      }
+    }
+    return InputStatistics(
+      fingerprint: kept ? try source.fingerprint() : "", text: name, tokens: tokens, observer: observer)
+  }
+}

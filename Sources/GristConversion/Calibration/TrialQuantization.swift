@@ -1,0 +1,75 @@
+import GristCore
+import GristFormat
+import GristKernels
+import GristModel
+import GristSources
+
+/// Quantizes a source's matrices for a look at what that would do; nothing is kept.
+struct TrialQuantization {
+  /// Whether rounding errors will be fed on, and so columns be turned.
+  let isCalibrated: Bool
+  /// What a tensor would become.
+  struct Codes<Weights> {
+    let weights: Weights
+    let byteCount: Int
+    let error: ErrorSums
+  }
+
+  private let tensors: [ByteName: SourceTensor]
+  private let pool: ThreadPool
+
+  init(_ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
+    self.isCalibrated = isCalibrated
+    self.pool = pool
+    let tensors =
+      switch source {
+      case .checkpoint(let checkpoint, _): checkpoint.tensors
+      case .grist(let file, _): try file.sourceTensors()
+      }
+    self.tensors = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  func tensor(named name: String) -> SourceTensor? { tensors[ByteName(name)] }
+
+  /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
+  func quantize(
+    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+  ) throws -> Codes<any LinearWeights> {
+    // Feedback is for codes of a table.
+    let takesFeedback = if case .grouped(4, _, false) = choice { true } else { false }
+    let scheme = matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
+    let finished = try finish(tensor, scheme, choice, takesFeedback ? feedback : nil)
+    guard let weights = finished.weights else { throw unfit(tensor, choice) }
+    return Codes(weights: weights, byteCount: finished.byteCount, error: finished.error)
+  }
+
+  /// A table that is looked up by row; nothing flows into it, so there is no feedback.
+  ///
+  /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
+  func quantizeTable(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Codes<any EmbeddingTable> {
+    let finished = try finish(tensor, choice.rows, choice, nil)
+    guard let table = finished.table(of: tensor) else { throw unfit(tensor, choice) }
+    return Codes(weights: table, byteCount: finished.byteCount, error: finished.error)
+  }
+
+  private func finish(
+    _ tensor: SourceTensor, _ scheme: TensorScheme?, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+  ) throws -> FinishedMatrix {
+    guard let scheme else { throw unfit(tensor, choice) }
+    let first = try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
+    let count = first.units.count
+    let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
+    let runs = (count + unitsPerRun - 1) / unitsPerRun
+    @Sendable func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
+    let greatest = try pool.map(runs) { try first.scan(range($0)) }.max() ?? 0
+    let encoder = try first.scanned(greatest)
+    let encoded = try pool.map(runs) { try encoder.encode(range($0)) }
+    let error = encoded.reduce(into: ErrorSums()) { $0 += $1.error }
+    return FinishedMatrix(
+      scheme: encoder.scheme, shape: tensor.shape, runs: encoded.map(\.payload), unitsPerRun: unitsPerRun, error: error)
+  }
+
+  private func unfit(_ tensor: SourceTensor, _ choice: StorageChoice) -> GristError {
+    GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name, found: "\(tensor.shape)")
+  }
+}

@@ -1,0 +1,234 @@
+import GristCore
+import GristFormat
+import GristKernels
+import GristSources
+
+/// What a conversion will do, decided before a byte is written: every tensor, in execution order, with its scheme.
+public struct ConversionPlan: Sendable {
+  public struct Entry: Sendable {
+    public let tensor: SourceTensor
+    public let scheme: TensorScheme
+    public let reason: String
+    /// Payload bytes before packing.
+    public let payloadBytes: Int
+    /// Whether the tensor is looked up by row, and so wants small chunks.
+    let isTable: Bool
+    /// Of a `.grist` source: the tensor as it is stored there.
+    var stored: TensorRecord? { if case .record(let record) = kept { record } else { nil } }
+    private let kept: Kept
+
+    /// A record is large, and most plans have many entries without one.
+    private indirect enum Kept {
+      case nothing
+      case record(TensorRecord)
+    }
+
+    init(
+      tensor: SourceTensor, scheme: TensorScheme, reason: String, payloadBytes: Int, isTable: Bool,
+      stored: TensorRecord?
+    ) {
+      self.tensor = tensor
+      self.scheme = scheme
+      self.reason = reason
+      self.payloadBytes = payloadBytes
+      self.isTable = isTable
+      kept = stored.map { .record($0) } ?? .nothing
+    }
+
+    /// Whether what is stored is upstream's, value for value.
+    var keepsValues: Bool {
+      guard case .plain(let type) = scheme, stored?.relativeError ?? 0 == 0 else { return false }
+      return type == tensor.elementType || type == .f32 && [.f16, .bf16].contains(tensor.elementType)
+    }
+
+    /// Whether rounding errors can be fed on: codes stand for a table's values, of columns that were turned.
+    var takesFeedback: Bool {
+      guard case .grouped(let grouped) = scheme else { return false }
+      return grouped.coding.table != nil && grouped.coding.rotation != .none
+    }
+
+    /// Whether the stored payload is what is wanted, and so is copied.
+    var isCopied: Bool { stored?.scheme == scheme }
+  }
+
+  public struct Segment: Sendable {
+    public let name: String
+    public let entries: [Entry]
+    /// Nil for tensors that are no part of the model.
+    let part: ModelPart?
+
+  }
+
+  public let segments: [Segment]
+  /// Whether the file's router choices will be upstream's on any question, because all that they depend on stays value for
+  /// value; nil where there is nothing to choose.
+  public let hasExactChoices: Bool?
+  /// The model's family, or "unknown".
+  public let architecture: String
+  /// For people: what the architecture was recognised by; nil where it is unknown.
+  public let sign: String?
+  public let notes: [String]
+  /// Configuration keys that are passed over on purpose.
+  public let choices: ConfigurationChoices
+  /// The template that the checkpoint told by what a file does not keep, its folder's name among that.
+  let toldTemplate: PromptTemplate?
+
+  /// Whether any tensor becomes codes of a table, whose rounding errors can be fed on.
+  public var hasCodeTables: Bool {
+    entries.contains { entry in
+      if case .grouped(let grouped) = entry.scheme { grouped.coding.table != nil } else { false }
+    }
+  }
+
+  /// Names of tensors that were quantized before and would be again, by another scheme: what was lost then is lost still.
+  public var requantized: [String] {
+    entries.filter { entry in
+      guard case .grouped? = entry.stored?.scheme, case .grouped = entry.scheme else { return false }
+      return !entry.isCopied
+    }.map(\.tensor.name)
+  }
+
+  /// Of all segments; there may be very many, so they are not copied.
+  public var entries: some Collection<Entry> { segments.lazy.flatMap(\.entries) }
+  public var payloadBytes: Int { entries.reduce(0) { $0 + $1.payloadBytes } }
+  public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }
+
+  /// The bound on this conversion's memory beyond the program itself, in bytes: source, f32 and packed copies of a
+  /// chunk for every thread, and one tensor that is looked at before it is encoded; twice more the largest that has to be
+  /// transposed, as it came and as it becomes; and three KiB for every tensor.
+  public func memoryBound(threads: Int) -> Int {
+    let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
+    let largestUnit =
+      entries.compactMap { PayloadUnits(scheme: $0.scheme, shape: $0.tensor.shape)?.bytesPerUnit }
+      .max() ?? 0
+    let chunk = max(GristLayout.chunkTarget, largestUnit)
+    let largestHeld = entries.filter(\.tensor.storage.holdsWholeTensor).map(\.tensor.byteCount).max() ?? 0
+    // What is known of each tensor: its place, its decision, its line in the manifest.
+    let described = entries.count * 3072
+    return (64 << 20) + described + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
+  }
+
+  /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
+  public init(_ source: ConversionSource, recipe: Recipe) throws {
+    var notes = source.notes
+    for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
+      notes.append("--set \(override.text) matches no tensor")
+    }
+    var remaining = Dictionary(
+      source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    choices = source.choices
+    let known = try source.inventory()
+    let expected = Dictionary(
+      known?.tensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
+    try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
+    let format = known?.configuration?.format
+    toldTemplate = format?.toldTemplate
+    if toldTemplate != nil, let note = format?.note { notes.append("it will be " + note) }
+    guard let inventory = known else {
+      let entries = try source.tensors.map { tensor in
+        try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
+      }
+      segments = [Segment(name: "tensors", entries: entries, part: nil)]
+      architecture = "unknown"
+      sign = nil
+      hasExactChoices = nil
+      self.notes =
+        notes + ["the architecture is unknown: tensors are stored by name, but cannot be run"]
+        + [Self.changedShare(entries, recipe)].compactMap { $0 }
+      return
+    }
+    var parts: [(part: ModelPart, entries: [Entry])] = []
+    for expected in inventory.tensors {
+      guard let tensor = remaining.removeValue(forKey: ByteName(expected.name)) else {
+        guard expected.isRequired else { continue }
+        throw Self.missing(expected, source: source, inventory)
+      }
+      guard tensor.shape == expected.shape else {
+        throw GristError(
+          .badData, "the shape is not what config.json asks for", file: tensor.file, tensor: tensor.name,
+          offset: tensor.offset, found: "\(tensor.shape) instead of \(expected.shape)")
+      }
+      let entry = try Self.entry(
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)
+      if let last = parts.indices.last, parts[last].part == expected.part {
+        parts[last].entries.append(entry)
+      } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
+        parts[known].entries.append(entry)
+      } else {
+        parts.append((expected.part, [entry]))
+      }
+    }
+    // What is never computed with goes last, out of the way of what is.
+    parts = parts.filter { $0.part != .unused } + parts.filter { $0.part == .unused }
+    var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries, part: $0.part) }
+    let unknown = remaining.values.sorted { ByteName($0.name) < ByteName($1.name) }
+    if !unknown.isEmpty {
+      segments.append(
+        Segment(
+          name: "other",
+          entries: try unknown.map {
+            try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source)
+          }, part: nil))
+      notes +=
+        unknown.count > 3
+        ? [
+          "\(unknown.count) tensors, \(unknown[0].name) the first, are unknown to the model; they are stored as they came"
+        ]
+        : unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
+    }
+    self.segments = segments
+    hasExactChoices =
+      inventory.configuration?.vision?.usesRouter == true
+      ? parts.filter(\.part.decidesChoices).flatMap(\.entries).allSatisfy(\.keepsValues) : nil
+    architecture = inventory.family
+    sign = inventory.sign
+    if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
+    self.notes = notes
+  }
+
+  /// Says so when a recipe that quantizes changes next to nothing of what it was given.
+  private static func changedShare(_ entries: [Entry], _ recipe: Recipe) -> String? {
+    guard recipe.name != .source else { return nil }
+    let total = entries.reduce(0) { $0 + $1.tensor.byteCount }
+    let changed = entries.filter { if case .grouped = $0.scheme { true } else { false } }
+      .reduce(0) { $0 + $1.tensor.byteCount }
+    guard total > 0, Double(changed) < 0.1 * Double(total) else { return nil }
+    return
+      "the recipe \(recipe.name.rawValue) quantizes \(changed) of \(total) bytes: the rest are not matrices of 16 rows and "
+      + "\(TileShape.groupSizes[0]) columns, and stay as they are"
+  }
+
+  private static func entry(
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: ConversionSource
+  ) throws -> Entry {
+    let stored = source.stored?.tensor(named: tensor.name)
+    let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
+    let encoder = try TensorEncoder(tensor, scheme: scheme)
+    return Entry(
+      tensor: tensor, scheme: scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
+      isTable: isTable, stored: stored)
+  }
+
+  private static func missing(
+    _ expected: ExpectedTensor, source: ConversionSource, _ inventory: ModelInventory
+  ) -> GristError {
+    let towerName = expected.part.isTower ? inventory.configuration?.vision?.towerName : nil
+    return GristError(
+      .badData, "the checkpoint lacks a tensor that its config.json asks for", file: source.path,
+      tensor: expected.name,
+      advice: towerName.map { "if the tower was left out upstream, pass the folder of \($0) with --vision-tower" }
+        ?? "fetch the checkpoint again")
+  }
+}
+
+extension TensorScheme {
+  /// Whether a tensor that is stored like this already is what was decided: the same scheme (the scale exponent follows
+  /// the values), or anything where it is to stay as it came.
+  fileprivate func satisfies(_ decision: Recipe.Decision) -> Bool {
+    if decision.keepsSource { return true }
+    guard case .grouped(let wanted) = decision.scheme, case .grouped(let stored) = self else {
+      return self == decision.scheme
+    }
+    return wanted.isLike(stored)
+  }
+}

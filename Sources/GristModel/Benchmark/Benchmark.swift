@@ -1,0 +1,143 @@
+import GristCore
+import GristFormat
+import GristImaging
+import GristKernels
+import GristSources
+
+/// Measures a model with synthetic inputs.
+public struct Benchmark {
+  private let plan: BenchmarkPlan
+  private let source: ModelSource
+  private let model: VisionLanguageModel
+  private let compute: Compute
+  private let openSeconds: Double
+  private let clock = ContinuousClock()
+
+  /// Opens the model `repetitions` times and keeps the last one. `makePlan` is given the longest prompt the model takes.
+  ///
+  /// - Throws: What opening the model throws, and what `makePlan` throws.
+  public init(
+    path: String, reading: CheckpointReading = CheckpointReading(), compute: Compute,
+    makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
+  ) throws {
+    self.compute = compute
+    let clock = ContinuousClock()
+    func open() throws -> (ModelSource, VisionLanguageModel, Double) {
+      let start = clock.now
+      let source = try ModelSource.open(path: path, reading: reading)
+      let model = try source.model(compute: compute)
+      try model.loadFirstLayer()
+      return (source, model, (clock.now - start).seconds)
+    }
+    var opened = try open()
+    plan = try makePlan(opened.1.configuration.maximumLength)
+    var seconds = [opened.2]
+    for _ in 1..<plan.repetitions {
+      opened = try open()
+      seconds.append(opened.2)
+    }
+    (source, model, openSeconds) = (opened.0, opened.1, median(seconds))
+  }
+
+  /// Runs the plan, calling `onProgress` with the fraction done and what comes next.
+  ///
+  /// - Throws: 130 when interrupted, and what running the model throws.
+  public func run(onProgress: (Double, String) -> Void = { _, _ in }) throws -> BenchmarkReport {
+    let sessions = plan.sessions
+    // Long prompts take the time; a picture counts as a prompt of its patches.
+    let pictureRows = plan.seesImages ? 5 * model.configuration.patchesPerTile / 4 : 0
+    let total = Double(sessions.reduce(pictureRows) { $0 + $1.rows } * plan.repetitions)
+    var done = 0.0
+    func begin(_ rows: Int, _ label: String) throws {
+      try Interruption.check()
+      onProgress(done / max(total, 1), label)
+      done += Double(rows)
+    }
+
+    onProgress(0, "first row")
+    var cacheBytes = 0
+    let firstRow = try time { cacheBytes = try model.start(prompt(rows: 1), newTokens: 0).cacheBytesPerRow }
+    // The tokens to come once before they are timed: their embeddings are read and checked when they are first needed.
+    if let first = sessions.first(where: { $0.depth != nil }) {
+      _ = try run(.init(rows: 1, timesPrefill: false, depth: first.depth))
+    }
+    var prefill: [Int: [Double]] = [:]
+    var decode: [Int: [Double]] = [:]
+    for session in sessions {
+      for _ in 0..<plan.repetitions {
+        try begin(session.rows, "\(session.rows) rows of prompt")
+        let (prefillSeconds, decodeSeconds) = try run(session)
+        if session.timesPrefill { prefill[session.rows, default: []].append(prefillSeconds) }
+        if let depth = session.depth { decode[depth, default: []].append(decodeSeconds) }
+      }
+    }
+    let (tower, router) = try picture { try begin(pictureRows, $0) }
+    let peak = peakResidentBytes()
+    let provenance = if case .grist(let file, _) = source { file.manifest.provenance } else { nil as Provenance? }
+    onProgress(1, "the machine's limits")
+    return BenchmarkReport(
+      model: source.path, recipe: provenance?.recipe, packing: provenance?.packing.rawValue,
+      threads: compute.pool.threadCount, instructionSet: Compute.instructionSet, activations: compute.activations,
+      repetitions: plan.repetitions, openSeconds: openSeconds, firstRowSeconds: firstRow, tower: tower, router: router,
+      prefill: plan.prefillRows.map { .init(rows: $0, seconds: median(prefill[$0] ?? [])) },
+      decode: plan.depths.map {
+        .init(depth: $0, tokens: plan.decodeTokens, seconds: median(decode[$0] ?? []))
+      },
+      cost: DecodingCost(source, model.configuration), cacheBytesPerToken: cacheBytes, peakResidentBytes: peak,
+      limits: .measure(pool: compute.pool))
+  }
+
+  private func prompt(rows: Int) throws -> VisionLanguageModel.PreparedPrompt {
+    try model.syntheticPrompt(rows: rows, seed: UInt64(rows))
+  }
+
+  private func run(_ session: BenchmarkPlan.Session) throws -> (prefill: Double, decode: Double) {
+    let prompt = try prompt(rows: session.rows)
+    let tokens = session.depth == nil ? [] : model.syntheticTokens(plan.decodeTokens, seed: 1)
+    let start = clock.now
+    let running = try model.start(prompt, newTokens: tokens.count)
+    let prefilled = clock.now
+    for token in tokens {
+      try Interruption.check()
+      try running.advance(token)
+    }
+    return ((prefilled - start).seconds, (clock.now - prefilled).seconds)
+  }
+
+  /// Tower and router on a picture, after a first run that reads their weights.
+  private func picture(
+    _ begin: (String) throws -> Void
+  ) throws -> (tower: BenchmarkReport.Picture?, router: BenchmarkReport.Picture?) {
+    guard plan.seesImages, let image = try model.syntheticImage(seed: 1) else { return (nil, nil) }
+    let tiles = try model.tiles(of: image)
+    let text = model.syntheticTokens(64, seed: 2)
+    var features = try model.encode(tiles)
+    let hasRouter = try model.route(features, text: text) != nil
+    var towerSeconds: [Double] = []
+    var routerSeconds: [Double] = []
+    for _ in 0..<plan.repetitions {
+      try begin("a picture")
+      towerSeconds.append(try time { features = try model.encode(tiles) })
+      routerSeconds.append(try time { _ = try model.route(features, text: text) })
+    }
+    let count = features.tileCount
+    return (
+      .init(tiles: count, seconds: median(towerSeconds)),
+      hasRouter ? .init(tiles: count, seconds: median(routerSeconds)) : nil
+    )
+  }
+
+  private func time(_ body: () throws -> Void) rethrows -> Double {
+    let start = clock.now
+    try body()
+    return (clock.now - start).seconds
+  }
+}
+
+/// The middle value, or the mean of the two middle ones; 0 of nothing.
+package func median(_ values: [Double]) -> Double {
+  let sorted = values.sorted()
+  guard !sorted.isEmpty else { return 0 }
+  let middle = sorted.count / 2
+  return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}

@@ -1,0 +1,57 @@
+import GristCore
+import GristFormat
+import GristKernels
+import GristSources
+
+/// What the decoder must read and compute at least, by its configuration and the way its weights are stored.
+public struct DecodingCost: Sendable, Equatable {
+  /// Bytes of weights that every decoded token reads: all layers, the last norm and the head, scales counted in.
+  public let weightBytesPerToken: Int
+  /// Multiplications and additions of a prompt's row in the layers' matrices, each counted as one operation. Attention
+  /// comes on top; the head is computed for the last row only.
+  public let operationsPerRow: Int
+
+  public init(weightBytesPerToken: Int, operationsPerRow: Int) {
+    self.weightBytesPerToken = weightBytesPerToken
+    self.operationsPerRow = operationsPerRow
+  }
+
+  init(_ source: ModelSource, _ configuration: ModelConfiguration) {
+    var bytes = 0
+    var operations = 0
+    for tensor in configuration.expectedTensors {
+      switch tensor.part {
+      case .languageLayer:
+        bytes += source.computedBytes(of: tensor.name)
+        if tensor.kind == .linear { operations += 2 * (elementCount(of: tensor.shape) ?? 0) }
+      case .head where !(configuration.tiesWordEmbeddings && tensor.name == ModelConfiguration.headName),
+        .tokenEmbeddings where configuration.tiesWordEmbeddings:
+        bytes += source.computedBytes(of: tensor.name)
+      default: break
+      }
+    }
+    self.init(weightBytesPerToken: bytes, operationsPerRow: operations)
+  }
+}
+
+extension MachineLimits {
+  /// Tokens a second of a prompt if all int8 units did nothing but the layers' matrices.
+  public func prefillRate(_ cost: DecodingCost) -> Double {
+    int8OperationsPerSecond / Double(max(cost.operationsPerRow, 1))
+  }
+
+  /// Tokens decoded a second if memory did nothing but deliver the weights and `cacheBytes` of keys and values.
+  public func decodeRate(_ cost: DecodingCost, cacheBytes: Int) -> Double {
+    memoryReadBytesPerSecond / Double(max(cost.weightBytesPerToken + cacheBytes, 1))
+  }
+}
+
+extension ModelSource {
+  /// Bytes of a tensor as the kernels read it, unpacked; 0 for one that is not there.
+  fileprivate func computedBytes(of name: String) -> Int {
+    switch self {
+    case .grist(let file, _): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
+    case .checkpoint(let checkpoint, _): checkpoint.tensor(named: name)?.byteCount ?? 0
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import GristCore
+import GristKernels
+import GristModel
+import GristSources
+
+/// A part of the model that the router's choice depends on.
+public enum RouterInput: String, Sendable, CaseIterable {
+  case tower, projector, embeddings, router
+
+  /// What a part of the model is to the router; nil for one that its choice does not depend on.
+  init?(_ part: ModelPart) {
+    switch part {
+    case .visionEmbeddings, .visionLayer: self = .tower
+    case .projector: self = .projector
+    case .tokenEmbeddings: self = .embeddings
+    case .router: self = .router
+    case .languageLayer, .head, .unused: return nil
+    }
+  }
+}
+
+/// The reference with one part taken from the model under test.
+struct MixedParameters: ParameterStore {
+  let reference: any ParameterStore
+  let model: any ParameterStore
+  /// Names of the tensors that are the model's.
+  private let names: Set<ByteName>
+
+  init(
+    reference: any ParameterStore, model: any ParameterStore, part: RouterInput, of configuration: ModelConfiguration
+  ) {
+    self.reference = reference
+    self.model = model
+    names = Set(configuration.expectedTensors.filter { RouterInput($0.part) == part }.map { ByteName($0.name) })
+  }
+
+  var path: String { model.path }
+  var choices: ConfigurationChoices { reference.choices }
+
+  private func store(_ name: String) -> any ParameterStore { names.contains(ByteName(name)) ? model : reference }
+
+  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+    try store(name).matrix(name, rows: rows, columns: columns)
+  }
+
+  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+    try store(name).embedding(name, rows: rows, columns: columns)
+  }
+
+  func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
+
+  func has(_ name: String) -> Bool { store(name).has(name) }
+
+  func sideFile(named name: String) throws -> Bytes? { try reference.sideFile(named: name) }
+}
+
+/// What one part's quantization alone does to the router.
+public struct PartEffect: Sendable {
+  public let part: RouterInput
+  /// Cases in which the choice differs, ties counted in.
+  public let choicesChanged: Int
+  /// Of those, where the reference's margin is no tie.
+  public let changedBeyondTies: Int
+  public let filterSetsChanged: Int
+  public let filterOrdersChanged: Int
+  /// Largest change of a router logit over all cases.
+  public let largestLogitChange: Double
+  /// How far the margin between the reference's first two grids moves, in the mean over all cases.
+  public let meanMarginChange: Double
+  public let cases: Int
+}
+
+/// Asks the router with each part in turn taken from `model` and the rest from `reference`, so that a flipped choice
+/// can be traced to the part that flips it.
+public func attributeRouterChanges(
+  reference: any ParameterStore, model: any ParameterStore, record: ReferenceRecord, compute: Compute,
+  tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
+) throws -> [PartEffect] {
+  let cases = record.cases.filter { $0.decision != nil }
+  let configuration = try reference.configuration()
+  return try RouterInput.allCases.map { part in
+    progress(part)
+    let mixed = try VisionLanguageModel(
+      MixedParameters(reference: reference, model: model, part: part, of: configuration), compute: compute)
+    var images = ImageCache(mixed)
+    var (choices, beyond, sets, orders, largest, margins) = (0, 0, 0, 0, 0.0, 0.0)
+    for item in cases {
+      try Interruption.check()
+      guard let expected = item.decision,
+        let decision = try mixed.prepare(
+          Conversation(message: item.probe.prompt, hasImage: true, clock: record.clock),
+          image: images.features(of: item.probe)
+        ).decision
+      else { continue }
+      if decision.choice != expected.choice {
+        choices += 1
+        if Double(expected.margin) >= tieMargin { beyond += 1 }
+      }
+      margins += Double(abs(expected.marginChange(in: decision)))
+      if Set(decision.filterOrder) != Set(expected.filterOrder) { sets += 1 }
+      if decision.filterOrder != expected.filterOrder { orders += 1 }
+      for (a, b) in zip(decision.logits, expected.logits) { largest = max(largest, Double(abs(a - b))) }
+    }
+    return PartEffect(
+      part: part, choicesChanged: choices, changedBeyondTies: beyond, filterSetsChanged: sets,
+      filterOrdersChanged: orders, largestLogitChange: largest, meanMarginChange: margins / Double(max(cases.count, 1)),
+      cases: cases.count)
+  }
+}

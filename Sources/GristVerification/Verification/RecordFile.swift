@@ -1,0 +1,168 @@
+import GristCore
+import GristKernels
+import GristModel
+import GristSources
+
+// A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest is
+// one JSON document in the file's metadata. `Formats/record.md` describes it.
+
+extension ReferenceRecord {
+  /// The name a record has inside a `.grist` file.
+  public static let embeddedName = "verification/record.safetensors"
+  static let format = "gristmill-record"
+  static let version = "2"
+
+  /// - Throws: 65 when the record is more than the format can hold.
+  public func encoded() throws -> Bytes {
+    let document: JSONValue = [
+      "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
+      "loss": loss.map { JSONValue($0) } ?? false, "date": clock.map { JSONValue($0.date) } ?? .null,
+      "cases": .array(cases.map(\.json)),
+    ]
+    var writer = SafetensorsWriter(metadata: [
+      ("format", Self.format), ("version", Self.version), ("record", document.text()),
+    ])
+    var written: Set<String> = []
+    for (index, item) in cases.enumerated() {
+      if let bytes = item.probe.imageBytes, let name = item.probe.image, written.insert(name).inserted {
+        try writer.add("image.\(name)", .u8, shape: [bytes.count], bytes: bytes)
+      }
+      let vocabulary = item.logits.first?.count ?? 0
+      try writer.add(
+        "case.\(index).logits", shape: [item.logits.count, vocabulary], floats: item.logits.flatMap { $0 })
+    }
+    return writer.encoded
+  }
+
+  /// Reads a record file.
+  ///
+  /// - Throws: 65 when it is none, or a part of it is missing or inconsistent.
+  public init(path: String) throws { try self.init(SafetensorsFile(path: path)) }
+
+  /// Whether there is a record at `path`, not weights in a file of the same kind.
+  static func isThere(at path: String) -> Bool {
+    guard fileKind(at: path) == .file, let file = try? SafetensorsFile(path: path) else { return false }
+    return file.metadata.contains { $0.name == "format" && $0.value == format }
+  }
+
+  /// Reads a record that came out of a `.grist` file; `path` is for messages.
+  ///
+  /// - Throws: 65 when the bytes are no record.
+  public init(_ bytes: Bytes, path: String) throws { try self.init(SafetensorsFile(bytes, path: path)) }
+
+  private init(_ file: SafetensorsFile) throws {
+    let path = file.path
+    func metadata(_ name: String) -> String? { file.metadata.first { $0.name == name }?.value }
+    guard metadata("format") == Self.format, let text = metadata("record") else {
+      throw GristError(
+        .badData, "not a record of reference answers", file: path, advice: "make one with `gristmill record`")
+    }
+    guard metadata("version") == Self.version else {
+      throw GristError(
+        .badData, "a record of a version this program does not read", file: path, found: metadata("version"),
+        advice: "record the checkpoint again")
+    }
+    let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
+    let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    fingerprint = try json.string("fingerprint")
+    source = try json.string("source")
+    // Only a record that says so was made from weights that had lost nothing.
+    loss =
+      json.value("loss") == false
+      ? nil : try json.string("loss", default: "the record does not tell what its weights went through")
+    clock =
+      json.has("date")
+      ? try ChatProgram.Clock(date: json.string("date"))
+        ?? { throw json.failure("date", "a date such as 2026-07-31") }() : nil
+    cases = try json.objects("cases").enumerated().map { index, item in
+      let image = item.has("image") ? try item.string("image") : nil
+      let imageBytes = try image.map { name in
+        guard let tensor = tensors["image.\(name)"], tensor.elementType == .u8 else {
+          throw GristError(.badData, "the record lacks a picture", file: path, tensor: "image.\(name)")
+        }
+        return try tensor.bytes()
+      }
+      let tokens = try item.integers("tokens", in: 0...Int(Int32.max))
+      guard let tensor = tensors["case.\(index).logits"], tensor.elementType == .f32, tensor.shape.count == 2,
+        tensor.shape[0] == tokens.count
+      else {
+        throw GristError(.badData, "the record lacks logits", file: path, tensor: "case.\(index).logits")
+      }
+      var result = Case(
+        probe: Probe(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
+        inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)), decision: try Self.decision(item),
+        granularity: item.has("granularity") ? try item.integer("granularity", in: 1...Int(Int32.max)) : nil,
+        sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
+        logits: try Self.rows(tensor))
+      result.rounded = try Self.rounded(item)
+      return result
+    }
+  }
+
+  /// Choices in other arithmetic; a record that was made without says nothing.
+  private static func rounded(_ item: JSONReader) throws -> [Compute.Rounding: Int] {
+    guard item.has("router"), case let router = try item.object("router"), router.has("rounded") else { return [:] }
+    let choices = try router.object("rounded")
+    var result: [Compute.Rounding: Int] = [:]
+    for rounding in Compute.Rounding.allCases where choices.has(rounding.rawValue) {
+      result[rounding] = try choices.integer(rounding.rawValue, in: 0...Int(Int32.max))
+    }
+    return result
+  }
+
+  private static func decision(_ item: JSONReader) throws -> RouterDecision? {
+    guard item.has("router") else { return nil }
+    let router = try item.object("router")
+    let granularities = try router.integers("granularities", in: 1...Int(Int32.max))
+    let logits = try router.array("logits").compactMap(\.double).map { Float($0) }
+    guard !logits.isEmpty, logits.count == granularities.count else {
+      throw router.failure("logits", "one number a granularity")
+    }
+    return RouterDecision(
+      granularities: granularities, logits: logits,
+      filterOrder: try router.integers("filter", in: 0...Int(Int32.max)))
+  }
+
+  private static func rows(_ tensor: SourceTensor) throws -> [[Float]] {
+    let bytes = try tensor.bytes()
+    let columns = tensor.shape[1]
+    return try (0..<tensor.shape[0]).map { row in
+      try (0..<columns).map { column in
+        guard let bits = bytes.integer(at: (row * columns + column) * 4, as: UInt32.self) else {
+          throw GristError(.badData, "the record's logits end too soon", tensor: tensor.name)
+        }
+        return Float(bitPattern: bits)
+      }
+    }
+  }
+}
+
+extension ReferenceRecord.Case {
+  private func json(_ decision: RouterDecision) -> JSONValue {
+    var object: JSONObject = [
+      "granularities": JSONValue(decision.granularities), "logits": JSONValue(decision.logits),
+      "filter": JSONValue(decision.filterOrder),
+    ]
+    if !rounded.isEmpty {
+      var choices = JSONObject()
+      for rounding in Compute.Rounding.allCases { choices[rounding.rawValue] = rounded[rounding].map { JSONValue($0) } }
+      object["rounded"] = .object(choices)
+    }
+    return .object(object)
+  }
+
+  fileprivate var json: JSONValue {
+    [
+      "image": probe.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(probe.prompt),
+      "input_ids": JSONValue(inputIDs),
+      "router": decision.map(json) ?? .null,
+      "granularity": granularity.map { JSONValue($0) } ?? .null, "sequence_length": JSONValue(sequenceLength),
+      "tokens": JSONValue(tokens),
+    ]
+  }
+}
+
+extension OutputKind {
+  /// A record of reference answers.
+  public static let record = OutputKind(name: "a record", containing: ReferenceRecord.format)
+}

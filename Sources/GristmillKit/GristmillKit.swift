@@ -1,0 +1,9 @@
+// Everything that the toolkit's modules offer, behind one import.
+@_exported import GristConversion
+@_exported import GristCore
+@_exported import GristFormat
+@_exported import GristImaging
+@_exported import GristKernels
+@_exported import GristModel
+@_exported import GristSources
+@_exported import GristVerification
