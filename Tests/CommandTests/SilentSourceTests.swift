@@ -12,7 +12,7 @@ import Testing
   /// A command that was stopped as soon as a file shows among its mappings, then went on after `change`. On a busy machine that
   /// may come too late; then it is tried again on a source that is whole, a few times.
   private func interfered(
-    _ arguments: [String], when mapped: String, whole restore: () throws -> Void = {}, _ change: () throws -> Void
+    _ arguments: [String], when mapped: String, whole restore: () throws -> Void, change: () throws -> Void
   ) throws -> Command.Result {
     var result = try interferedOnce(arguments, when: mapped, change)
     for _ in 0..<9 where result.code == 0 {
@@ -49,18 +49,18 @@ import Testing
     let result = try interfered(
       ["convert", folder.file("source"), "-o", output, "--recipe", "source", "--threads", "1", "--quiet"],
       when: weights,
-      whole: { try folder.write("source/model.safetensors", bytes) }
-    ) {
-      let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: weights))
-      if how == "overwritten" {
-        try handle.seek(toOffset: UInt64(bytes.count / 2))
-        try handle.write(contentsOf: Data(repeating: 0x3c, count: bytes.count / 2))
-      } else {
-        // Within the last page, where a reader meets zeros instead of a fault.
-        try handle.truncate(atOffset: UInt64(bytes.count - bytes.count % 4096 + 1))
-      }
-      try handle.close()
-    }
+      whole: { try folder.write("source/model.safetensors", bytes) },
+      change: {
+        let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: weights))
+        if how == "overwritten" {
+          try handle.seek(toOffset: UInt64(bytes.count / 2))
+          try handle.write(contentsOf: Data(repeating: 0x3c, count: bytes.count / 2))
+        } else {
+          // Within the last page, where a reader meets zeros instead of a fault.
+          try handle.truncate(atOffset: UInt64(bytes.count - bytes.count % 4096 + 1))
+        }
+        try handle.close()
+      })
     #expect(
       result.code == 74 && result.error.contains("changed or replaced while it was being read"), "\(result.error)")
     #expect(fileKind(at: output) == nil)
@@ -86,8 +86,8 @@ import Testing
         "convert", folder.file("source"), "-o", folder.file("m.grist"), "--recipe", "source", "--threads", "1",
         "--quiet",
       ],
-      when: "/source/" + names[count - 1], whole: { try folder.write("source/" + names[289], shard) }
-    ) { try folder.write("source/" + names[289], []) }
+      when: "/source/" + names[count - 1], whole: { try folder.write("source/" + names[289], shard) },
+      change: { try folder.write("source/" + names[289], []) })
     #expect(result.code == 74 && result.error.contains(names[289]), "\(result.error)")
     #expect(fileKind(at: folder.file("m.grist")) == nil)
   }
