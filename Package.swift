@@ -96,7 +96,7 @@ let package = Package(
       ]),
 
     // What tests share: fixtures and temporary folders.
-    .target(name: "TestSupport", dependencies: ["GristCore"], path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["GristCore", "GristSources"], path: "Tests/TestSupport"),
     .testTarget(name: "GristCoreTests", dependencies: ["GristCore", "TestSupport"]),
     .testTarget(
       name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),

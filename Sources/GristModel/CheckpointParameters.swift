@@ -3,16 +3,14 @@ import GristKernels
 import GristSources
 
 /// Weights straight from an upstream checkpoint, at full precision: the reference.
-public struct CheckpointParameters: ParameterStore {
-  public let checkpoint: Checkpoint
-  public let choices: ConfigurationChoices
+struct CheckpointParameters: ParameterStore {
+  let source: Source
+  private let checkpoint: Checkpoint
 
-  public init(_ checkpoint: Checkpoint, choices: ConfigurationChoices = ConfigurationChoices()) {
+  init(_ checkpoint: Checkpoint, of source: Source) {
     self.checkpoint = checkpoint
-    self.choices = choices
+    self.source = source
   }
-
-  public var path: String { checkpoint.path }
 
   private func tensor(_ name: String, count: Int, expected: [Int]) throws -> SourceTensor {
     guard let tensor = checkpoint.tensor(named: name) else { throw missing(name) }
@@ -27,7 +25,7 @@ public struct CheckpointParameters: ParameterStore {
     return tensor
   }
 
-  public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     let tensor = try tensor(name, count: rows * columns, expected: [rows, columns])
     guard
       let weights = PlainWeights(
@@ -36,18 +34,16 @@ public struct CheckpointParameters: ParameterStore {
     return weights
   }
 
-  public func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
     MatrixTable(weights: try matrix(name, rows: rows, columns: columns))
   }
 
-  public func values(_ name: String, count: Int) throws -> [Float] {
+  func values(_ name: String, count: Int) throws -> [Float] {
     let tensor = try tensor(name, count: count, expected: [count])
     return floats(try tensor.bytes(), tensor.elementType)
   }
 
-  public func has(_ name: String) -> Bool { checkpoint.tensor(named: name) != nil }
+  func has(_ name: String) -> Bool { checkpoint.tensor(named: name) != nil }
 
-  public func sideFile(named name: String) throws -> Bytes? { checkpoint.sideFile(named: name) }
-
-  public func release(_ name: String) { checkpoint.tensor(named: name)?.release() }
+  func release(_ name: String) { checkpoint.tensor(named: name)?.release() }
 }

@@ -5,20 +5,16 @@ import GristSources
 
 /// Weights from a `.grist` file: raw chunks in place, packed ones unpacked into memory of their own, in parallel, when a
 /// weight is first asked for.
-public struct GristParameters: ParameterStore {
-  public let file: GristFile
+struct GristParameters: ParameterStore {
+  let source: Source
+  private let file: GristFile
   private let pool: ThreadPool
 
-  /// What the file keeps of what was said about its configuration, and what is said now.
-  public let choices: ConfigurationChoices
-
-  public init(_ file: GristFile, pool: ThreadPool, choices: ConfigurationChoices = ConfigurationChoices()) {
+  init(_ file: GristFile, of source: Source, pool: ThreadPool) {
     self.file = file
+    self.source = source
     self.pool = pool
-    self.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
   }
-
-  public var path: String { file.path }
 
   private func record(_ name: String, _ expected: [Int]) throws -> TensorRecord {
     guard let record = file.tensor(named: name) else { throw missing(name) }
@@ -40,7 +36,7 @@ public struct GristParameters: ParameterStore {
     }
   }
 
-  public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     let record = try record(name, [rows, columns])
     let runs = try payloads(record)
     let weights: (any LinearWeights)?
@@ -66,7 +62,7 @@ public struct GristParameters: ParameterStore {
     return weights
   }
 
-  public func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
     let record = try record(name, [rows, columns])
     if case .grouped(let scheme) = record.scheme, scheme.layout == .tile16 {
       return MatrixTable(weights: try matrix(name, rows: rows, columns: columns))
@@ -79,7 +75,7 @@ public struct GristParameters: ParameterStore {
     ) { try file.payload(ofChunk: record.chunks.first + $0) }
   }
 
-  public func values(_ name: String, count: Int) throws -> [Float] {
+  func values(_ name: String, count: Int) throws -> [Float] {
     let record = try record(name, [count])
     guard case .plain(let type) = record.scheme, type.isFloatingPoint else {
       throw GristError(
@@ -89,11 +85,9 @@ public struct GristParameters: ParameterStore {
     return try payloads(record).flatMap { floats($0, type) }
   }
 
-  public func has(_ name: String) -> Bool { file.tensor(named: name) != nil }
+  func has(_ name: String) -> Bool { file.tensor(named: name) != nil }
 
-  public func sideFile(named name: String) throws -> Bytes? { try file.sideFile(named: name) }
-
-  public func release(_ name: String) {
+  func release(_ name: String) {
     guard let record = file.tensor(named: name) else { return }
     for chunk in record.chunks.range where file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
   }

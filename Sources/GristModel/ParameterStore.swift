@@ -4,11 +4,11 @@ import GristSources
 
 /// Where a model's weights come from: a checkpoint folder, a `.grist` file, or a mixture of both.
 public protocol ParameterStore: Sendable {
-  /// The model's path, for messages.
-  var path: String { get }
+  /// What the weights belong to: its small files and its configuration are the model's.
+  var source: Source { get }
 
-  /// What was said about its configuration.
-  var choices: ConfigurationChoices { get }
+  /// What is found fault with when something is missing: the source's path, where nothing else is said.
+  var path: String { get }
 
   /// A weight matrix [rows, columns]; extents beyond the second are flattened into the columns.
   ///
@@ -28,11 +28,6 @@ public protocol ParameterStore: Sendable {
   /// Whether there is a tensor of that name.
   func has(_ name: String) -> Bool
 
-  /// One of the small files that belong to the model.
-  ///
-  /// - Throws: 65 when the file is damaged.
-  func sideFile(named name: String) throws -> Bytes?
-
   /// Says that a tensor will not be used again soon, so that pages it lies in can be given back.
   func release(_ name: String)
 }
@@ -40,14 +35,31 @@ public protocol ParameterStore: Sendable {
 extension ParameterStore {
   public func release(_ name: String) {}
 
-  /// What the model is, by its side files.
-  ///
-  /// - Throws: 66 when a configuration is missing, 65 when one makes no sense.
-  public func configuration() throws -> ModelConfiguration {
-    try ModelConfiguration(path: path, choices: choices, storesHead: has(ModelConfiguration.headName)) {
-      try sideFile(named: $0)
-    }
+  public var path: String { source.path }
+}
+
+/// Weights that are another store's, but for what is told otherwise.
+public protocol ParameterDecorator: ParameterStore {
+  var base: any ParameterStore { get }
+}
+
+extension ParameterDecorator {
+  public var source: Source { base.source }
+  public var path: String { base.path }
+
+  public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+    try base.matrix(name, rows: rows, columns: columns)
   }
+
+  public func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+    try base.embedding(name, rows: rows, columns: columns)
+  }
+
+  public func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
+
+  public func has(_ name: String) -> Bool { base.has(name) }
+
+  public func release(_ name: String) { base.release(name) }
 }
 
 /// A table of vectors.

@@ -31,9 +31,9 @@ public final class VisionLanguageModel: Sendable {
   public init(_ store: some ParameterStore, compute: Compute) throws {
     path = store.path
     self.compute = compute
-    let configuration = try store.configuration()
+    let configuration = try store.source.configuration()
     self.configuration = configuration
-    tokenizer = try store.tokenizer(configuration.tokenizers)
+    tokenizer = try store.source.tokenizer(configuration.tokenizers)
     // An added token that no prompt spells out (a <pad> mostly) needs no embedding.
     guard tokenizer.wordVocabularySize <= configuration.vocabularySize else {
       throw GristError(

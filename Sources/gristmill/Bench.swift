@@ -46,7 +46,7 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     let benchmark = try Benchmark(
-      path: model, reading: options.checkpoint.reading(), compute: options.compute(global)
+      path: model, options: options.checkpoint.sourceOptions(), compute: options.compute(global)
     ) {
       try BenchmarkPlan(
         prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,

@@ -4,7 +4,6 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
-import GristVerification
 
 struct Calibrate: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -32,14 +31,14 @@ struct Calibrate: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func run() throws {
-    let source = try ModelSource.open(path: checkpoint, reading: options.reading())
-    try Reference.refuseCalibration(on: source.loss, of: checkpoint)
+    let source = try Source.open(path: checkpoint, options: options.sourceOptions())
+    try source.requireNoLoss()
     let file = try outputs.file(output, .statistics)
     var bar = ProgressBar(quiet: global.quiet)
     let pool = try global.pool()
-    let configuration = try source.parameters(pool: pool).configuration()
+    let configuration = try source.configuration()
     if let note = CalibrationFormat(configuration).note { try global.note("note: \(note)") }
-    let calibration = try Calibration.from(probes: probes, for: configuration)
+    let calibration = try probes.map { try Calibration(probes: $0) } ?? .bundled(for: configuration)
     let statistics = try calibration.gather(source, pool: pool) {
       bar.show($0, "watching the matrices")
     }
@@ -56,18 +55,5 @@ struct Calibrate: ParsableCommand {
         "\(output): inputs of \(statistics.matrices.count) matrices over \(statistics.tokens) tokens, "
           + "\(Format.bytes(bytes.count))")
     }
-  }
-}
-
-extension Calibration {
-  /// The user's questions, or what is bundled: photographs for models that see, too.
-  ///
-  /// - Throws: What reading the questions throws.
-  static func from(probes path: String?, for model: ModelConfiguration?) throws -> Calibration {
-    guard let path else { return .bundled(withPhotographs: model?.vision != nil) }
-    let samples = try Probe.read(path: path).map {
-      Sample(picture: $0.imageBytes, question: $0.prompt, answer: $0.answer)
-    }
-    return Calibration(samples: samples, name: "\(samples.count) questions of \(fileName(of: path))")
   }
 }

@@ -73,7 +73,7 @@ enum Console {
 /// A bar on standard error while long work goes on; silent unless that is a terminal.
 struct ProgressBar {
   private let isShown: Bool
-  private let start = ContinuousClock.now
+  private var start = ContinuousClock.now
   private var lastFraction = -1.0
 
   init(quiet: Bool) { isShown = Console.isTerminal && !quiet }
@@ -82,6 +82,8 @@ struct ProgressBar {
     guard isShown, fraction - lastFraction >= 0.005 || fraction < lastFraction || label.hasPrefix("hashing") else {
       return
     }
+    // The next stage's time is its own.
+    if fraction < lastFraction { start = .now }
     lastFraction = fraction
     let width = 30
     let filled = Int(fraction * Double(width))

@@ -3,8 +3,7 @@ import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
-import GristModel
-import GristVerification
+import GristSources
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -95,101 +94,71 @@ struct Convert: ParsableCommand {
   func run() throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
-    let source = try ConversionSource.open(path: source, reading: checkpoint.reading())
-    try refuseQuantizingAgain(source, overrides)
-    // Whatever speaks against the output is said before the work.
-    let file = try dryRun ? nil : output.map { try outputs.file($0, .grist) }
+    let source = try Source.open(path: source, options: checkpoint.sourceOptions())
     let pool = try global.pool()
-    let recipeName = recipeName(for: source)
-    var calibration = try calibration(of: source, overrides, pool)
-    if let obstacle = try obstacleToRunning(source, pool) {
-      calibration.notes.append("the model can be kept, but `run` will refuse it: \(obstacle)")
-    }
-    let allotments = try allotments(source, overrides, calibration, pool)
-    if dryRun {
-      let recipe = try Recipe(
-        recipeName, groupSize: groupSize, overrides: overrides, calibrated: calibration.matrices,
-        allotments: allotments)
-      return try show(
-        ConversionPlan(source, recipe: recipe), recipeName, calibration, threads: pool.threadCount)
-    }
-    guard let file else { return }
-    let feedback = try feedback(calibration, source, pool)
-    let recipe = try Recipe(
-      recipeName, groupSize: groupSize, overrides: overrides, calibrated: feedback?.matrices ?? [],
-      allotments: allotments)
-    let plan = try ConversionPlan(source, recipe: recipe)
-    for note in plan.notes + calibration.notes { try global.note("note: \(note.visible())") }
+    let conversion = try Conversion(source, options: conversionOptions(), pool: pool)
     var bar = ProgressBar(quiet: global.quiet)
-    let summary: Converter.Summary
-    do {
-      summary = try Converter(pool: pool, packing: pack).convert(
-        source, plan: plan, recipe: recipe, to: file, feedback: feedback
-      ) {
-        bar.show(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), $0.tensor)
+    func report(_ event: Conversion.Event) throws {
+      switch event {
+      case .progress(let fraction, let what): bar.show(fraction, what)
+      case .note(let note):
+        bar.clear()
+        try global.note("note: \(note.visible())")
       }
-    } catch var error as GristError where error.code == .interrupted && calibration.mode == .full {
-      error.advice = "give the same command again to go on from what \(file.path).unfinished holds"
-      throw error
     }
+    if dryRun {
+      let plan = try conversion.plan(report: report)
+      bar.clear()
+      return try show(plan, threads: pool.threadCount)
+    }
+    // Whatever speaks against the output is said before the work.
+    guard let file = try output.map({ try outputs.file($0, .grist) }) else { return }
+    let summary = try conversion.run(to: file, report: report)
     bar.clear()
-    feedback?.conclude()
-    for note in summary.notes { try global.note("note: \(note.visible())") }
-    try report(
-      summary, plan, recipeName, calibration: feedback?.summary, notes: plan.notes + calibration.notes + summary.notes,
-      seconds: (clock.now - start).seconds, threads: pool.threadCount)
+    try show(summary, seconds: (clock.now - start).seconds, threads: pool.threadCount)
   }
 
-  /// The recipe that was named, or what suits the source.
-  func recipeName(for source: ConversionSource) -> Recipe.Name { recipe ?? (source.isConverted ? .source : .int4) }
-
-  /// - Throws: 64 where quantized tensors would be quantized once more and nobody said that this is meant.
-  private func refuseQuantizingAgain(_ source: ConversionSource, _ overrides: [StorageOverride]) throws {
-    guard source.isConverted, !again else { return }
-    let recipe = try Recipe(recipeName(for: source), groupSize: groupSize, overrides: overrides)
-    let names = try ConversionPlan(source, recipe: recipe).requantized
-    guard let first = names.first else { return }
-    throw GristError(
-      .usage, "\(names.count) tensors are quantized already, and would be again by another scheme", file: source.path,
-      tensor: first, advice: "convert the checkpoint itself, or pass --again")
+  private func conversionOptions() throws -> Conversion.Options {
+    var options = Conversion.Options()
+    (options.recipe, options.groupSize, options.packing) = (recipe, groupSize, pack)
+    options.overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
+    (options.calibration, options.targetBits, options.requantizes) = (calibrate, targetBits, again)
+    options.samples = try probes.map { try Calibration(probes: $0) }
+    options.statistics = try stats.map { try StatisticsFile(path: $0) }
+    return options
   }
 
-  private func report(
-    _ summary: Converter.Summary, _ plan: ConversionPlan, _ recipe: Recipe.Name, calibration: String?, notes: [String],
-    seconds: Double,
-    threads: Int
-  ) throws {
+  private func show(_ summary: Conversion.Summary, seconds: Double, threads: Int) throws {
+    let sourceBytes = summary.plan.sourceBytes
     if global.json {
       let document: JSONValue = [
-        "output": JSONValue(summary.path), "recipe": JSONValue(recipe.rawValue), "bytes": JSONValue(summary.byteCount),
-        "source_bytes": JSONValue(summary.sourceBytes), "tensors": JSONValue(summary.tensors),
-        "seconds": JSONValue(seconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
-        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)),
-        "calibration": calibration.map { JSONValue($0) } ?? .null, "notes": JSONValue(notes),
+        "output": JSONValue(summary.path), "recipe": JSONValue(summary.recipe.rawValue),
+        "bytes": JSONValue(summary.byteCount), "source_bytes": JSONValue(sourceBytes),
+        "tensors": JSONValue(summary.plan.entries.count), "seconds": JSONValue(seconds),
+        "peak_resident_bytes": JSONValue(peakResidentBytes()),
+        "memory_bound_bytes": JSONValue(summary.plan.memoryBound(threads: threads)),
+        "calibration": summary.calibration.map { JSONValue($0) } ?? .null, "notes": JSONValue(summary.notes),
       ]
       return try Console.print(document)
     }
     if global.quiet { return }
-    let ratio = Double(summary.byteCount) / Double(max(summary.sourceBytes, 1))
+    let ratio = Double(summary.byteCount) / Double(max(sourceBytes, 1))
     try Console.print(
       "\(summary.path): \(Format.bytes(summary.byteCount)), \(NumberText.percent(ratio)) of the source's "
-        + "\(Format.bytes(summary.sourceBytes)); \(summary.tensors) tensors, recipe \(recipe.rawValue), "
-        + (calibration.map { "calibrated \($0.visible()), " } ?? "")
+        + "\(Format.bytes(sourceBytes)); \(summary.plan.entries.count) tensors, recipe \(summary.recipe.rawValue), "
+        + (summary.calibration.map { "calibrated \($0.visible()), " } ?? "")
         + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(Format.bytes(peakResidentBytes()))")
   }
 
-  private func show(
-    _ plan: ConversionPlan, _ recipe: Recipe.Name, _ calibration: PlannedCalibration, threads: Int
-  ) throws {
-    let notes = plan.notes + calibration.notes
+  private func show(_ planned: Conversion.Plan, threads: Int) throws {
+    let plan = planned.tensors
     if global.json {
       let document: JSONValue = [
-        "recipe": JSONValue(recipe.rawValue), "calibrate": JSONValue(calibration.mode.rawValue),
+        "recipe": JSONValue(planned.recipe.rawValue), "calibrate": JSONValue(planned.calibration.rawValue),
         "architecture": JSONValue(plan.architecture),
         "exact_choices": plan.hasExactChoices.map { JSONValue($0) } ?? .null,
         "payload_bytes": JSONValue(plan.payloadBytes), "source_bytes": JSONValue(plan.sourceBytes),
-        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(notes),
+        "memory_bound_bytes": JSONValue(plan.memoryBound(threads: threads)), "notes": JSONValue(planned.notes),
         "tensors": .array(
           plan.segments.flatMap { segment in
             segment.entries.map { entry in
@@ -212,7 +181,7 @@ struct Convert: ParsableCommand {
         entry.tensor.elementType.rawValue, entry.scheme.name, "\(entry.payloadBytes)", entry.reason,
       ]
     }
-    for note in notes { try Console.print("note: \(note.visible())") }
+    for note in planned.notes { try Console.print("note: \(note.visible())") }
     if let sign = plan.sign { try Console.print("family: \(plan.architecture), as \(sign.visible()) in config.json") }
     if let exact = plan.hasExactChoices {
       try Console.print(
@@ -220,15 +189,16 @@ struct Convert: ParsableCommand {
           ? "router choices: the reference's by construction, all that they depend on stays as it came"
           : "router choices: may differ, verify tells how many; --recipe int4-exact-choices keeps them")
     }
-    if let samples = calibration.sampleNames {
-      try Console.print("calibration: \(calibration.mode.rawValue), with \(samples.visible())")
+    if let samples = planned.samples {
+      try Console.print("calibration: \(planned.calibration.rawValue), with \(samples.visible())")
     }
     try Console.print(
       "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
         + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))"
-        + (calibration.mode == .none ? "" : " once the model was watched"))
+        + (planned.calibration == .none ? "" : " once the model was watched"))
   }
 }
 
 extension Recipe.Name: ExpressibleByArgument {}
 extension Packing: ExpressibleByArgument {}
+extension CalibrationMode: ExpressibleByArgument {}

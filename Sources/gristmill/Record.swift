@@ -2,6 +2,7 @@ import ArgumentParser
 import GristCore
 import GristKernels
 import GristModel
+import GristSources
 import GristVerification
 
 struct Record: ParsableCommand {
@@ -42,7 +43,7 @@ struct Record: ParsableCommand {
 
   func run() throws {
     let probes = try Probe.read(path: probes)
-    let source = try ModelSource.open(path: checkpoint, reading: options.checkpoint.reading())
+    let source = try Source.open(path: checkpoint, options: options.checkpoint.sourceOptions())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     let fingerprint = try source.fingerprint()
     let file = try output.map { try outputs.file($0, .record) }

@@ -64,7 +64,7 @@ struct Run: ParsableCommand {
     let started = clock.now
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
     let conversation = try Conversation(message: prompt, hasImage: image != nil, clock: day.clock)
-    let model = try ModelSource.open(path: model, reading: options.checkpoint.reading())
+    let model = try Source.open(path: model, options: options.checkpoint.sourceOptions())
       .model(compute: options.compute(global))
     let opened = clock.now
     let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }

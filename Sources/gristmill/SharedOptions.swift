@@ -72,8 +72,8 @@ struct CheckpointOptions: ParsableArguments {
     if raw, template != nil { throw ValidationError("--raw goes without --template") }
   }
 
-  func reading() throws -> CheckpointReading {
-    CheckpointReading(
+  func sourceOptions() throws -> SourceOptions {
+    SourceOptions(
       visionTower: visionTower,
       choices: ConfigurationChoices(
         ignoredKeys: Set(ignoreKey), template: try templateChoice(), turnsPictures: orientation.turns),

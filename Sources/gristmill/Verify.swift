@@ -80,13 +80,13 @@ struct Verify: ParsableCommand {
   }
 
   func run() throws {
-    let reading = try options.checkpoint.reading()
-    let source = try ModelSource.open(path: model, reading: reading)
+    let sourceOptions = try options.checkpoint.sourceOptions()
+    let source = try Source.open(path: model, options: sourceOptions)
     let compute = try options.compute(global)
     var bar = ProgressBar(quiet: global.quiet)
     let asked = try askedProbes()
     let reference = try Reference.open(
-      reference, model: source, asksProbes: asked != nil, reading: reading, allowsLoss: allowLossyReference)
+      reference, model: source, asksProbes: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
     let record = try reference.record(
       asked, model: source, compute: compute, maxNewTokens: maxNewTokens, clock: ChatProgram.Clock.now?.day
@@ -98,7 +98,7 @@ struct Verify: ParsableCommand {
     var result = try source.model(compute: compute).verify(against: record, limits: limits) {
       bar.show(Double($0) / Double(record.cases.count), "asking the model")
     }
-    result.hasExactChoices = try source.hasExactChoices()
+    result.hasExactChoices = source.hasExactChoices
     result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
     let parts =
       byPart

@@ -46,14 +46,14 @@ import Testing
   func sourceRecipe(name: String, packing: Packing) throws {
     let folder = try TemporaryFolder()
     let pool = try ThreadPool(threads: 2)
-    let source = try ConversionSource.open(path: Fixtures.path(name))
+    let source = try Source.open(path: Fixtures.path(name))
     let recipe = try Recipe(.source)
     _ = try Converter(pool: pool, packing: packing).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("model.grist"))
 
     let cases = try UpstreamCases(checkpoint: Fixtures.path(name), images: Fixtures.conformanceImages)
     let packed = try VisionLanguageModel(
-      GristParameters(GristFile(path: folder.file("model.grist")), pool: pool),
+      Source.open(path: folder.file("model.grist")).parameters(pool: pool),
       compute: Compute(pool: ThreadPool(threads: 1), activations: .int8))
     for expected in cases.cases.prefix(3) {
       let conversation = try cases.conversation(expected)

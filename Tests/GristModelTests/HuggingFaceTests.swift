@@ -13,7 +13,7 @@ import Testing
 
   static func path(_ name: String) -> String { Fixtures.path("huggingface/\(name)") }
 
-  private func answers(_ source: ModelSource, _ name: String) throws {
+  private func answers(_ source: Source, _ name: String) throws {
     let compute = Compute(pool: try ThreadPool(threads: 2))
     let model = try source.model(compute: compute)
     let document = try Fixtures.json("huggingface/\(name)/expected.json")
@@ -42,8 +42,8 @@ import Testing
 
   @Test("the folder answers as transformers does", arguments: checkpoints)
   func folder(name: String) throws {
-    let source = try ModelSource.open(path: Self.path(name))
-    guard case .checkpoint(let checkpoint, _) = source else { return }
+    let source = try Source.open(path: Self.path(name))
+    guard let checkpoint = source.checkpoint else { return }
     #expect(checkpoint.notes.contains { $0.contains("hugging-face-llava") })
     try answers(source, name)
   }
@@ -52,13 +52,13 @@ import Testing
   func mistral() throws {
     let folder = try TemporaryFolder()
     let path = Self.path("mistral")
-    let source = try ConversionSource.open(path: path)
+    let source = try Source.open(path: path)
     let recipe = try Recipe(.source)
     let compute = Compute(pool: try ThreadPool(threads: 2))
     _ = try Converter(pool: compute.pool, packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("m.grist"))
     for path in [path, folder.file("m.grist")] {
-      let model = try ModelSource.open(path: path).model(compute: compute)
+      let model = try Source.open(path: path).model(compute: compute)
       #expect(model.configuration.slidingWindow == 9 && model.configuration.headDimension == 16)
       for entry in try #require(Fixtures.json("huggingface/mistral/expected.json")["cases"]?.array) {
         let prepared = try model.prepare(
@@ -80,18 +80,18 @@ import Testing
       _ = try folder.copy(Self.path("next-5/\(name)"), to: name)
     }
     _ = try folder.copy(Fixtures.path("tokenizers/sentencepiece-old.json"), to: "tokenizer.json")
-    let source = try ModelSource.open(path: folder.path)
+    let source = try Source.open(path: folder.path)
     #expect(try source.model(compute: Compute(pool: ThreadPool(threads: 1))).tokenizer is BytePairTokenizer)
     try answers(source, "next-5")
     let recipe = try Recipe(.source)
-    let conversion = try ConversionSource.open(
-      path: folder.path, reading: CheckpointReading(choices: ConfigurationChoices(template: "mistral")))
+    let conversion = try Source.open(
+      path: folder.path, options: SourceOptions(choices: ConfigurationChoices(template: "mistral")))
     _ = try Converter(pool: ThreadPool(threads: 2), packing: .zstd).convert(
       conversion, plan: try ConversionPlan(conversion, recipe: recipe), recipe: recipe, to: folder.file("a.grist"))
-    let model = try ModelSource.open(path: folder.file("a.grist")).model(compute: Compute(pool: ThreadPool(threads: 1)))
+    let model = try Source.open(path: folder.file("a.grist")).model(compute: Compute(pool: ThreadPool(threads: 1)))
     #expect(model.tokenizer is BytePairTokenizer && model.configuration.format.builtInTemplate == .mistral)
-    let other = try ModelSource.open(
-      path: folder.file("a.grist"), reading: CheckpointReading(choices: ConfigurationChoices(template: "chatml")))
+    let other = try Source.open(
+      path: folder.file("a.grist"), options: SourceOptions(choices: ConfigurationChoices(template: "chatml")))
     #expect(
       try other.model(compute: Compute(pool: ThreadPool(threads: 1))).configuration.format.builtInTemplate == .chatml)
   }
@@ -100,14 +100,14 @@ import Testing
   func file(name: String) throws {
     let folder = try TemporaryFolder()
     let pool = try ThreadPool(threads: 2)
-    let source = try ConversionSource.open(path: Self.path(name))
+    let source = try Source.open(path: Self.path(name))
     let recipe = try Recipe(.source)
     let plan = try ConversionPlan(source, recipe: recipe)
     #expect(plan.architecture == "hugging_face_llava")
     _ = try Converter(pool: pool, packing: .zstd).convert(
       source, plan: plan, recipe: recipe, to: folder.file("a.grist"))
-    let model = try ModelSource.open(path: folder.file("a.grist"))
-    guard case .grist(let file, _) = model else { return }
+    let model = try Source.open(path: folder.file("a.grist"))
+    guard let file = model.file else { return }
     let head = try #require(file.manifest.tensors.first { $0.name == "lm_head.weight" })
     #expect(head.sourceName == "language_model.lm_head.weight")
     try answers(model, name)

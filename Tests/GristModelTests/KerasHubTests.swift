@@ -25,7 +25,7 @@ import Testing
   }
 
   private func converted(_ path: String, in folder: TemporaryFolder) throws -> (file: String, plan: ConversionPlan) {
-    let source = try ConversionSource.open(path: path)
+    let source = try Source.open(path: path)
     let recipe = try Recipe(.source)
     let plan = try ConversionPlan(source, recipe: recipe)
     let file = folder.file("model.grist")
@@ -49,7 +49,7 @@ import Testing
     #expect(plan.architecture == "keras_hub_llama")
     #expect(plan.notes.contains { $0.contains("keras-hub-llama") })
     for path in [folder.path, file] {
-      let model = try ModelSource.open(path: path).model(compute: Self.compute.get())
+      let model = try Source.open(path: path).model(compute: Self.compute.get())
       for (index, state) in states.enumerated() {
         let ours = try model.hiddenState(ofLast: Array(ids[...index]))
         let difference = difference(ours, state.floats)
@@ -66,11 +66,11 @@ import Testing
     let states = try #require(expected["states"]?.array)
     let (file, plan) = try converted(folder.path, in: folder)
     #expect(plan.architecture == "keras_hub_clip" && plan.segments.contains { $0.name == "vision.layer.1" })
-    let checkpoint = try CheckpointReading().checkpoint(at: folder.path)
+    let checkpoint = try canonicalCheckpoint(folder.path)
     let json = try JSONReader(JSONValue.parse(#require(checkpoint.sideFile(named: "config.json"))), file: "config.json")
     let tower = try KerasHubCLIP.tower(json)
     let compute = try Self.compute.get()
-    for source in [try ModelSource.open(path: folder.path), try ModelSource.open(path: file)] {
+    for source in [try Source.open(path: folder.path), try Source.open(path: file)] {
       let store = source.parameters(pool: compute.pool)
       let features = try VisionTower(store, tower, layersRun: tower.layers).features([pixels], compute)
       #expect(features.rows == states.count)
@@ -79,13 +79,13 @@ import Testing
         #expect(difference < 1e-4, "patch \(row): \(difference)")
       }
     }
-    let error = try #require(throws: GristError.self) { _ = try ModelSource.open(path: file).model(compute: compute) }
+    let error = try #require(throws: GristError.self) { _ = try Source.open(path: file).model(compute: compute) }
     #expect(error.code == .badData && error.what.contains("a vision tower alone"))
   }
 
   @Test("an archive is a checkpoint by itself, and its optimizer's state is left out by name")
   func archive() throws {
-    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.path("keras-hub/llama3.keras"))
+    let checkpoint = try canonicalCheckpoint(Fixtures.path("keras-hub/llama3.keras"))
     #expect(checkpoint.notes.contains { $0.contains("the optimizer's state") })
     let embeddings = try #require(checkpoint.tensor(named: "model.embed_tokens.weight"))
     #expect(embeddings.sourceName == "layers/llama3_backbone/layers/reversible_embedding/vars/0")
@@ -95,21 +95,21 @@ import Testing
     let there = try #require(whole.slice(Int(embeddings.offset ?? 0), 64))
     #expect(try there.elementsEqual(embeddings.bytes(0..<64)))
     let folder = try folder("llama3.keras")
-    #expect(try CheckpointReading().checkpoint(at: folder.path).fingerprint() == checkpoint.fingerprint())
+    #expect(try canonicalCheckpoint(folder.path).fingerprint() == checkpoint.fingerprint())
   }
 
   @Test("a KerasHub tower can be passed beside a checkpoint that has none")
   func towerOfKeras() throws {
     let (tower, rest) = (try folder("clip"), try TemporaryFolder())
-    let whole = try CheckpointReading().checkpoint(at: Fixtures.path("checkpoints/crop"))
+    let whole = try canonicalCheckpoint(Fixtures.path("checkpoints/crop"))
     var writer = SafetensorsWriter()
     for tensor in whole.tensors where !tensor.name.hasPrefix("model.vision_tower.") {
       try writer.add(tensor.name, tensor.elementType, shape: tensor.shape, bytes: tensor.bytes())
     }
     try rest.write("model.safetensors", writer.encoded.array)
     for name in ["config.json", "tokenizer.model"] { _ = try rest.copy(whole.path + "/" + name, to: name) }
-    let encoder = try CheckpointReading().checkpoint(at: tower.path)
-    let joined = try CheckpointReading(visionTower: tower.path).checkpoint(at: rest.path)
+    let encoder = try canonicalCheckpoint(tower.path)
+    let joined = try canonicalCheckpoint(rest.path, SourceOptions(visionTower: tower.path))
     #expect(
       joined.tensors.count == whole.tensors.filter { !$0.name.hasPrefix("model.vision_tower.") }.count
         + encoder.tensors.count)
@@ -119,7 +119,7 @@ import Testing
     let configuration = try ModelConfiguration(path: rest.path) { joined.sideFile(named: $0) }
     #expect(configuration.vision?.tower.patchSize == 4 && configuration.vision?.tower.imageSize == 16)
     let error = try #require(throws: GristError.self) {
-      _ = try CheckpointReading(visionTower: Fixtures.path("keras-hub/llama")).checkpoint(at: rest.path)
+      _ = try canonicalCheckpoint(rest.path, SourceOptions(visionTower: Fixtures.path("keras-hub/llama")))
     }
     #expect(error.code == .badData, "\(error)")
   }

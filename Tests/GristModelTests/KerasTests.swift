@@ -29,8 +29,8 @@ import Testing
   @Test("the same weights in every format: one fingerprint, and the same answers", arguments: formats)
   func same(files: [String], map: String) throws {
     let folder = try folder(files)
-    let reading = CheckpointReading(map: try NameMap(path: Fixtures.path("keras/" + map)))
-    let checkpoint = try reading.checkpoint(at: folder.path)
+    let options = SourceOptions(map: try NameMap(path: Fixtures.path("keras/" + map)))
+    let checkpoint = try canonicalCheckpoint(folder.path, options)
     let original = try Checkpoint(path: Self.original)
     #expect(checkpoint.tensors.map(\.name) == original.tensors.map(\.name))
     for tensor in original.tensors {

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("What visual tokens stand for") struct TokenGridTests {
   private static func model(_ path: String = Fixtures.conformanceCheckpoint) throws -> VisionLanguageModel {
-    try ModelSource.open(path: path).model(compute: Compute(pool: ThreadPool(threads: 2)))
+    try Source.open(path: path).model(compute: Compute(pool: ThreadPool(threads: 2)))
   }
 
   private static func picture(_ width: Int, _ height: Int) throws -> RGBImage {

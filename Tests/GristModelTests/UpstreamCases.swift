@@ -18,7 +18,7 @@ struct UpstreamCases {
   ) throws {
     let compute = Compute(pool: try ThreadPool(threads: 2), activations: activations)
     model = try VisionLanguageModel(
-      CheckpointParameters(CheckpointReading().checkpoint(at: checkpoint)), compute: compute)
+      Source.open(path: checkpoint).parameters(pool: compute.pool), compute: compute)
     cases = try #require(JSONValue.parse(readFile(expected ?? checkpoint + "/expected.json")).array)
     self.images = images
   }

@@ -10,13 +10,13 @@ import Testing
 @Suite("How firmly the reference holds its choices") struct ChoiceFloorTests {
   let folder: TemporaryFolder
   let pool: ThreadPool
-  let source: ModelSource
+  let source: Source
   let cases: [ReferenceRecord.Case]
 
   init() throws {
     folder = try TemporaryFolder()
     pool = try ThreadPool(threads: 2)
-    source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    source = try Source.open(path: Fixtures.conformanceCheckpoint)
     cases = try source.model(compute: Compute(pool: pool, activations: .f32)).record(
       VerificationTests.probes(), maxNewTokens: 1)
   }

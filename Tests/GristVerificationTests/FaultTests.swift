@@ -26,7 +26,7 @@ import Testing
   }
 
   private func reference() throws -> ReferenceRecord {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     return ReferenceRecord(
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: compute).record(probes(), maxNewTokens: 3))
@@ -34,7 +34,7 @@ import Testing
 
   /// The conformance checkpoint with one value of one tensor replaced.
   private func damaged(_ name: String, _ value: Float, at position: Int = 0) throws -> String {
-    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
+    let checkpoint = try canonicalCheckpoint(Fixtures.conformanceCheckpoint)
     var writer = SafetensorsWriter()
     for tensor in checkpoint.tensors {
       var values = floats(try tensor.bytes(), tensor.elementType)
@@ -71,7 +71,7 @@ import Testing
     [Float.nan, .infinity, -.infinity])
   func notFinite(place: (tensor: String, part: String), value: Float) throws {
     let path = try converted(.int8, from: damaged(place.tensor, value))
-    let model = try ModelSource.open(path: path).model(compute: compute)
+    let model = try Source.open(path: path).model(compute: compute)
     let probe = try probes()[0]
     do {
       let image = try model.encode(RGBImage(jpeg: #require(probe.imageBytes), name: "flower_tiny.jpg"))
@@ -88,7 +88,7 @@ import Testing
   @Test("Fault 2: verify fails and names the part")
   func verifyNames() throws {
     let path = try converted(.int8, from: damaged("model.norm.weight", .nan))
-    let report = try ModelSource.open(path: path).model(compute: compute).verify(
+    let report = try Source.open(path: path).model(compute: compute).verify(
       against: reference(), limits: VerificationLimits())
     #expect(!report.passed)
     #expect(report.objections.contains { $0.contains("final norm and head") }, "\(report.objections)")
@@ -141,22 +141,22 @@ import Testing
       int4, .source, to: folder.file("repacked.grist"), packing: .raw, pool: compute.pool)
     #expect(try GristFile(path: repacked).manifest.provenance.lineage.map(\.recipe) == ["int4", "source"])
     for path in [int4, repacked, try converted(.bf16)] {
-      let reference = try ModelSource.open(path: path)
+      let reference = try Source.open(path: path)
       #expect(reference.loss != nil)
       let error = #expect(throws: GristError.self) {
-        _ = try Reference.open(path, model: ModelSource.open(path: int4), asksProbes: true)
+        _ = try Reference.open(path, model: Source.open(path: int4), asksProbes: true)
       }
       #expect(error?.code == .badData && error?.advice?.contains("--allow-lossy-reference") == true)
-      _ = try Reference.open(path, model: ModelSource.open(path: int4), asksProbes: true, allowsLoss: true)
+      _ = try Reference.open(path, model: Source.open(path: int4), asksProbes: true, allowsLoss: true)
     }
-    #expect(try ModelSource.open(path: int4).loss == "its weights went through int4")
+    #expect(try Source.open(path: int4).loss == "its weights went through int4")
     // What loses nothing stays a reference: the conformance checkpoint is f32.
-    for recipe in [Recipe.Name.source, .f32] { #expect(try ModelSource.open(path: converted(recipe)).loss == nil) }
+    for recipe in [Recipe.Name.source, .f32] { #expect(try Source.open(path: converted(recipe)).loss == nil) }
   }
 
   @Test("Fault 4: a record says what its weights had lost, and every report against it does")
   func lossyRecord() throws {
-    let model = try ModelSource.open(path: converted(.int4))
+    let model = try Source.open(path: converted(.int4))
     let record = ReferenceRecord(
       fingerprint: try model.fingerprint(), source: model.path, loss: model.loss,
       cases: try model.model(compute: compute).record([probes()[1]], maxNewTokens: 1))
@@ -173,7 +173,7 @@ import Testing
   @Test("Fault 5: a quantized reference's own error is not held against the model")
   func quantizedReference() throws {
     let comparison = try WeightComparison(
-      model: ModelSource.open(path: converted(.int8)), reference: ModelSource.open(path: converted(.int4All)),
+      model: Source.open(path: converted(.int8)), reference: Source.open(path: converted(.int4All)),
       pool: compute.pool)
     #expect(comparison.rejected.isEmpty, "\(comparison.rejected.map(\.name))")
     #expect(comparison.tensors.count == 100)
@@ -181,7 +181,7 @@ import Testing
 
   @Test("Fault 7: a long limit costs nothing that the answer does not need")
   func longLimit() throws {
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
     let prompt = try model.prepare(Conversation(message: "Good morning!", hasImage: false), image: nil)
     let (short, long) = (try model.start(prompt, newTokens: 0), try model.start(prompt, newTokens: .max))
     // Beyond what either had room for from the start.
@@ -197,7 +197,7 @@ import Testing
     let pictures = try ["flower_tiny.jpg", "china_portrait.jpg"].map {
       try readFile(Fixtures.conformanceImages + "/" + $0)
     }
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
     func logits(_ pictures: [Bytes]) throws -> [[Float]] {
       try model.record(
         pictures.map { Probe(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1

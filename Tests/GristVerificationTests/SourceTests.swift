@@ -19,7 +19,7 @@ import Testing
     let probes = try [("china.jpg", "What is in the picture?"), (nil, "Good morning!")].map {
       try Probe(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
     }
-    let source = try ModelSource.open(path: original)
+    let source = try Source.open(path: original)
     let record = ReferenceRecord(
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: compute).record(probes, maxNewTokens: 4))
@@ -28,8 +28,8 @@ import Testing
       _ = try folder.copy(joinPath(original, name), to: name)
     }
     for file in files { _ = try folder.copy(Fixtures.path("keras/" + file), to: fileName(of: file)) }
-    let keras = try ModelSource.open(
-      path: folder.path, reading: CheckpointReading(map: NameMap(path: Fixtures.path("keras/" + map))))
+    let keras = try Source.open(
+      path: folder.path, options: SourceOptions(map: NameMap(path: Fixtures.path("keras/" + map))))
     #expect(try keras.fingerprint() == record.fingerprint)
     let report = try keras.model(compute: compute).verify(
       against: record, limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0))

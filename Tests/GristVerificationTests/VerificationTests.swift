@@ -17,7 +17,7 @@ import Testing
   init() throws {
     folder = try TemporaryFolder()
     compute = Compute(pool: try ThreadPool(threads: 2))
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     reference = ReferenceRecord(
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: compute).record(Self.probes(), maxNewTokens: 6))
@@ -36,16 +36,16 @@ import Testing
   }
 
   func plan(_ recipe: Recipe.Name) throws -> ConversionPlan {
-    try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(recipe))
+    try ConversionPlan(Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(recipe))
   }
 
   func verify(_ path: String, limits: VerificationLimits = VerificationLimits()) throws -> VerificationReport {
-    try ModelSource.open(path: path).model(compute: compute).verify(against: reference, limits: limits)
+    try Source.open(path: path).model(compute: compute).verify(against: reference, limits: limits)
   }
 
   @Test("the report shows every picture once, with the cells of the model's choice over it for every question")
   func pictures() throws {
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint)
     let asked = try Self.probes() + [Self.probes()[0]]
     let record = ReferenceRecord(
       fingerprint: try model.fingerprint(), source: model.path,
@@ -88,23 +88,23 @@ import Testing
       #expect(item.decision?.logits == item.reference.decision?.logits)
       #expect(item.decision?.filterOrder == item.reference.decision?.filterOrder)
     }
-    #expect(try ModelSource.open(path: path).hasExactChoices() == true)
-    #expect(try ModelSource.open(path: converted(.source)).hasExactChoices() == true)
-    #expect(try ModelSource.open(path: Fixtures.conformanceCheckpoint).hasExactChoices() == nil)
+    #expect(try Source.open(path: path).hasExactChoices == true)
+    #expect(try Source.open(path: converted(.source)).hasExactChoices == true)
+    #expect(try Source.open(path: Fixtures.conformanceCheckpoint).hasExactChoices == nil)
     for recipe in [Recipe.Name.int8, .int4, .int4All] {
-      #expect(try ModelSource.open(path: converted(recipe)).hasExactChoices() == false)
+      #expect(try Source.open(path: converted(recipe)).hasExactChoices == false)
       #expect(try plan(recipe).hasExactChoices == false)
     }
     // A cast that loses something is no promise, and one that loses nothing is.
     for recipe in [Recipe.Name.int4ExactChoices, .source, .f32] { #expect(try plan(recipe).hasExactChoices == true) }
     #expect(try plan(.bf16).hasExactChoices == false)
-    #expect(try ModelSource.open(path: converted(.bf16)).hasExactChoices() == false)
-    #expect(try ModelSource.open(path: converted(.f32)).hasExactChoices() == true)
+    #expect(try Source.open(path: converted(.bf16)).hasExactChoices == false)
+    #expect(try Source.open(path: converted(.f32)).hasExactChoices == true)
   }
 
   /// A checkpoint like the conformance one, but for the tensors that `change` returns other bytes for.
   private func tampered(_ change: (SourceTensor) throws -> [UInt8]?) throws -> String {
-    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
+    let checkpoint = try canonicalCheckpoint(Fixtures.conformanceCheckpoint)
     var writer = SafetensorsWriter()
     for tensor in checkpoint.tensors {
       let bytes = try change(tensor).map { Bytes($0) } ?? tensor.bytes()
@@ -152,7 +152,7 @@ import Testing
 
   private func compareWeights(_ path: String) throws -> WeightComparison {
     try WeightComparison(
-      model: ModelSource.open(path: path), reference: ModelSource.open(path: Fixtures.conformanceCheckpoint),
+      model: Source.open(path: path), reference: Source.open(path: Fixtures.conformanceCheckpoint),
       pool: compute.pool)
   }
 
@@ -182,7 +182,7 @@ import Testing
 
   @Test("no: one layer's weights swapped with another's")
   func swappedLayers() throws {
-    let checkpoint = try CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)
+    let checkpoint = try canonicalCheckpoint(Fixtures.conformanceCheckpoint)
     let path = try tampered { tensor in
       let other = tensor.name.replacing("model.layers.0.mlp", with: "model.layers.1.mlp")
       return other == tensor.name ? nil : try checkpoint.tensor(named: other)?.bytes().array
@@ -195,7 +195,7 @@ import Testing
     let pool = compute.pool
     func compare(_ path: String) throws -> WeightComparison {
       try WeightComparison(
-        model: ModelSource.open(path: converted(.int8)), reference: ModelSource.open(path: path), pool: pool)
+        model: Source.open(path: converted(.int8)), reference: Source.open(path: path), pool: pool)
     }
     let nearly = try compare(tampered { $0.name == "lm_head.weight" ? try scaled($0, by: 1.001) : nil })
     #expect(nearly.origin == .other)
@@ -258,11 +258,11 @@ import Testing
     try writeFile(path, reference.encoded())
     let other = try tampered { $0.name == "model.norm.weight" ? try scaled($0, by: 1.5) : nil }
     let error = #expect(throws: GristError.self) {
-      _ = try Reference.open(path, model: ModelSource.open(path: converted(.int8, from: other)), asksProbes: false)
+      _ = try Reference.open(path, model: Source.open(path: converted(.int8, from: other)), asksProbes: false)
     }
     #expect(error?.code == .badData)
     #expect(error?.what == "the record was made from other weights than the model")
-    _ = try Reference.open(path, model: ModelSource.open(path: converted(.int4)), asksProbes: false)
+    _ = try Reference.open(path, model: Source.open(path: converted(.int4)), asksProbes: false)
   }
 
   @Test("a record travels inside the file, and replaces the one before")
@@ -281,7 +281,7 @@ import Testing
         #expect(try after.payload(ofChunk: a).elementsEqual(before.payload(ofChunk: b)))
       }
     }
-    guard case .record(let record) = try Reference.open(nil, model: .grist(after), asksProbes: false) else {
+    guard case .record(let record) = try Reference.open(nil, model: Source(after), asksProbes: false) else {
       Issue.record("no record inside")
       return
     }
@@ -305,8 +305,8 @@ import Testing
   func attribution() throws {
     let path = try tampered { $0.name.hasPrefix("model.router.router.0.") ? try scaled($0, by: 1.3) : nil }
     let effects = try attributeRouterChanges(
-      reference: CheckpointParameters(CheckpointReading().checkpoint(at: Fixtures.conformanceCheckpoint)),
-      model: CheckpointParameters(CheckpointReading().checkpoint(at: path)), record: reference, compute: compute)
+      reference: Source.open(path: Fixtures.conformanceCheckpoint).parameters(pool: compute.pool),
+      model: Source.open(path: path).parameters(pool: compute.pool), record: reference, compute: compute)
     #expect(effects.map(\.part) == RouterInput.allCases)
     for effect in effects {
       #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")
@@ -317,7 +317,7 @@ import Testing
 
   @Test("a probe's answer is what is compared on, and perplexity is that of its tokens")
   func givenAnswers() throws {
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint).model(
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint).model(
       compute: Compute(pool: ThreadPool(threads: 2), activations: .f32))
     let answer = "Good morning to you, and to the many who come after you."
     let probes = [

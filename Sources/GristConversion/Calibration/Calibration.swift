@@ -76,7 +76,7 @@ public struct Calibration: Sendable {
   ///
   /// - Throws: What running the model throws, and 130 when interrupted.
   public func gather(
-    _ source: ModelSource, pool: ThreadPool, kept: Bool = true, progress: (Double) -> Void = { _ in }
+    _ source: Source, pool: ThreadPool, kept: Bool = true, progress: (Double) throws -> Void = { _ in }
   ) throws -> InputStatistics {
     let observer = InputObserver()
     let prompts = try CalibrationPrompts(samples, source, observer: observer, pool: pool)
@@ -86,7 +86,7 @@ public struct Calibration: Sendable {
       tokens += batch.reduce(0) { $0 + $1.sequenceLength }
       let walk = try prompts.walk(batch, compute)
       while true {
-        progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
+        try progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
         let matrices = walk.matrices
         observer.observe(matrices.map(\.name), walk.input, compute)
         if walk.isAtHead { break }

@@ -2,6 +2,7 @@ import GristCore
 import GristImaging
 import GristKernels
 import GristModel
+import GristSources
 
 /// Samples turned into what the decoder reads, prompt and answer, one after the other.
 ///
@@ -16,7 +17,7 @@ final class CalibrationPrompts {
   /// A prompt that found no room in the batch before.
   private var waiting: VisionLanguageModel.PreparedPrompt?
 
-  init(_ samples: [Calibration.Sample], _ source: ModelSource, observer: InputObserver, pool: ThreadPool) throws {
+  init(_ samples: [Calibration.Sample], _ source: Source, observer: InputObserver, pool: ThreadPool) throws {
     self.samples = samples
     let parameters = source.parameters(pool: pool)
     self.parameters = parameters

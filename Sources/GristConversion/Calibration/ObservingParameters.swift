@@ -4,28 +4,14 @@ import GristModel
 import GristSources
 
 /// A model's weights, which tell an observer what they are multiplied with. The model itself knows nothing of it.
-struct ObservingParameters: ParameterStore {
+struct ObservingParameters: ParameterDecorator {
   let base: any ParameterStore
   let observer: InputObserver
-
-  var path: String { base.path }
-  var choices: ConfigurationChoices { base.choices }
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     ObservedWeights(base: try base.matrix(name, rows: rows, columns: columns), name: name, observer: observer)
   }
 
-  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
-    try base.embedding(name, rows: rows, columns: columns)
-  }
-
-  func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
-
-  func has(_ name: String) -> Bool { base.has(name) }
-
-  func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
-
-  func release(_ name: String) { base.release(name) }
 }
 
 private struct ObservedWeights: LinearWeights {

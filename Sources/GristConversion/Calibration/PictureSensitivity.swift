@@ -36,7 +36,7 @@ public struct PictureSensitivityProbe {
   ///
   /// - Throws: What opening the model throws.
   public init(
-    _ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool,
+    _ calibration: Calibration, _ source: Source, isCalibrated: Bool, pool: ThreadPool,
     mostQuestions: Int = Self.questions.upperBound
   ) throws {
     self.calibration = calibration
@@ -44,7 +44,7 @@ public struct PictureSensitivityProbe {
     compute = Compute(pool: pool, activations: .f32)
     trial = try TrialQuantization(source, isCalibrated: isCalibrated, pool: pool)
     parameters = source.parameters(pool: pool)
-    configuration = try parameters.configuration()
+    configuration = try source.configuration()
   }
 
   /// A picture, what is asked about it, and what the untouched model makes of that.
@@ -74,7 +74,7 @@ public struct PictureSensitivityProbe {
   ///
   /// - Throws: What running the model throws, 130 when interrupted.
   public func measure(
-    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) -> Void = { _ in }
+    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let parts = parts(names)
     guard !parts.isEmpty else { return [] }
@@ -89,7 +89,7 @@ public struct PictureSensitivityProbe {
       cases[index].views = try views(untouched, cases[index], by: watched)
     }
     return try parts.enumerated().map { index, part in
-      progress(Double(index) / Double(parts.count))
+      try progress(Double(index) / Double(parts.count))
       return try measure(part, choices, cases, observer)
     }
   }
@@ -207,13 +207,10 @@ public struct PictureSensitivityProbe {
 }
 
 /// A model's weights, some of which are others.
-private struct ReplacedParameters: ParameterStore {
+private struct ReplacedParameters: ParameterDecorator {
   let base: any ParameterStore
   var matrices: [ByteName: any LinearWeights] = [:]
   var tables: [ByteName: any EmbeddingTable] = [:]
-
-  var path: String { base.path }
-  var choices: ConfigurationChoices { base.choices }
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     try matrices[ByteName(name)] ?? base.matrix(name, rows: rows, columns: columns)
@@ -224,10 +221,4 @@ private struct ReplacedParameters: ParameterStore {
     try tables[ByteName(name)] ?? matrices[ByteName(name)].map(MatrixTable.init)
       ?? base.embedding(name, rows: rows, columns: columns)
   }
-
-  func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
-
-  func has(_ name: String) -> Bool { base.has(name) }
-
-  func sideFile(named name: String) throws -> Bytes? { try base.sideFile(named: name) }
 }

@@ -53,7 +53,7 @@ public struct SensitivityProbe {
   ///   - pool: computes.
   ///
   /// - Throws: What opening the model throws.
-  public init(_ calibration: Calibration, _ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
+  public init(_ calibration: Calibration, _ source: Source, isCalibrated: Bool, pool: ThreadPool) throws {
     compute = Compute(pool: pool, activations: .f32)
     prompts = try CalibrationPrompts(calibration.samples, source, observer: InputObserver(), pool: pool)
     trial = try TrialQuantization(source, isCalibrated: isCalibrated, pool: pool)
@@ -79,7 +79,7 @@ public struct SensitivityProbe {
   ///
   /// - Throws: What running the model throws, 64 when there is nothing to ask, 130 when interrupted.
   public func measure(
-    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) -> Void = { _ in }
+    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let width = prompts.hiddenSize
     let room = Self.streamBytes / ((names.count + 1) * width * MemoryLayout<Float>.size)
@@ -90,7 +90,7 @@ public struct SensitivityProbe {
     var streams: [Stream] = []
     let layers = prompts.layers
     for layer in 0..<layers {
-      progress(Double(layer * layer) / Double(layers * layers))
+      try progress(Double(layer * layer) / Double(layers * layers))
       let untouched = base.copy(rows: 0..<base.rows)
       let weights = try LayerWeights(prompts, layer: layer)
       for index in streams.indices {

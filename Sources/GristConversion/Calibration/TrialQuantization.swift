@@ -18,15 +18,11 @@ struct TrialQuantization {
   private let tensors: [ByteName: SourceTensor]
   private let pool: ThreadPool
 
-  init(_ source: ModelSource, isCalibrated: Bool, pool: ThreadPool) throws {
+  init(_ source: Source, isCalibrated: Bool, pool: ThreadPool) throws {
     self.isCalibrated = isCalibrated
     self.pool = pool
-    let tensors =
-      switch source {
-      case .checkpoint(let checkpoint, _): checkpoint.tensors
-      case .grist(let file, _): try file.sourceTensors()
-      }
-    self.tensors = Dictionary(tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    tensors = try Dictionary(
+      source.tensors().map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   func tensor(named name: String) -> SourceTensor? { tensors[ByteName(name)] }
@@ -56,17 +52,7 @@ struct TrialQuantization {
     _ tensor: SourceTensor, _ scheme: TensorScheme?, _ choice: StorageChoice, _ feedback: ErrorFeedback?
   ) throws -> FinishedMatrix {
     guard let scheme else { throw unfit(tensor, choice) }
-    let first = try TensorEncoder(tensor, scheme: scheme, feedback: feedback)
-    let count = first.units.count
-    let unitsPerRun = max(1, (1 << 20) / max(first.units.bytesPerUnit, 1))
-    let runs = (count + unitsPerRun - 1) / unitsPerRun
-    @Sendable func range(_ run: Int) -> Range<Int> { run * unitsPerRun..<min((run + 1) * unitsPerRun, count) }
-    let greatest = try pool.map(runs) { try first.scan(range($0)) }.max() ?? 0
-    let encoder = try first.scanned(greatest)
-    let encoded = try pool.map(runs) { try encoder.encode(range($0)) }
-    let error = encoded.reduce(into: ErrorSums()) { $0 += $1.error }
-    return FinishedMatrix(
-      scheme: encoder.scheme, shape: tensor.shape, runs: encoded.map(\.payload), unitsPerRun: unitsPerRun, error: error)
+    return try ChunkedTensor(tensor, scheme: scheme, feedback: feedback).finished(pool)
   }
 
   private func unfit(_ tensor: SourceTensor, _ choice: StorageChoice) -> GristError {

@@ -109,23 +109,24 @@ public struct ConversionPlan: Sendable {
   }
 
   /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
-  public init(_ source: ConversionSource, recipe: Recipe) throws {
+  public init(_ source: Source, recipe: Recipe) throws {
     var notes = source.notes
-    for override in recipe.overrides where !source.tensors.contains(where: { override.applies(to: $0.name) }) {
+    let tensors = try source.tensors()
+    for override in recipe.overrides where !tensors.contains(where: { override.applies(to: $0.name) }) {
       notes.append("--set \(override.text) matches no tensor")
     }
     var remaining = Dictionary(
-      source.tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+      tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     choices = source.choices
-    let known = try source.inventory()
+    let known = source.inventory
     let expected = Dictionary(
       known?.tensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })
-    try recipe.checkOverrides(source.tensors.map { ($0, expected[ByteName($0.name)]) })
+    try recipe.checkOverrides(tensors.map { ($0, expected[ByteName($0.name)]) })
     let format = known?.configuration?.format
     toldTemplate = format?.toldTemplate
     if toldTemplate != nil, let note = format?.note { notes.append("it will be " + note) }
     guard let inventory = known else {
-      let entries = try source.tensors.map { tensor in
+      let entries = try tensors.map { tensor in
         try Self.entry(tensor, recipe.decideUnknown(tensor), isTable: false, from: source)
       }
       segments = [Segment(name: "tensors", entries: entries, part: nil)]
@@ -177,9 +178,10 @@ public struct ConversionPlan: Sendable {
         : unknown.map { "\($0.name) is unknown to the model; it is stored as it came" }
     }
     self.segments = segments
-    hasExactChoices =
-      inventory.configuration?.vision?.usesRouter == true
-      ? parts.filter(\.part.decidesChoices).flatMap(\.entries).allSatisfy(\.keepsValues) : nil
+    let deciding = Dictionary(
+      parts.filter(\.part.decidesChoices).flatMap(\.entries).map { (ByteName($0.tensor.name), $0.keepsValues) },
+      uniquingKeysWith: { first, _ in first })
+    hasExactChoices = inventory.hasExactChoices { deciding[ByteName($0.name)] ?? true }
     architecture = inventory.family
     sign = inventory.sign
     if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
@@ -199,9 +201,9 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func entry(
-    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: ConversionSource
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: Source
   ) throws -> Entry {
-    let stored = source.stored?.tensor(named: tensor.name)
+    let stored = source.file?.tensor(named: tensor.name)
     let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
     let encoder = try TensorEncoder(tensor, scheme: scheme)
     return Entry(
@@ -210,7 +212,7 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func missing(
-    _ expected: ExpectedTensor, source: ConversionSource, _ inventory: ModelInventory
+    _ expected: ExpectedTensor, source: Source, _ inventory: ModelInventory
   ) -> GristError {
     let towerName = expected.part.isTower ? inventory.configuration?.vision?.towerName : nil
     return GristError(

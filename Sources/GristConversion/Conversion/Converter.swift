@@ -4,20 +4,20 @@ import GristKernels
 import GristSources
 
 /// Writes a planned `.grist` file, chunk by chunk.
-public struct Converter: Sendable {
-  public struct Progress: Sendable {
-    public let tensor: String
-    public let sourceBytesDone: Int
-    public let sourceBytes: Int
+package struct Converter: Sendable {
+  package struct Progress: Sendable {
+    package let tensor: String
+    package let sourceBytesDone: Int
+    package let sourceBytes: Int
   }
 
-  public struct Summary: Sendable {
-    public let path: String
-    public let byteCount: Int
-    public let tensors: Int
-    public let sourceBytes: Int
+  package struct Summary: Sendable {
+    package let path: String
+    package let byteCount: Int
+    package let tensors: Int
+    package let sourceBytes: Int
     /// What should be known about how it went.
-    public let notes: [String]
+    package let notes: [String]
   }
 
   /// Chunks that are worked on at a time, for every thread.
@@ -26,20 +26,20 @@ public struct Converter: Sendable {
   private let pool: ThreadPool
   private let packing: Packing
 
-  public init(pool: ThreadPool, packing: Packing) {
+  package init(pool: ThreadPool, packing: Packing) {
     self.pool = pool
     self.packing = packing
   }
 
-  /// Converts to the file at `path`; see ``convert(_:plan:recipe:to:feedback:progress:)-(_,_,_,AtomicFile,_,_)``.
+  /// Converts to the file at `path`; see ``convert(_:plan:recipe:to:correction:progress:)-(_,_,_,AtomicFile,_,_)``.
   ///
   /// - Throws: What that throws, and 64 and 74 when the path cannot be written to.
-  public func convert(
-    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to path: String,
-    feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
+  package func convert(
+    _ source: Source, plan: ConversionPlan, recipe: Recipe, to path: String,
+    correction: (any ErrorCorrection)? = nil, progress: (Progress) throws -> Void = { _ in }
   ) throws -> Summary {
     try convert(
-      source, plan: plan, recipe: recipe, to: AtomicFile(path: path, kind: .grist), feedback: feedback,
+      source, plan: plan, recipe: recipe, to: AtomicFile(path: path, kind: .grist), correction: correction,
       progress: progress)
   }
 
@@ -52,39 +52,41 @@ public struct Converter: Sendable {
   ///   - plan: what was decided for it.
   ///   - recipe: what that followed from, for the file to tell.
   ///   - output: the file to write, empty.
-  ///   - feedback: how rounding errors are fed on, where a tensor's scheme allows it.
+  ///   - correction: how rounding errors are corrected, where a tensor's scheme allows it.
   ///   - progress: hears how far the work is.
-  public func convert(
-    _ source: ConversionSource, plan: ConversionPlan, recipe: Recipe, to output: AtomicFile,
-    feedback: (any FeedbackSource)? = nil, progress: (Progress) -> Void = { _ in }
+  package func convert(
+    _ source: Source, plan: ConversionPlan, recipe: Recipe, to output: AtomicFile,
+    correction: (any ErrorCorrection)? = nil, progress: (Progress) throws -> Void = { _ in }
   ) throws -> Summary {
+    // Of a .grist file, provenance stays true.
+    let inherited = source.file?.manifest.provenance
     let writer = try GristWriter(
       output,
       provenance: Provenance(
         tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
         overrides: recipe.overrides.map(\.text), packing: packing,
-        fingerprint: source.inherited?.fingerprint ?? "", sources: source.inherited?.sources ?? [],
-        lineage: source.inherited?.lineage ?? [], ignoredKeys: plan.choices.ignoredKeys.sorted(),
+        fingerprint: inherited?.fingerprint ?? "", sources: inherited?.sources ?? [],
+        lineage: inherited?.lineage ?? [], ignoredKeys: plan.choices.ignoredKeys.sorted(),
         promptTemplate: plan.choices.template ?? plan.toldTemplate?.rawValue))
     // A file that did not tell what its weights went through does not become one that does.
-    let isTraced = source.inherited.map { !$0.lineage.isEmpty } ?? true
+    let isTraced = inherited.map { !$0.lineage.isEmpty } ?? true
     var isLossy = false
     let total = plan.sourceBytes
     var done = 0
     var fingerprint = SourceFingerprint()
     var findings = ConversionFindings()
     let work = ParallelWork(
-      pool: pool, hashing: FileHasher(source.inherited == nil ? source.weightFiles : [], tensors: source.tensors))
+      pool: pool, hashing: try FileHasher(source.weightFiles, tensors: source.tensors()))
     var digits: [ByteName: String] = [:]
     for segment in plan.segments {
       work.later { writer.beginSegment(segment.name) }
       for entry in segment.entries {
-        progress(Progress(tensor: entry.tensor.name, sourceBytesDone: done, sourceBytes: total))
+        try progress(Progress(tensor: entry.tensor.name, sourceBytesDone: done, sourceBytes: total))
         try locating(tensor: entry.tensor.name) {
-          if let file = source.stored, let record = entry.stored, entry.isCopied {
+          if let file = source.file, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (tensorDigits, isLossless) = try write(entry, feedback, &findings, to: writer, work)
+            let (tensorDigits, isLossless) = try write(entry, correction, &findings, to: writer, work)
             fingerprint.add(entry.tensor, digits: tensorDigits)
             digits[ByteName(entry.tensor.name)] = tensorDigits
             if !isLossless { isLossy = true }
@@ -95,11 +97,11 @@ public struct Converter: Sendable {
     }
     try work.finishWriting()
     writer.beginSegment("files")
-    for file in source.files {
+    for file in try source.keptFiles() {
       try writer.add(file: file.name, file.bytes, sha256: sha256(file.bytes), packing: packing)
     }
-    if source.inherited == nil {
-      progress(Progress(tensor: "hashing the source's files", sourceBytesDone: total, sourceBytes: total))
+    if inherited == nil {
+      try progress(Progress(tensor: "hashing the source's files", sourceBytesDone: total, sourceBytes: total))
       writer.provenance.fingerprint = fingerprint.digits
       writer.provenance.sources = zip(source.weightFiles, try work.hashing.finish(expecting: digits)).map {
         file, hash in
@@ -108,11 +110,12 @@ public struct Converter: Sendable {
     }
     // What was hashed, what was encoded and what the file now holds are the same.
     for file in source.weightFiles { try file.requireUnchanged() }
-    try source.stored?.requireUnchanged()
+    try source.file?.requireUnchanged()
     if isTraced {
       writer.provenance.lineage.append(
         Provenance.Step(
-          tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy, calibration: feedback?.summary))
+          tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy, calibration: correction?.summary
+        ))
     }
     try writer.finish()
     return Summary(
@@ -120,81 +123,104 @@ public struct Converter: Sendable {
       notes: findings.notes)
   }
 
-  /// Writes one tensor in batches of chunks that are encoded and packed in parallel; returns its digits for the
-  /// fingerprint, and whether no value changed.
+  /// Writes one tensor as its correction tells; returns its digits for the fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, _ feedback: (any FeedbackSource)?, _ findings: inout ConversionFindings,
+    _ entry: ConversionPlan.Entry, _ correction: (any ErrorCorrection)?, _ findings: inout ConversionFindings,
     to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
-    let name = entry.tensor.name
-    let finished = try feedback?.finished(name)
-    var fed: ErrorFeedback?
-    if let feedback, finished == nil, entry.takesFeedback {
-      fed = try feedback.feedback(for: name)
-      if feedback.matrices.contains(ByteName(name)) { findings.feedback.add(name, fed) }
+    guard let correction else {
+      let written = try write(entry, .encode(nil, returnsCodes: false), &findings, to: writer, work)
+      return (written.digits, written.isLossless)
     }
-    var encoder = try TensorEncoder(entry.tensor, scheme: finished?.scheme ?? entry.scheme, feedback: fed)
-    let target = entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget
-    let cut = Cut(units: encoder.units.count, unitsPerChunk: encoder.units.unitsPerChunk(target: target))
-    if let finished { try check(finished, encoder, cut) }
-    let (digits, checksums, greatest) = try look(at: encoder, cut, work)
-    if encoder.needsScan, finished == nil { encoder = try encoder.scanned(greatest) }
+    let name = entry.tensor.name
+    var result: (digits: String, isLossless: Bool) = ("", true)
+    try correction.quantize(name, takesFeedback: entry.takesFeedback) { step in
+      if case .encode(let feedback, _) = step, entry.takesFeedback, correction.matrices.contains(ByteName(name)) {
+        findings.feedback.add(name, feedback)
+      }
+      let written = try write(entry, step, &findings, to: writer, work)
+      result = (written.digits, written.isLossless)
+      return written.codes
+    }
+    return result
+  }
+
+  /// What became of a tensor; its codes where they were asked for.
+  private struct Written {
+    let digits: String
+    let isLossless: Bool
+    let codes: FinishedMatrix?
+  }
+
+  /// Writes one tensor in batches of chunks that are encoded and packed in parallel.
+  private func write(
+    _ entry: ConversionPlan.Entry, _ step: QuantizationStep, _ findings: inout ConversionFindings,
+    to writer: GristWriter, _ work: ParallelWork
+  ) throws -> Written {
+    let name = entry.tensor.name
+    let (finished, feedback, returnsCodes): (FinishedMatrix?, ErrorFeedback?, Bool) =
+      switch step {
+      case .copy(let matrix): (matrix, nil, false)
+      case .encode(let feedback, let returnsCodes): (nil, feedback, returnsCodes)
+      }
+    var tensor = try ChunkedTensor(
+      entry.tensor, scheme: finished?.scheme ?? entry.scheme, feedback: feedback,
+      target: entry.isTable ? GristLayout.tableChunkTarget : GristLayout.chunkTarget)
+    if let finished { try check(finished, tensor) }
+    let (digits, checksums, greatest) = try look(at: tensor, work)
+    if tensor.encoder.needsScan, finished == nil { try tensor.adapt(to: greatest) }
     if !greatest.isFinite { findings.addNotFinite(name) }
-    let element: ElementType? = if case .plain(let type) = encoder.scheme { type } else { nil }
+    let element: ElementType? = if case .plain(let type) = tensor.scheme { type } else { nil }
 
     work.later { try writer.beginTensor(named: name) }
     var sums = finished?.error ?? ErrorSums()
-    let isWanted = feedback?.wants(name) == true
     var runs: [Bytes] = []
     let batch = pool.threadCount * Self.chunksPerThread
-    for first in stride(from: 0, to: cut.chunks, by: batch) {
+    for first in stride(from: 0, to: tensor.count, by: batch) {
       try Interruption.check()
-      let chunks = first..<min(first + batch, cut.chunks)
-      let ready = encoder
-      let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / cut.chunks * chunks.count) {
+      let chunks = first..<min(first + batch, tensor.count)
+      let ready = tensor
+      let results = try work.map(chunks.count, sourceBytes: entry.tensor.byteCount / tensor.count * chunks.count) {
         index in
         let payload: Bytes
         var error = ErrorSums()
         if let finished {
           payload = finished.runs[first + index]
         } else {
-          let encoded = try ready.encode(cut.units(ofChunk: first + index))
+          let encoded = try ready.encode(first + index)
           guard encoded.sourceChecksum == checksums[first + index] else { throw entry.tensor.changed() }
           (payload, error) = (encoded.payload, encoded.error)
         }
         return (
           chunk: try PackedChunk(payload, packing: packing, element: element), error: error,
-          payload: isWanted ? payload : nil
+          payload: returnsCodes ? payload : nil
         )
       }
       for result in results { sums += result.error }
       runs += results.compactMap(\.payload)
       work.later {
         for result in results { try writer.append(result.chunk) }
-        ready.release(cut.units(ofChunk: first).lowerBound..<cut.units(ofChunk: chunks.upperBound - 1).upperBound)
+        ready.release(chunks)
       }
     }
     let record = TensorRecord(
-      name: entry.tensor.name, sourceName: entry.stored?.sourceName ?? entry.tensor.sourceName,
-      shape: entry.tensor.shape, scheme: encoder.scheme,
-      sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
+      name: name, sourceName: entry.stored?.sourceName ?? entry.tensor.sourceName, shape: entry.tensor.shape,
+      scheme: tensor.scheme, sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
       relativeError: entry.compounded(sums.relativeError), worstRowError: sums.worstRow.map(entry.compounded))
     if let worst = record.worstRowError, worst >= ConversionFindings.drowned { findings.addDrowned(name, worst) }
-    work.later { writer.endTensor(record, unitsPerChunk: cut.unitsPerChunk) }
-    if isWanted {
-      try feedback?.keep(
-        name,
-        as: FinishedMatrix(
-          scheme: record.scheme, shape: record.shape, runs: runs, unitsPerRun: cut.unitsPerChunk, error: sums))
-    }
-    return (digits, sums.isLossless)
+    let unitsPerChunk = tensor.unitsPerChunk
+    work.later { writer.endTensor(record, unitsPerChunk: unitsPerChunk) }
+    let codes =
+      returnsCodes
+      ? FinishedMatrix(scheme: record.scheme, shape: record.shape, runs: runs, unitsPerRun: unitsPerChunk, error: sums)
+      : nil
+    return Written(digits: digits, isLossless: sums.isLossless, codes: codes)
   }
 
   /// - Throws: 65 when what an earlier conversion left of a matrix is not what this one would write.
-  private func check(_ finished: FinishedMatrix, _ encoder: TensorEncoder, _ cut: Cut) throws {
-    let lengths = (0..<cut.chunks).map { cut.units(ofChunk: $0).count * encoder.units.bytesPerUnit }
-    guard finished.shape == encoder.source.shape, finished.unitsPerRun == cut.unitsPerChunk,
-      finished.runs.map(\.count) == lengths
+  private func check(_ finished: FinishedMatrix, _ tensor: ChunkedTensor) throws {
+    guard finished.shape == tensor.encoder.source.shape, finished.unitsPerRun == tensor.unitsPerChunk,
+      finished.runs.map(\.count) == (0..<tensor.count).map(tensor.byteCount)
     else {
       throw GristError(
         .badData, "what an earlier calibration left of the tensor does not fit it",
@@ -229,34 +255,23 @@ public struct Converter: Sendable {
   /// The first pass over a tensor: its digits for the fingerprint, a checksum of each chunk's source and, where the scheme wants
   /// it, the greatest magnitude.
   private func look(
-    at encoder: TensorEncoder, _ cut: Cut, _ work: ParallelWork
+    at tensor: ChunkedTensor, _ work: ParallelWork
   ) throws -> (digits: String, checksums: [UInt64], greatest: Float) {
     // What is kept as it came is looked at too: a value that is not finite spoils every answer, and is told.
-    let scans = encoder.needsScan || encoder.canBeScanned ? cut.chunks : 0
+    let scans = tensor.encoder.needsScan || tensor.encoder.canBeScanned ? tensor.count : 0
     let results = try work.map(1 + scans, sourceBytes: 0) {
       index -> (digits: String, checksums: [UInt64], magnitude: Float) in
-      guard index == 0 else { return ("", [], try encoder.scan(cut.units(ofChunk: index - 1))) }
+      guard index == 0 else { return ("", [], try tensor.scan(index - 1)) }
       var fingerprint = StreamingFingerprint()
       var checksums: [UInt64] = []
-      checksums.reserveCapacity(cut.chunks)
-      for chunk in 0..<cut.chunks {
-        checksums.append(try encoder.identify(cut.units(ofChunk: chunk), &fingerprint))
+      checksums.reserveCapacity(tensor.count)
+      for chunk in 0..<tensor.count {
+        checksums.append(try tensor.encoder.identify(tensor.units(of: chunk), &fingerprint))
       }
       return (fingerprint.digits(), checksums, 0)
     }
     let greatest = results.reduce(Float(0)) { $1.magnitude.isFinite ? max($0, $1.magnitude) : .infinity }
     return (results[0].digits, results[0].checksums, greatest)
-  }
-
-  /// How a tensor's units are cut into chunks.
-  private struct Cut: Sendable {
-    let units: Int
-    let unitsPerChunk: Int
-    var chunks: Int { (units + unitsPerChunk - 1) / unitsPerChunk }
-
-    func units(ofChunk chunk: Int) -> Range<Int> {
-      chunk * unitsPerChunk..<min((chunk + 1) * unitsPerChunk, units)
-    }
   }
 }
 

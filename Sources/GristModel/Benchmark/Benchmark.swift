@@ -7,7 +7,7 @@ import GristSources
 /// Measures a model with synthetic inputs.
 public struct Benchmark {
   private let plan: BenchmarkPlan
-  private let source: ModelSource
+  private let source: Source
   private let model: VisionLanguageModel
   private let compute: Compute
   private let openSeconds: Double
@@ -17,14 +17,14 @@ public struct Benchmark {
   ///
   /// - Throws: What opening the model throws, and what `makePlan` throws.
   public init(
-    path: String, reading: CheckpointReading = CheckpointReading(), compute: Compute,
+    path: String, options: SourceOptions = SourceOptions(), compute: Compute,
     makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
   ) throws {
     self.compute = compute
     let clock = ContinuousClock()
-    func open() throws -> (ModelSource, VisionLanguageModel, Double) {
+    func open() throws -> (Source, VisionLanguageModel, Double) {
       let start = clock.now
-      let source = try ModelSource.open(path: path, reading: reading)
+      let source = try Source.open(path: path, options: options)
       let model = try source.model(compute: compute)
       try model.loadFirstLayer()
       return (source, model, (clock.now - start).seconds)
@@ -73,7 +73,7 @@ public struct Benchmark {
     }
     let (tower, router) = try picture { try begin(pictureRows, $0) }
     let peak = peakResidentBytes()
-    let provenance = if case .grist(let file, _) = source { file.manifest.provenance } else { nil as Provenance? }
+    let provenance = source.file?.manifest.provenance
     onProgress(1, "the machine's limits")
     return BenchmarkReport(
       model: source.path, recipe: provenance?.recipe, packing: provenance?.packing.rawValue,

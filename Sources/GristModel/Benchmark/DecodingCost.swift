@@ -16,7 +16,7 @@ public struct DecodingCost: Sendable, Equatable {
     self.operationsPerRow = operationsPerRow
   }
 
-  init(_ source: ModelSource, _ configuration: ModelConfiguration) {
+  init(_ source: Source, _ configuration: ModelConfiguration) {
     var bytes = 0
     var operations = 0
     for tensor in configuration.expectedTensors {
@@ -46,12 +46,12 @@ extension MachineLimits {
   }
 }
 
-extension ModelSource {
+extension Source {
   /// Bytes of a tensor as the kernels read it, unpacked; 0 for one that is not there.
   fileprivate func computedBytes(of name: String) -> Int {
-    switch self {
-    case .grist(let file, _): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
-    case .checkpoint(let checkpoint, _): checkpoint.tensor(named: name)?.byteCount ?? 0
+    switch storage {
+    case .grist(let file): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
+    case .checkpoint(let checkpoint): checkpoint.tensor(named: name)?.byteCount ?? 0
     }
   }
 }

@@ -1,7 +1,7 @@
 import GristCore
 import GristSources
 
-extension ParameterStore {
+extension Source {
   /// The tokenizer of a model: of the kinds that its family uses, the first whose file is there.
   ///
   /// - Throws: 66 when there is none, 65 when the file is damaged or asks for what this version does not do.
@@ -9,7 +9,7 @@ extension ParameterStore {
     for kind in kinds {
       guard let bytes = try sideFile(named: kind.fileName) else { continue }
       let place = joinPath(path, kind.fileName)
-      let files = SideFiles(path: path, choices: choices) { try sideFile(named: $0) }
+      let files = sideFiles
       switch kind {
       case .sentencePiece:
         let isLegacy = try files.json("tokenizer_config.json")?.bool("legacy", default: true) ?? true

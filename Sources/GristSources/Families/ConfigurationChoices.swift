@@ -1,3 +1,5 @@
+import GristFormat
+
 /// What whoever reads a checkpoint says about its configuration, where that does not speak for itself. A converted file
 /// keeps it.
 public struct ConfigurationChoices: Sendable, Equatable {
@@ -20,5 +22,10 @@ public struct ConfigurationChoices: Sendable, Equatable {
     ConfigurationChoices(
       ignoredKeys: earlier.ignoredKeys.union(ignoredKeys), template: template ?? earlier.template,
       turnsPictures: turnsPictures ?? earlier.turnsPictures)
+  }
+
+  /// Those that a converted file keeps.
+  public init(_ provenance: Provenance) {
+    self.init(ignoredKeys: Set(provenance.ignoredKeys), template: provenance.promptTemplate)
   }
 }

@@ -34,42 +34,20 @@ public struct ModelConfiguration: Sendable {
     language[keyPath: path]
   }
 
-  /// Reads the configuration out of a model's side files, by the family that knows it.
+  /// With what other small files than the configuration say: which tokens end an answer, how answers are drawn; and with what was
+  /// said about pictures.
   ///
-  /// - Parameters:
-  ///   - file: finds a side file by name; the tower's are under `vision_tower/`. What it throws is thrown on.
-  ///   - path: the model, for messages.
-  ///   - choices: what whoever reads the model says about it.
-  ///   - families: those to ask; the first that recognises the configuration reads it.
-  ///   - storesHead: whether the weights hold a head: it is used then, tied or not (``withOwnHead()``).
-  ///
-  /// - Throws: 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense
-  ///   or asks for something this version does not compute, or when no family knows the model.
-  public init(
-    path: String, choices: ConfigurationChoices = ConfigurationChoices(),
-    families: [any ModelFamily] = ModelFamilies.builtIn, storesHead: Bool = false,
-    file: @escaping (String) throws -> Bytes?
-  ) throws {
-    let files = SideFiles(path: path, choices: choices, find: file)
-    guard let (json, recognition) = try files.recognised(among: families) else {
-      throw GristError(.missingInput, "the model has no config.json", file: path)
-    }
-    guard let family = recognition?.family else {
-      throw GristError(
-        .badData, "this version cannot run the architecture", file: json.file,
-        found: json.value("architectures")?.text() ?? "none",
-        advice: "it runs " + families.filter(\.isRunnable).flatMap(\.architectures).joined(separator: ", "))
-    }
-    self = try family.configuration(json, files)
-    if let ends = try files.generationEndTokens(vocabulary: language.vocabularySize) { language.endTokens = ends }
-    generation = try files.generationSettings()
-    if let turns = choices.turnsPictures { vision?.turnsPictures = turns }
-    if storesHead { language.tiesWordEmbeddings = false }
+  /// - Throws: 65 naming the field that makes no sense.
+  func completed(by files: SideFiles) throws -> ModelConfiguration {
+    var copy = self
+    if let ends = try files.generationEndTokens(vocabulary: language.vocabularySize) { copy.language.endTokens = ends }
+    copy.generation = try files.generationSettings()
+    if let turns = files.choices.turnsPictures { copy.vision?.turnsPictures = turns }
+    return copy
   }
 
-  /// The same model with a head that is not tied to the embeddings. A head that is stored counts more than
-  /// `tie_word_embeddings`, as in transformers 5.
-  public func withOwnHead() -> ModelConfiguration {
+  /// The same model with a head that is not tied to the embeddings.
+  func withOwnHead() -> ModelConfiguration {
     var copy = self
     copy.language.tiesWordEmbeddings = false
     return copy

@@ -88,7 +88,7 @@ public struct SideFiles {
   ///
   /// - Throws: 65 where it is no JSON.
   func recognised(among families: [any ModelFamily]) throws -> (
-    json: JSONReader, recognition: ModelFamilies.Recognition?
+    json: JSONReader, recognised: ModelFamilies.Recognised?
   )? {
     try json(Self.configurationName).map { ($0, ModelFamilies.recognise($0, among: families)) }
   }
@@ -111,7 +111,7 @@ public enum ModelFamilies {
   ]
 
   /// A family, and what it was recognised by.
-  public struct Recognition: Sendable {
+  public struct Recognised: Sendable {
     public let family: any ModelFamily
     /// For people: the configuration's key, and its value.
     public let sign: String
@@ -123,18 +123,18 @@ public enum ModelFamilies {
   /// neither, by its model type. Nil when no family knows it.
   public static func recognise(
     _ json: JSONReader, among families: [any ModelFamily] = builtIn
-  ) -> Recognition? {
+  ) -> Recognised? {
     let architectures = json.value("architectures")?.array?.compactMap(\.string) ?? []
     let key = architectures.isEmpty ? "class_name" : "architectures"
     let names = architectures.isEmpty ? [json.value(key)?.string].compactMap { $0 } : architectures
     for family in families {
       if let name = names.first(where: family.architectures.contains) {
-        return Recognition(family: family, sign: "\"\(key)\" names \(name)", isCertain: true)
+        return Recognised(family: family, sign: "\"\(key)\" names \(name)", isCertain: true)
       }
     }
     guard names.isEmpty, let type = json.value("model_type")?.string,
       let family = families.first(where: { $0.modelTypes.contains(type) })
     else { return nil }
-    return Recognition(family: family, sign: "\"model_type\" is \(type)", isCertain: false)
+    return Recognised(family: family, sign: "\"model_type\" is \(type)", isCertain: false)
   }
 }

@@ -20,29 +20,34 @@ public struct ModelInventory: Sendable {
     self.configuration = configuration
   }
 
-  /// Reads a checkpoint's `config.json`; nil when it has none, or no family knows it.
-  ///
-  /// - Parameters:
-  ///   - path: the checkpoint, for messages.
-  ///   - choices: what whoever reads the checkpoint says about it.
-  ///   - families: those to ask; the first that recognises the configuration reads it.
-  ///   - storesHead: whether the weights hold a head, which is used then.
-  ///   - file: finds a side file by name. What it throws is thrown on.
+  /// Reads a model's configuration by the family that knows it.
   ///
   /// - Throws: 66 when the tower's configuration is missing, 65 naming the field that makes no sense.
-  public init?(
-    path: String, choices: ConfigurationChoices = ConfigurationChoices(),
-    families: [any ModelFamily] = ModelFamilies.builtIn, storesHead: Bool = false,
-    file: @escaping (String) throws -> Bytes?
-  ) throws {
-    let files = SideFiles(path: path, choices: choices, find: file)
-    guard let (json, found) = try files.recognised(among: families), let recognition = found else { return nil }
-    let inventory = try recognition.family.inventory(json, files)
-    let own = storesHead ? inventory.configuration?.withOwnHead() : nil
-    self =
-      own.map { ModelInventory(family: $0.family, tensors: $0.expectedTensors, configuration: $0) } ?? inventory
-    let doubt = recognition.isCertain ? "" : ", which other kinds of models may share; no architecture is named"
-    sign = recognition.sign + doubt
-    maps = recognition.family.maps
+  init(_ json: JSONReader, _ files: SideFiles, _ recognised: ModelFamilies.Recognised) throws {
+    let inventory = try recognised.family.inventory(json, files)
+    family = inventory.family
+    tensors = inventory.tensors
+    configuration = try inventory.configuration?.completed(by: files)
+    sign =
+      recognised.sign
+      + (recognised.isCertain ? "" : ", which other kinds of models may share; no architecture is named")
+    maps = recognised.family.maps
+  }
+
+  /// The same with a head that is not tied to the embeddings.
+  func withOwnHead() -> ModelInventory {
+    guard let own = configuration?.withOwnHead() else { return self }
+    var copy = ModelInventory(family: own.family, tensors: own.expectedTensors, configuration: own)
+    (copy.maps, copy.sign) = (maps, sign)
+    return copy
+  }
+
+  /// Whether a router's choices are upstream's by construction: all that they depend on keeps its values. Nil where there is
+  /// nothing to choose.
+  ///
+  /// - Parameter keepsValues: whether a tensor holds, or will hold, every value that upstream's holds.
+  public func hasExactChoices(_ keepsValues: (ExpectedTensor) -> Bool) -> Bool? {
+    guard configuration?.vision?.usesRouter == true else { return nil }
+    return tensors.allSatisfy { !$0.part.decidesChoices || keepsValues($0) }
   }
 }

@@ -34,8 +34,9 @@ struct MixedParameters: ParameterStore {
     names = Set(configuration.expectedTensors.filter { RouterInput($0.part) == part }.map { ByteName($0.name) })
   }
 
+  var source: Source { reference.source }
+  /// It is the model that is found fault with.
   var path: String { model.path }
-  var choices: ConfigurationChoices { reference.choices }
 
   private func store(_ name: String) -> any ParameterStore { names.contains(ByteName(name)) ? model : reference }
 
@@ -50,8 +51,6 @@ struct MixedParameters: ParameterStore {
   func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
 
   func has(_ name: String) -> Bool { store(name).has(name) }
-
-  func sideFile(named name: String) throws -> Bytes? { try reference.sideFile(named: name) }
 }
 
 /// What one part's quantization alone does to the router.
@@ -77,7 +76,7 @@ public func attributeRouterChanges(
   tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
 ) throws -> [PartEffect] {
   let cases = record.cases.filter { $0.decision != nil }
-  let configuration = try reference.configuration()
+  let configuration = try reference.source.configuration()
   return try RouterInput.allCases.map { part in
     progress(part)
     let mixed = try VisionLanguageModel(

@@ -6,7 +6,7 @@ import GristSources
 
 /// What a model is verified against: another model, or a record of what it answered.
 public enum Reference: Sendable {
-  case model(ModelSource)
+  case model(Source)
   case record(ReferenceRecord)
 
   /// Opens what the user named.
@@ -15,16 +15,16 @@ public enum Reference: Sendable {
   ///   - path: a record, a checkpoint folder or a `.grist` file; nil for the record inside the model's own file.
   ///   - model: what is to be held to the reference.
   ///   - asksProbes: whether questions of the user's own are asked, which needs a reference that can answer.
-  ///   - reading: how a checkpoint folder is read.
+  ///   - options: how a checkpoint folder is read.
   ///   - allowsLoss: takes a reference whose own weights are not upstream's any more; every report then says so.
   ///
   /// - Throws: 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a
   ///   record was made from other weights than the model, or the reference has lost something itself.
   public static func open(
-    _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading = CheckpointReading(),
+    _ path: String?, model: Source, asksProbes: Bool, options: SourceOptions = SourceOptions(),
     allowsLoss: Bool = false
   ) throws -> Reference {
-    let reference = try find(path, model: model, asksProbes: asksProbes, reading: reading)
+    let reference = try find(path, model: model, asksProbes: asksProbes, options: options)
     if !allowsLoss { try refuseLoss(reference.loss, of: path ?? model.path) }
     return reference
   }
@@ -45,16 +45,8 @@ public enum Reference: Sendable {
       advice: "take the upstream checkpoint, or pass --allow-lossy-reference and have every report say so")
   }
 
-  /// - Throws: 65 when `loss` tells of something: what flows through such a model is not what flows through upstream's.
-  public static func refuseCalibration(on loss: String?, of path: String) throws {
-    guard let loss else { return }
-    throw GristError(
-      .badData, "a model that has lost something itself cannot be calibrated with: \(loss)", file: path,
-      advice: "take the upstream checkpoint, or a file made from it with --recipe source")
-  }
-
   private static func find(
-    _ path: String?, model: ModelSource, asksProbes: Bool, reading: CheckpointReading
+    _ path: String?, model: Source, asksProbes: Bool, options: SourceOptions
   ) throws -> Reference {
     guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
     if fileKind(at: path) == .file, !isGrist(path), !Checkpoint.isThere(at: path) || ReferenceRecord.isThere(at: path) {
@@ -69,15 +61,15 @@ public enum Reference: Sendable {
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
     }
-    return .model(try ModelSource.open(path: path, reading: reading.filled(from: model)))
+    return .model(try Source.open(path: path, options: options.completed(by: model)))
   }
 
   private static func isGrist(_ path: String) -> Bool {
     (try? MappedFile(path: path).bytes.slice(0, 5)?.utf8) == "GRIST"
   }
 
-  private static func embedded(in model: ModelSource, asksProbes: Bool) throws -> Reference {
-    guard case .grist(let file, _) = model, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
+  private static func embedded(in model: Source, asksProbes: Bool) throws -> Reference {
+    guard let file = model.file, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
       throw GristError(
         .usage, "there is nothing to verify against: the model has no record inside", file: model.path,
         advice: "give --reference, or put a record inside with `gristmill record --into`")
@@ -92,7 +84,7 @@ public enum Reference: Sendable {
   }
 
   private static func matching(
-    _ record: ReferenceRecord, path: String, model: ModelSource
+    _ record: ReferenceRecord, path: String, model: Source
   ) throws -> ReferenceRecord {
     let fingerprint = try model.fingerprint()
     guard record.fingerprint == fingerprint else {
@@ -108,7 +100,7 @@ public enum Reference: Sendable {
   /// The reference's answers: the record's, or freshly computed ones, of which templates that write the day down are told
   /// `clock`. `progress` hears a fraction.
   public func record(
-    _ probes: [Probe]?, model: ModelSource, compute: Compute, maxNewTokens: Int, clock: ChatProgram.Clock? = nil,
+    _ probes: [Probe]?, model: Source, compute: Compute, maxNewTokens: Int, clock: ChatProgram.Clock? = nil,
     progress: (Double) -> Void = { _ in }
   ) throws -> ReferenceRecord {
     switch self {
@@ -126,7 +118,7 @@ public enum Reference: Sendable {
 
   /// Compares the model's stored weights with the reference's; nil for a record, which has none.
   public func compareWeights(
-    of model: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
+    of model: Source, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws -> WeightComparison? {
     guard case .model(let source) = self else { return nil }
     return try WeightComparison(model: model, reference: source, pool: pool, progress: progress)
@@ -136,7 +128,7 @@ public enum Reference: Sendable {
   ///
   /// - Throws: 64 for a record, which has no weights to mix with.
   public func attribute(
-    _ model: ModelSource, record: ReferenceRecord, compute: Compute,
+    _ model: Source, record: ReferenceRecord, compute: Compute,
     tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
   ) throws -> [PartEffect] {
     guard case .model(let source) = self else {
@@ -145,28 +137,5 @@ public enum Reference: Sendable {
     return try attributeRouterChanges(
       reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
       compute: compute, tieMargin: tieMargin, progress: progress)
-  }
-}
-
-extension CheckpointReading {
-  /// The same, and where nothing is said what a converted file keeps: ignored keys, a template, and a vision tower that is stored
-  /// value for value. Where that is not the converted one, the weights' fingerprint tells.
-  fileprivate func filled(from model: ModelSource) throws -> CheckpointReading {
-    guard case .grist(let file, _) = model else { return self }
-    var reading = self
-    reading.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
-    guard visionTower == nil else { return reading }
-    let tower = file.manifest.tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
-    let isWhole = tower.allSatisfy { record in
-      if case .plain(let type) = record.scheme {
-        type == record.sourceElement && record.relativeError == 0
-      } else {
-        false
-      }
-    }
-    reading.keptTower = try KeptTower(file: file.path, tensors: isWhole ? file.sourceTensors() : []) {
-      try file.sideFile(named: $0)
-    }
-    return reading
   }
 }

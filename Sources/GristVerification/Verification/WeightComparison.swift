@@ -1,4 +1,3 @@
-import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
@@ -46,7 +45,7 @@ public struct WeightComparison: Sendable {
   ///
   /// The limit is the recorded error, with the reference's own where that is quantized too, and rounding.
   public init(
-    model: ModelSource, reference: ModelSource, pool: ThreadPool, progress: (Double) -> Void = { _ in }
+    model: Source, reference: Source, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws {
     let expected = try Dictionary(
       reference.tensors().map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
@@ -77,10 +76,10 @@ public struct WeightComparison: Sendable {
   }
 
   /// - Parameter areEqual: whether all that was compared is the same, value for value.
-  private static func origin(of model: ModelSource, in reference: ModelSource, areEqual: Bool) throws -> Origin {
+  private static func origin(of model: Source, in reference: Source, areEqual: Bool) throws -> Origin {
     let fingerprint = try model.fingerprint()
     if try fingerprint == reference.fingerprint() { return .same }
-    guard case .grist(let file, _) = model else { return areEqual ? .cast : .other }
+    guard let file = model.file else { return areEqual ? .cast : .other }
     // The file knows of which type each tensor was: the reference's, cast to that, has the same fingerprint.
     var cast = SourceFingerprint()
     for tensor in try reference.tensors() {
@@ -138,16 +137,8 @@ extension SourceTensor {
   }
 }
 
-extension ModelSource {
-  fileprivate func tensors() throws -> [SourceTensor] {
-    switch self {
-    case .grist(let file, _): try file.sourceTensors()
-    case .checkpoint(let checkpoint, _): checkpoint.tensors
-    }
-  }
-
+extension Source {
   fileprivate func recordedError(of name: String) -> Double {
-    guard case .grist(let file, _) = self else { return 0 }
-    return file.tensor(named: name)?.relativeError ?? 0
+    file?.tensor(named: name)?.relativeError ?? 0
   }
 }

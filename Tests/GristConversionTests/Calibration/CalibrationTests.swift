@@ -30,16 +30,16 @@ import Testing
 
   private func statistics(threads: Int = 2) throws -> InputStatistics {
     try calibration().gather(
-      ModelSource.open(path: Fixtures.conformanceCheckpoint), pool: ThreadPool(threads: threads))
+      Source.open(path: Fixtures.conformanceCheckpoint), pool: ThreadPool(threads: threads))
   }
 
   private func convert(_ statistics: InputStatistics?, recipe name: Recipe.Name = .int4All) throws -> String {
     let path = folder.file("\(name.rawValue)-\(statistics == nil ? "none" : "block").grist")
-    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let recipe = try Recipe(name, calibrated: statistics?.matrices ?? [])
     _ = try Converter(pool: pool, packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: path,
-      feedback: statistics.map { BlockFeedback($0) })
+      correction: statistics.map { BlockCorrection($0) })
     return path
   }
 
@@ -57,8 +57,8 @@ import Testing
 
   @Test("which matrices will be watched is known before the model is run")
   func prediction() throws {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
-    let expected = try source.parameters(pool: pool).configuration().expectedTensors
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    let expected = try source.configuration().expectedTensors
     for samples in [try calibration().samples, [.init(question: "What else?", answer: "Nothing.")]] {
       let calibration = Calibration(samples: samples, name: "samples")
       let watched = try calibration.gather(source, pool: pool).matrices
@@ -127,7 +127,7 @@ import Testing
 
   @Test("what errors do to the outputs shrinks, and the file says how far its weights are")
   func smallerDivergence() throws {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let compute = Compute(pool: pool)
     let record = ReferenceRecord(
       fingerprint: try source.fingerprint(), source: source.path,
@@ -137,20 +137,19 @@ import Testing
     let statistics = try statistics()
     var kl: [Double] = []
     for path in [try convert(nil), try convert(statistics)] {
-      let model = try ModelSource.open(path: path)
+      let model = try Source.open(path: path)
       kl.append(try model.model(compute: compute).verify(against: record, limits: VerificationLimits()).kl.mean)
       let comparison = try WeightComparison(model: model, reference: source, pool: pool)
       #expect(comparison.rejected.isEmpty && comparison.isExact)
     }
     #expect(kl[1] < 0.95 * kl[0], "\(kl)")
-    print("KLKL", kl)
     let schemes = try GristFile(path: folder.file("int4-all-block.grist")).manifest.tensors.map(\.scheme.name)
     #expect(schemes.contains("int4 g64 table rotated") && schemes.contains("int4 g64 table"))
   }
 
   @Test("the decoder walked layer by layer stops before every matrix, with the inputs that a model run whole has")
   func walk() throws {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let statistics = try statistics()
     // Whole: the same samples through a model whose matrices are watched where it multiplies.
     let compute = Compute(pool: pool, activations: .f32)
@@ -266,21 +265,21 @@ import Testing
 
   @Test("full calibration leaves less than blocks do, whatever the number of threads")
   func full() throws {
-    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint)
     let calibration = Calibration(
       samples: Array(Calibration.bundled(withPhotographs: false).samples.prefix(8)), name: "eight samples")
     var files: [Bytes] = []
     for threads in [1, 2] {
       let pool = try ThreadPool(threads: threads)
-      let feedback = try LayerwiseFeedback(calibration, model, pool: pool)
+      let feedback = try LayerwiseCorrection(calibration, model, pool: pool)
       #expect(feedback.notes.isEmpty && feedback.summary.hasPrefix("full: eight samples, "))
       let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
       let path = folder.file("full-\(threads).grist")
       _ = try Converter(pool: pool, packing: .raw).convert(
-        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: path, feedback: feedback)
+        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: path, correction: feedback)
       files.append(try readFile(path))
-      let comparison = try WeightComparison(model: ModelSource.open(path: path), reference: model, pool: pool)
+      let comparison = try WeightComparison(model: Source.open(path: path), reference: model, pool: pool)
       #expect(comparison.rejected.isEmpty && comparison.isExact)
     }
     #expect(files[0].elementsEqual(files[1]))
@@ -290,16 +289,15 @@ import Testing
         // Weights at random: what single prompts say is chance.
         (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let kl = try [convert(calibration.gather(model, pool: pool)), folder.file("full-2.grist")].map {
-      try ModelSource.open(path: $0).model(compute: Compute(pool: pool)).verify(
+      try Source.open(path: $0).model(compute: Compute(pool: pool)).verify(
         against: record, limits: VerificationLimits()
       ).kl.mean
     }
     #expect(kl[1] < 0.95 * kl[0], "\(kl)")
-    print("KLKL", kl)
   }
 
   /// Three matrices' moments, each wanting in its own way.
-  private final class Odd: FeedbackSource {
+  private final class Odd: ErrorCorrection {
     static let layer = "model.layers.0.self_attn."
     let columns: Int
 
@@ -307,12 +305,13 @@ import Testing
 
     var matrices: Set<ByteName> { Set(["q_proj", "k_proj", "o_proj"].map { ByteName(Self.layer + $0 + ".weight") }) }
     var summary: String { "odd" }
-    func wants(_ name: String) -> Bool { false }
-    func keep(_ name: String, as matrix: FinishedMatrix) {}
-    func finished(_ name: String) -> FinishedMatrix? { nil }
     func conclude() {}
 
-    func feedback(for name: String) -> ErrorFeedback? {
+    func quantize(
+      _ name: String, takesFeedback: Bool, _ write: (QuantizationStep) throws -> FinishedMatrix?
+    ) throws { _ = try write(.encode(feedback(for: name), returnsCodes: false)) }
+
+    private func feedback(for name: String) -> ErrorFeedback? {
       switch name {
       case Self.layer + "q_proj.weight": nil
       case Self.layer + "k_proj.weight": ErrorFeedback(moments: moments(lastBlock: 0))
@@ -333,12 +332,12 @@ import Testing
 
   @Test("moments that say nothing, or what cannot be, are reported")
   func findings() throws {
-    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let feedback = Odd(columns: 128)
     let recipe = try Recipe(.int4, calibrated: feedback.matrices)
     let summary = try Converter(pool: pool, packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("odd.grist"),
-      feedback: feedback)
+      correction: feedback)
     #expect(
       summary.notes == [
         "the inputs of model.layers.0.self_attn.q_proj.weight were always zero or not finite while calibrating: "
@@ -349,40 +348,40 @@ import Testing
       ])
   }
 
-  /// Feeds on as another does, until a matrix is asked for that it does not come to.
-  private final class Stopped: FeedbackSource {
-    let base: LayerwiseFeedback
+  /// Corrects as another does, until a matrix is asked for that it does not come to.
+  private final class Stopped: ErrorCorrection {
+    let base: LayerwiseCorrection
     let last: String
 
-    init(_ base: LayerwiseFeedback, before last: String) {
+    init(_ base: LayerwiseCorrection, before last: String) {
       self.base = base
       self.last = last
     }
 
     var matrices: Set<ByteName> { base.matrices }
     var summary: String { base.summary }
-    func feedback(for name: String) throws -> ErrorFeedback? {
+    func quantize(
+      _ name: String, takesFeedback: Bool, _ write: (QuantizationStep) throws -> FinishedMatrix?
+    ) throws {
       if name == last { throw GristError(.interrupted, "interrupted") }
-      return try base.feedback(for: name)
+      try base.quantize(name, takesFeedback: takesFeedback, write)
     }
-    func wants(_ name: String) -> Bool { base.wants(name) }
-    func keep(_ name: String, as matrix: FinishedMatrix) throws { try base.keep(name, as: matrix) }
-    func finished(_ name: String) throws -> FinishedMatrix? { try base.finished(name) }
+
     func conclude() { base.conclude() }
   }
 
   @Test("a full calibration that was stopped goes on where it was, to the same file")
   func resumed() throws {
-    let source = try ConversionSource.open(path: Fixtures.conformanceCheckpoint)
-    let model = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint)
     let unfinished = folder.file("unfinished")
     func run(_ name: String, keeping: Bool, key: String = "a", stopBefore last: String? = nil) throws -> [String] {
       let progress = keeping ? try CalibrationProgress(folder: unfinished, key: key) : nil
-      let feedback = try LayerwiseFeedback(calibration(), model, pool: pool, progress: progress)
+      let feedback = try LayerwiseCorrection(calibration(), model, pool: pool, progress: progress)
       let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
-      let used: any FeedbackSource = last.map { Stopped(feedback, before: $0) } ?? feedback
+      let used: any ErrorCorrection = last.map { Stopped(feedback, before: $0) } ?? feedback
       _ = try Converter(pool: pool, packing: .raw).convert(
-        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file(name), feedback: used)
+        source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file(name), correction: used)
       used.conclude()
       return feedback.notes
     }

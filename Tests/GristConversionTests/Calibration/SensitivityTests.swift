@@ -2,19 +2,20 @@ import GristConversion
 import GristCore
 import GristKernels
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 
 @Suite("Bits where they pay") struct SensitivityTests {
   private static func plan(_ allotments: [ByteName: Recipe.Allotment] = [:]) throws -> ConversionPlan {
     try ConversionPlan(
-      ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4, allotments: allotments))
+      Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4, allotments: allotments))
   }
 
   private static func measure(
     _ allotment: BitAllotment, isCalibrated: Bool = false, threads: Int = 2
   ) throws -> [Sensitivity] {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let samples = Calibration.bundled(withPhotographs: false).samples.prefix(2)
     let probe = try SensitivityProbe(
       Calibration(samples: Array(samples), name: "two"), source, isCalibrated: isCalibrated,
@@ -79,8 +80,8 @@ import Testing
     "all that a choice depends on is measured part by part where there are pictures, each by what it alone does",
     arguments: [false, true])
   func pictures(isCalibrated: Bool) throws {
-    let source = try ModelSource.open(path: Fixtures.conformanceCheckpoint)
-    let plan = try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4All))
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    let plan = try ConversionPlan(Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4All))
     let allotment = BitAllotment(targetBits: 5, groupSize: 64)
     let recipe = try Recipe(.int4All)
     let names = try allotment.matrices(of: plan, recipe: recipe, withPictures: true)
@@ -127,7 +128,7 @@ import Testing
     }
     #expect(early.code == .usage && early.what.contains("--target-bits must be from 4."))
     let recipe = try Recipe(.int8)
-    let plan = try ConversionPlan(ConversionSource.open(path: Fixtures.conformanceCheckpoint), recipe: recipe)
+    let plan = try ConversionPlan(Source.open(path: Fixtures.conformanceCheckpoint), recipe: recipe)
     let error = try #require(throws: GristError.self) {
       _ = try BitAllotment(targetBits: 5, groupSize: 64).matrices(of: plan, recipe: recipe, withPictures: true)
     }

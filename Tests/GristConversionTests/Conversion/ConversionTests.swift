@@ -16,7 +16,7 @@ import Testing
   func lossless(source: String, packing: Packing) throws {
     try convert(source, to: folder.file("x.grist"), packing: packing)
     let file = try GristFile(path: folder.file("x.grist"))
-    let checkpoint = try CheckpointReading().checkpoint(at: source)
+    let checkpoint = try canonicalCheckpoint(source)
     #expect(file.manifest.tensors.count == checkpoint.tensors.count)
     for tensor in checkpoint.tensors {
       #expect(try payload(of: tensor.name, in: file) == tensor.bytes().array, "\(tensor.name)")

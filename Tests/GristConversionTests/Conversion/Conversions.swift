@@ -12,7 +12,7 @@ func convert(
   _ source: String, to path: String, _ name: Recipe.Name = .source, groupSize: Int = 64, set overrides: [String] = [],
   packing: Packing = .zstd, threads: Int = 2, visionTower: String? = nil
 ) throws -> ConversionPlan {
-  let source = try ConversionSource.open(path: source, reading: CheckpointReading(visionTower: visionTower))
+  let source = try Source.open(path: source, options: SourceOptions(visionTower: visionTower))
   let recipe = try Recipe(name, groupSize: groupSize, overrides: overrides.map { try StorageOverride($0) })
   let plan = try ConversionPlan(source, recipe: recipe)
   _ = try Converter(pool: ThreadPool(threads: threads), packing: packing).convert(
@@ -47,8 +47,8 @@ func values(_ count: Int, scale: Float = 1) -> [Float] {
 
 /// A quantized or plain tensor of a .grist as f32.
 func floats(_ name: String, in path: String) throws -> [Float] {
-  let source = try ConversionSource.open(path: path)
-  let tensor = try #require(source.tensors.first { $0.name == name })
+  let source = try Source.open(path: path)
+  let tensor = try #require(source.tensors().first { $0.name == name })
   #expect(tensor.elementType == .f32)
   return try tensor.bytes().withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
 }

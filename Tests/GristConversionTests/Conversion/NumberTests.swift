@@ -110,7 +110,7 @@ import Testing
     let told = try #require(record.worstRowError)
     #expect(record.relativeError < 0.11 && told > 0.9, "\(told)")
     let path = try checkpoint([("w", [64, 256], original)], in: folder)
-    let source = try ConversionSource.open(path: path)
+    let source = try Source.open(path: path)
     let choice = try Recipe(recipe)
     let summary = try Converter(pool: ThreadPool(threads: 2), packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: choice), recipe: choice, to: folder.file("told.grist"))
@@ -150,7 +150,7 @@ import Testing
     var norm = values(64)
     norm[3] = value
     let path = try checkpoint([("matrix", [64, 64], values(4096)), ("norm", [64], norm)], in: folder)
-    let source = try ConversionSource.open(path: path)
+    let source = try Source.open(path: path)
     let recipe = try Recipe(.int8)
     let summary = try Converter(pool: ThreadPool(threads: 2), packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("m.grist"))

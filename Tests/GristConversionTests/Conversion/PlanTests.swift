@@ -12,7 +12,7 @@ import Testing
   private func plan(_ path: String, _ name: Recipe.Name = .int4, set overrides: [String] = []) throws -> ConversionPlan
   {
     try ConversionPlan(
-      ConversionSource.open(path: path), recipe: Recipe(name, overrides: overrides.map { try StorageOverride($0) }))
+      Source.open(path: path), recipe: Recipe(name, overrides: overrides.map { try StorageOverride($0) }))
   }
 
   private func scheme(_ name: String, in plan: ConversionPlan) -> String? {

@@ -3,6 +3,7 @@ import GristCore
 import GristFormat
 import GristKernels
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 
@@ -23,7 +24,7 @@ import Testing
   }
 
   private func convert(_ fixture: String, _ recipe: Recipe.Name, into folder: TemporaryFolder) throws -> String {
-    let source = try ConversionSource.open(path: Fixtures.path(fixture))
+    let source = try Source.open(path: Fixtures.path(fixture))
     let recipe = try Recipe(recipe)
     _ = try Converter(pool: compute.pool, packing: .raw).convert(
       source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: folder.file("model.grist"))

@@ -32,7 +32,7 @@ import Testing
 
   private func bytes(_ tensor: SourceTensor) -> [UInt8] { (try? tensor.bytes().array) ?? [] }
   private func same(_ tensor: SourceTensor) -> [(name: String, bytes: [UInt8])] { [(tensor.name, bytes(tensor))] }
-  private func read() throws -> Checkpoint { try CheckpointReading().checkpoint(at: folder.path) }
+  private func read() throws -> Checkpoint { try canonicalCheckpoint(folder.path) }
   private func configuration(_ checkpoint: Checkpoint) throws -> ModelConfiguration {
     let stores = checkpoint.tensor(named: ModelConfiguration.headName) != nil
     return try ModelConfiguration(path: folder.path, storesHead: stores) { checkpoint.sideFile(named: $0) }

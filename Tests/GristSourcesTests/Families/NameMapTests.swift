@@ -271,3 +271,10 @@ private struct MadeUpFamily: ModelFamily {
     #expect(try checkpoint(tensors, in: folder).canonical().tensors.map(\.name) == tensors.map(\.name).sorted())
   }
 }
+
+extension Checkpoint {
+  /// The checkpoint under canonical names.
+  func canonical(map: NameMap? = nil, families: [any ModelFamily] = ModelFamilies.builtIn) throws -> Checkpoint {
+    try #require(Source(self, options: SourceOptions(map: map, families: families)).checkpoint)
+  }
+}

@@ -10,7 +10,7 @@ import Testing
 
   /// Splits the fixture in two: the checkpoint without its tower's weights, and the tower as a CLIP checkpoint.
   private func split(without prefix: String = "") throws {
-    let whole = try CheckpointReading().checkpoint(at: Self.source)
+    let whole = try canonicalCheckpoint(Self.source)
     var rest = SafetensorsWriter()
     var tower = SafetensorsWriter()
     for tensor in whole.tensors {
@@ -38,8 +38,8 @@ import Testing
     arguments: ["", "vision_model."])
   func sameTensors(prefix: String) throws {
     try split(without: prefix)
-    let whole = try CheckpointReading().checkpoint(at: Self.source)
-    let joined = try CheckpointReading(visionTower: folder.file("tower")).checkpoint(at: folder.file("checkpoint"))
+    let whole = try canonicalCheckpoint(Self.source)
+    let joined = try canonicalCheckpoint(folder.file("checkpoint"), SourceOptions(visionTower: folder.file("tower")))
     #expect(joined.tensors.map(\.name) == whole.tensors.map(\.name))
     for (a, b) in zip(joined.tensors, whole.tensors) {
       #expect(a.shape == b.shape && a.elementType == b.elementType)
@@ -56,14 +56,14 @@ import Testing
   @Test("its weight file keeps a name of its own, although both are called model.safetensors")
   func fileNames() throws {
     try split()
-    let joined = try CheckpointReading(visionTower: folder.file("tower")).checkpoint(at: folder.file("checkpoint"))
+    let joined = try canonicalCheckpoint(folder.file("checkpoint"), SourceOptions(visionTower: folder.file("tower")))
     #expect(joined.weightFiles.map(\.name) == ["model.safetensors", "vision_tower/model.safetensors"])
   }
 
   @Test("a checkpoint that has its own tower keeps it, and says so")
   func ownTower() throws {
     try split()
-    let both = try CheckpointReading(visionTower: folder.file("tower")).checkpoint(at: Self.source)
+    let both = try canonicalCheckpoint(Self.source, SourceOptions(visionTower: folder.file("tower")))
     #expect(both.weightFiles.map(\.name) == ["model.safetensors"])
     #expect(both.notes.contains { $0.hasPrefix("the checkpoint has its own vision tower weights") })
   }
@@ -74,7 +74,7 @@ import Testing
     try folder.write("empty/x", [])
     for name in ["nowhere", "empty"] {
       let error = #expect(throws: GristError.self) {
-        _ = try CheckpointReading(visionTower: folder.file(name)).checkpoint(at: folder.file("checkpoint"))
+        _ = try canonicalCheckpoint(folder.file("checkpoint"), SourceOptions(visionTower: folder.file(name)))
       }
       #expect(error?.code == .missingInput)
       #expect(error?.file == folder.file(name))
@@ -94,7 +94,7 @@ import Testing
           $0.contains("mm_vision_tower") ? "\"mm_vision_tower\": \"\(name)\"," : String($0)
         }.joined(separator: "\n").utf8))
     let error = try #require(throws: GristError.self) {
-      _ = try CheckpointReading().checkpoint(at: folder.file("checkpoint"))
+      _ = try canonicalCheckpoint(folder.file("checkpoint"))
     }
     #expect(error.code == .missingInput && error.found == name)
   }

@@ -1,18 +1,22 @@
 import GristCore
 import GristKernels
 import GristModel
+import GristSources
 
-/// Feedback among all columns of the language model's matrices, each by what the matrices before it, quantized already, give
+/// Corrects among all columns of the language model's matrices, each by what the matrices before it, quantized already, give
 /// it: the whole of GPTQ (Frantar et al. 2022). Tower, projector and router, whose inputs no matrix of the language model
-/// changes, are fed on inside blocks.
+/// changes, are corrected inside blocks.
+///
+/// A layer goes through in three steps: the rows that enter it stop before each group of matrices that share an input; moments of
+/// that input give the feedback that those matrices are quantized with; their codes multiply it, and the rows go on.
 ///
 /// Holds the rows of all prompts on their way through the decoder and, for the matrices that are quantized just now, the
 /// moments of their inputs: 4 · columns² bytes.
-public final class LayerwiseFeedback: FeedbackSource {
-  public let matrices: Set<ByteName>
-  public let summary: String
+package final class LayerwiseCorrection: ErrorCorrection {
+  package let matrices: Set<ByteName>
+  package let summary: String
   /// What should be known about it.
-  public let notes: [String]
+  package let notes: [String]
   private let before: InputStatistics
   private let parameters: any ParameterStore
   private let walk: DecoderWalk
@@ -30,7 +34,7 @@ public final class LayerwiseFeedback: FeedbackSource {
   private var current: (names: [String], feedback: ErrorFeedback?)?
 
   /// Most rows of prompts and answers that are held.
-  public static let rowLimit = 16_384
+  package static let rowLimit = 16_384
 
   /// Prepares the samples: runs tower, projector and router, and lets the model answer where a sample brings no answer.
   ///
@@ -41,8 +45,8 @@ public final class LayerwiseFeedback: FeedbackSource {
   ///   - progress: where it is kept what was done, and found what an earlier one did; nil keeps nothing.
   ///
   /// - Throws: What running the model throws, 64 when there is no sample, 74 when progress cannot be kept.
-  public init(
-    _ calibration: Calibration, _ source: ModelSource, pool: ThreadPool, progress: CalibrationProgress? = nil
+  package init(
+    _ calibration: Calibration, _ source: Source, pool: ThreadPool, progress: CalibrationProgress? = nil
   ) throws {
     let compute = Compute(pool: pool, activations: .int8)
     let observer = InputObserver()
@@ -84,8 +88,23 @@ public final class LayerwiseFeedback: FeedbackSource {
       all.filter { InputCovariance.fits(columns: $0.columns) }.map { ByteName($0.name) })
   }
 
-  public func feedback(for name: String) throws -> ErrorFeedback? {
-    guard ahead.contains(name) else { return before.feedback(for: name) }
+  package func quantize(
+    _ name: String, takesFeedback: Bool, _ write: (QuantizationStep) throws -> FinishedMatrix?
+  ) throws {
+    if let finished = try finished(name) {
+      _ = try write(.copy(finished))
+    } else if !ahead.contains(name) {
+      _ = try write(.encode(takesFeedback ? before.feedback(for: name) : nil, returnsCodes: false))
+    } else {
+      let isInLayer = inLayers.contains(name)
+      let feedback = takesFeedback ? try feedbackAhead(for: name) : nil
+      let codes = try write(.encode(feedback, returnsCodes: isInLayer))
+      if isInLayer, let codes { try keep(name, codes) }
+    }
+  }
+
+  /// Walks to where a matrix meets its input, and makes the feedback of that.
+  private func feedbackAhead(for name: String) throws -> ErrorFeedback? {
     while !walk.matrices.contains(where: { $0.name == name }) { try advance() }
     let names = walk.matrices.map(\.name)
     if let current, current.names == names { return current.feedback }
@@ -98,9 +117,7 @@ public final class LayerwiseFeedback: FeedbackSource {
     return feedback
   }
 
-  public func wants(_ name: String) -> Bool { ahead.contains(name) && inLayers.contains(name) }
-
-  public func keep(_ name: String, as matrix: FinishedMatrix) throws {
+  private func keep(_ name: String, _ matrix: FinishedMatrix) throws {
     kept[name] = matrix
     // A layer that is whole is left at once, so that it counts as done.
     let layer = walk.matrices(ofLayer: walk.layer).map(\.name)
@@ -109,7 +126,8 @@ public final class LayerwiseFeedback: FeedbackSource {
     while walk.layer == number { try advance() }
   }
 
-  public func finished(_ name: String) throws -> FinishedMatrix? {
+  /// What an earlier conversion that was stopped made of a matrix; nil where it did not come so far.
+  private func finished(_ name: String) throws -> FinishedMatrix? {
     guard let layer = finishedLayers[name] else { return nil }
     if let earlier, earlier.layer == layer { return earlier.matrices[name] }
     let matrices = try progress?.matrices(ofLayer: layer) ?? [:]
@@ -117,7 +135,7 @@ public final class LayerwiseFeedback: FeedbackSource {
     return matrices[name]
   }
 
-  public func conclude() { progress?.remove() }
+  package func conclude() { progress?.remove() }
 
   private func advance() throws {
     current = nil

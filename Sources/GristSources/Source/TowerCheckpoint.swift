@@ -31,17 +31,18 @@ extension Checkpoint {
   /// A checkpoint under canonical names with the weights of the tower in `folder`, where it has none of its own.
   ///
   /// - Throws: What reading the tower's checkpoint throws, and 65 when that holds no tower.
-  func withTowerWeights(from folder: String, hdf5Helper: String?) throws -> Checkpoint {
+  func withTowerWeights(from folder: String, _ options: SourceOptions) throws -> Checkpoint {
     guard !tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) }) else {
       return with(
         tensors: tensors,
         notes: ["the checkpoint has its own vision tower weights; only the configuration of \(folder) is used"])
     }
-    let source = try Checkpoint(path: folder, hdf5Helper: hdf5Helper)
-    var tower = try source.canonical()
+    let source = try Checkpoint(path: folder, hdf5Helper: options.hdf5Helper)
+    let ownOptions = SourceOptions(families: options.families)
+    var tower = try source.canonical(Recognition(source, options: ownOptions).inventory, ownOptions)
     // A configuration may say nothing of what it is of; names are transformers' then.
     if !tower.tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) }) {
-      tower = try source.canonical(map: BundledMaps.huggingFaceCLIP)
+      tower = try source.canonical(nil, SourceOptions(map: BundledMaps.huggingFaceCLIP))
     }
     let visual = tower.tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
     guard !visual.isEmpty else {

@@ -1,25 +1,48 @@
 import GristCore
 
+extension Recognition {
+  /// What a checkpoint's small files tell.
+  ///
+  /// - Throws: 65 for a checkpoint that is quantized already, and what reading the configuration throws.
+  init(_ checkpoint: Checkpoint, options: SourceOptions) throws {
+    try checkpoint.requireUnquantized(ignoring: options.choices.ignoredKeys)
+    try self.init(
+      SideFiles(path: checkpoint.path, choices: options.choices) { checkpoint.sideFile(named: $0) },
+      families: options.families)
+  }
+}
+
 extension Checkpoint {
-  /// The checkpoint under canonical names: a family that knows its configuration says what it should hold, and the name
-  /// map under which most of that is found is applied and said in a note. A checkpoint that no family knows, or whose
-  /// names are canonical already, stays as it is.
+  /// The checkpoint at a path as it lies there, with the small files of its vision tower.
   ///
-  /// - Parameters:
-  ///   - choices: what whoever reads the checkpoint says about its configuration.
-  ///   - map: a map to use, whatever fits.
-  ///   - families: those that may know it.
+  /// - Throws: What `Checkpoint` throws, and 66 when the tower's folder has no `config.json`.
+  init(path: String, options: SourceOptions) throws {
+    let checkpoint = try Checkpoint(path: path, hdf5Helper: options.hdf5Helper).withTowerFiles(
+      from: options.visionTower)
+    if options.visionTower == nil, let kept = options.keptTower,
+      checkpoint.sideFile(named: SideFiles.towerConfigurationName) == nil
+    {
+      self = checkpoint.with(sideFiles: kept.files)
+    } else {
+      self = checkpoint
+    }
+  }
+
+  /// The checkpoint under canonical names: under the map that was named, or the one by which most of what a family expects is
+  /// found, which is said in a note. A checkpoint that no family knows, or whose names are canonical already, stays as it is. A
+  /// vision tower comes from elsewhere where it has none.
   ///
-  /// - Throws: What the family throws for the configuration, and 65 when tensors do not come out as the map says.
-  public func canonical(
-    choices: ConfigurationChoices = ConfigurationChoices(), map: NameMap? = nil,
-    families: [any ModelFamily] = ModelFamilies.builtIn
-  ) throws -> Checkpoint {
-    try requireUnquantized(ignoring: choices.ignoredKeys)
-    let inventory = try ModelInventory(path: path, choices: choices, families: families) { sideFile(named: $0) }
-    let named = try map.map { try applying($0, why: "as asked") } ?? inventory.map(withoutPrefix().named) ?? self
+  /// - Throws: 65 when tensors do not come out as the map says, and what reading the tower throws.
+  func canonical(_ inventory: ModelInventory?, _ options: SourceOptions) throws -> Checkpoint {
+    var named =
+      try options.map.map { try applying($0, why: "as asked") } ?? inventory.map(withoutPrefix().named) ?? self
     if let inventory { try named.requireUnquantized(inventory.tensors) }
-    return try named.withTiedHead(inventory?.configuration)
+    named = try named.withTiedHead(inventory?.configuration)
+    if let tower = options.visionTower { return try named.withTowerWeights(from: tower, options) }
+    guard let kept = options.keptTower, !kept.tensors.isEmpty,
+      !named.tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) })
+    else { return named }
+    return named.with(tensors: named.tensors + kept.tensors, notes: [kept.note])
   }
 
   /// What wrappers put before every name, and who they are.
