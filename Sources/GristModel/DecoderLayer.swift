@@ -77,12 +77,13 @@ struct DecoderLayer: Sendable {
     func matrix(_ place: DecoderMatrix.Place) throws -> any LinearWeights {
       try store.matrix(DecoderMatrix(place, layer: layer, of: configuration))
     }
-    inputNorm = try Self.inputNorm(store, layer: layer, configuration)
+    let norms = DecoderNorms(store, configuration)
+    inputNorm = try norms.input(layer)
     query = try matrix(.query)
     key = try matrix(.key)
     value = try matrix(.value)
     out = try matrix(.out)
-    attentionNorm = try Self.attentionNorm(store, layer: layer, configuration)
+    attentionNorm = try norms.attention(layer)
     gate = try matrix(.gate)
     up = try matrix(.up)
     down = try matrix(.down)
@@ -90,21 +91,42 @@ struct DecoderLayer: Sendable {
 
   var isQuantized: Bool { key.isQuantized }
 
-  /// The norm before attention.
-  static func inputNorm(
-    _ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration
-  ) throws -> [Float] {
-    try store.values(
-      ModelConfiguration.languageLayerPrefix(layer) + "input_layernorm.weight", count: configuration.hiddenSize)
+  /// Those that meet their input together.
+  func matrices(_ stage: DecoderWalk.Stage) -> [any LinearWeights] {
+    switch stage {
+    case .projections: [query, key, value]
+    case .output: [out]
+    case .gates: [gate, up]
+    case .down: [down]
+    }
+  }
+}
+
+/// The decoder's norms, which a walk reads where it needs them.
+struct DecoderNorms: Sendable {
+  /// Before a layer's attention.
+  let input: @Sendable (_ layer: Int) throws -> [Float]
+  /// Behind it.
+  let attention: @Sendable (_ layer: Int) throws -> [Float]
+  /// Before the head.
+  let final: @Sendable () throws -> [Float]
+
+  /// Those of a store, read anew each time.
+  init(_ store: any ParameterStore, _ configuration: ModelConfiguration) {
+    let width = configuration.hiddenSize
+    @Sendable func read(_ name: String, _ layer: Int) throws -> [Float] {
+      try store.values(ModelConfiguration.languageLayerPrefix(layer) + name + ".weight", count: width)
+    }
+    input = { try read("input_layernorm", $0) }
+    attention = { try read("post_attention_layernorm", $0) }
+    final = { try store.values(ModelConfiguration.finalNormName, count: width) }
   }
 
-  /// The norm behind it.
-  static func attentionNorm(
-    _ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration
-  ) throws -> [Float] {
-    try store.values(
-      ModelConfiguration.languageLayerPrefix(layer) + "post_attention_layernorm.weight",
-      count: configuration.hiddenSize)
+  /// Those of layers that are held.
+  init(_ layers: [Lazy<DecoderLayer>], final: [Float]) {
+    input = { try layers[$0].get().inputNorm }
+    attention = { try layers[$0].get().attentionNorm }
+    self.final = { final }
   }
 }
 

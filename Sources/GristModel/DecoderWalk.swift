@@ -2,15 +2,18 @@ import GristCore
 import GristKernels
 import GristSources
 
-/// The decoder run over many prompts at once, layer by layer and, inside a layer, matrix by matrix: before every product it
-/// stands still, so that what enters the matrices can be looked at and the weights be chosen that it goes on with. No
-/// more than one stage's weights are needed at a time.
+/// The decoder's forward pass, the only one there is: generation, calibration and measuring are uses of it.
 ///
-/// Beside those it holds three or four matrices as wide as the model for all rows of all prompts together, and one as
+/// Rows of one or many sequences go through it layer by layer and, inside a layer, matrix by matrix. Before every product it stands
+/// still, so that what enters the matrices can be looked at and the weights be chosen that it goes on with. No more than one
+/// stage's weights are needed at a time. What a sequence attends to is kept in a cache for what comes after it, or forgotten
+/// when its rows have gone through the layer.
+///
+/// Beside weights it holds three or four matrices as wide as the model for all rows of all sequences together, and one as
 /// wide as a feed-forward layer.
 public final class DecoderWalk {
   /// What stands between two stops: matrices that share an input.
-  private enum Stage: CaseIterable {
+  enum Stage: CaseIterable {
     case projections, output, gates, down
 
     var places: [DecoderMatrix.Place] {
@@ -26,35 +29,53 @@ public final class DecoderWalk {
   /// Layers that are behind; all of them once only the head is left.
   public private(set) var layer: Int
   public let layers: Int
-  /// What meets ``matrices``: [rows of all prompts, columns].
-  public private(set) var input: FloatMatrix
+  /// What meets the matrices of a layer's stage; nil at the head until it is asked for.
+  private var stageInput: FloatMatrix?
   private var stage = Stage.projections
   private let x: FloatMatrix
-  private let prompts: [Range<Int>]
-  private let store: any ParameterStore
+  private let sequences: [Range<Int>]
+  /// Of the only sequence, what it attends to beside its own rows; nil where nothing is kept.
+  private let cache: KeyValueCache?
+  private let norms: DecoderNorms
   private let configuration: ModelConfiguration
   private let arithmetic: DecoderArithmetic
+  /// Of the only sequence's rows, the same in every layer.
+  private let angles: DecoderArithmetic.RotaryAngles?
+  private let path: String
   public let compute: Compute
   /// Rows whose gates are computed together.
   private static let blockRows = 512
 
+  /// A walk of many sequences, none of which goes on after it.
+  ///
   /// - Parameters:
-  ///   - rows: of all prompts, [rows, hidden size], as they enter layer `layer`; becomes the walk's own.
-  ///   - lengths: rows of each prompt.
+  ///   - rows: of all sequences, [rows, hidden size], as they enter layer `layer`; becomes the walk's own.
+  ///   - lengths: rows of each sequence.
   ///   - layer: the first that is walked through.
   ///   - configuration: the model's.
   ///   - store: where norms are read.
   ///   - compute: computes.
   ///
   /// - Throws: What reading the weights throws, 65 when rows, lengths and the configuration do not go together.
-  public init(
+  public convenience init(
     rows: FloatMatrix, lengths: [Int], layer: Int = 0, configuration: ModelConfiguration, store: any ParameterStore,
     compute: Compute
   ) throws {
-    guard rows.columns == configuration.hiddenSize, rows.rows == lengths.reduce(0, +), layer <= configuration.layers
+    try self.init(
+      rows, lengths: lengths, layer: layer, configuration, arithmetic: DecoderArithmetic(configuration),
+      norms: DecoderNorms(store, configuration), path: store.path, compute)
+  }
+
+  /// - Parameter cache: what the only sequence attends to, to which its keys and values are added.
+  init(
+    _ rows: FloatMatrix, lengths: [Int], layer: Int = 0, _ configuration: ModelConfiguration,
+    arithmetic: DecoderArithmetic, norms: DecoderNorms, cache: KeyValueCache? = nil, path: String, _ compute: Compute
+  ) throws {
+    guard rows.columns == configuration.hiddenSize, rows.rows == lengths.reduce(0, +), layer <= configuration.layers,
+      cache == nil || lengths.count == 1
     else {
       throw GristError(
-        .badData, "rows that do not go with the model", file: store.path, found: "\(rows.rows) × \(rows.columns)")
+        .badData, "rows that do not go with the model", file: path, found: "\(rows.rows) × \(rows.columns)")
     }
     var ranges: [Range<Int>] = []
     for length in lengths {
@@ -62,15 +83,32 @@ public final class DecoderWalk {
       ranges.append(start..<start + length)
     }
     x = rows
-    prompts = ranges
+    sequences = ranges
     self.layer = layer
-    self.store = store
+    self.cache = cache
+    self.norms = norms
     self.configuration = configuration
     self.compute = compute
-    arithmetic = DecoderArithmetic(configuration)
+    self.path = path
+    self.arithmetic = arithmetic
+    angles = cache.map { arithmetic.rotaryAngles(positions: $0.count..<$0.count + rows.rows) }
     layers = configuration.layers
-    input = x
     try enterLayer()
+  }
+
+  /// What meets ``matrices``: [rows of all sequences, columns].
+  ///
+  /// - Throws: At the head, what reading the last norm throws.
+  public func input() throws -> FloatMatrix {
+    if let stageInput { return stageInput }
+    let normed = arithmetic.norm(x, try norms.final(), compute)
+    stageInput = normed
+    return normed
+  }
+
+  /// The last row behind the last norm, [1, hidden size]. At the head.
+  func lastInput() throws -> FloatMatrix {
+    arithmetic.norm(x.copy(rows: x.rows - 1..<x.rows), try norms.final(), compute)
   }
 
   /// The rows as they enter the layer; to be looked at where a layer begins.
@@ -102,23 +140,32 @@ public final class DecoderWalk {
   public func advance(_ weights: [any LinearWeights]) throws {
     precondition(!isAtHead && weights.count == matrices.count)
     try Interruption.check()
-    try locating(file: store.path) {
+    try locating(file: path) {
       try compute.inPart("language layer \(layer)") { try multiply(weights) }
     }
   }
 
+  /// Goes through the layer that it stands before.
+  ///
+  /// - Precondition: The walk stands before a layer.
+  /// - Throws: 65 when a value is not finite, 130 when interrupted.
+  func advance(through layer: DecoderLayer) throws {
+    precondition(stage == .projections)
+    for stage in Stage.allCases { try advance(layer.matrices(stage)) }
+  }
+
   private func multiply(_ weights: [any LinearWeights]) throws {
+    let input = try input()
     switch stage {
     case .projections:
-      input = try attend(weights)
+      stageInput = try attend(input, weights)
       stage = .output
     case .output:
       compute.add(compute.linear(input, weights[0]), to: x)
-      let weight = try DecoderLayer.attentionNorm(store, layer: layer, configuration)
-      input = arithmetic.norm(x, weight, compute)
+      stageInput = arithmetic.norm(x, try norms.attention(layer), compute)
       stage = .gates
     case .gates:
-      input = gate(weights)
+      stageInput = gate(input, weights)
       stage = .down
     case .down:
       compute.add(compute.linear(input, weights[0]), to: x)
@@ -130,38 +177,45 @@ public final class DecoderWalk {
   }
 
   private func enterLayer() throws {
-    let weight =
-      isAtHead
-      ? try store.values(ModelConfiguration.finalNormName, count: configuration.hiddenSize)
-      : try DecoderLayer.inputNorm(store, layer: layer, configuration)
-    input = arithmetic.norm(x, weight, compute)
+    stageInput = isAtHead ? nil : arithmetic.norm(x, try norms.input(layer), compute)
   }
 
-  /// Each prompt's rows among themselves.
-  private func attend(_ weights: [any LinearWeights]) throws -> FloatMatrix {
-    let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
+  /// Each sequence's rows among themselves, and what its cache holds.
+  private func attend(_ input: FloatMatrix, _ weights: [any LinearWeights]) throws -> FloatMatrix {
     let isQuantized = weights[1].isQuantized
-    let precision = compute.cachePrecision(isQuantized: isQuantized)
-    for prompt in prompts where !prompt.isEmpty {
-      try Interruption.check()
-      let projected = compute.linear(input.copy(rows: prompt), weights.map { ($0, nil) })
-      let cache = KeyValueCache(
-        layers: 1, heads: arithmetic.heads, capacity: prompt.count, precision: precision)
-      let attended = try arithmetic.attend(
-        projected, cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<prompt.count),
+    func attend(_ rows: FloatMatrix, _ cache: KeyValueCache, layer: Int, _ angles: DecoderArithmetic.RotaryAngles)
+      throws
+      -> FloatMatrix
+    {
+      try arithmetic.attend(
+        compute.linear(rows, weights.map { ($0, nil) }), cache, layer: layer, angles,
         mayNarrow: compute.mayNarrow(isQuantized: isQuantized), compute)
-      result.copyRows(0..<prompt.count, of: attended, toRow: prompt.lowerBound)
+    }
+    if let cache, let angles { return try attend(input, cache, layer: layer, angles) }
+    let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
+    let precision = compute.cachePrecision(isQuantized: isQuantized)
+    for sequence in sequences where !sequence.isEmpty {
+      try Interruption.check()
+      let cache = KeyValueCache(
+        layers: 1, heads: arithmetic.heads, capacity: sequence.count, precision: precision)
+      let attended = try attend(
+        input.copy(rows: sequence), cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<sequence.count))
+      result.copyRows(0..<sequence.count, of: attended, toRow: sequence.lowerBound)
     }
     return result
   }
 
-  private func gate(_ weights: [any LinearWeights]) -> FloatMatrix {
+  private func gate(_ input: FloatMatrix, _ weights: [any LinearWeights]) -> FloatMatrix {
+    func gated(_ rows: FloatMatrix) -> FloatMatrix {
+      let gated = compute.linear(rows, weights.map { ($0, nil) })
+      compute.siluMultiply(gate: gated[0], up: gated[1])
+      return gated[0]
+    }
+    guard input.rows > Self.blockRows else { return gated(input) }
     let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
     for start in stride(from: 0, to: input.rows, by: Self.blockRows) {
       let rows = start..<min(start + Self.blockRows, input.rows)
-      let gated = compute.linear(input.copy(rows: rows), weights.map { ($0, nil) })
-      compute.siluMultiply(gate: gated[0], up: gated[1])
-      result.copyRows(0..<rows.count, of: gated[0], toRow: start)
+      result.copyRows(0..<rows.count, of: gated(input.copy(rows: rows)), toRow: start)
     }
     return result
   }

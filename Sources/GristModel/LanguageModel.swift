@@ -2,19 +2,23 @@ import GristCore
 import GristKernels
 import GristSources
 
-/// The LLaMA decoder: RMSNorm, rotary attention with a cache, SwiGLU.
+/// The LLaMA decoder, its weights held once they were needed: RMSNorm, rotary attention with a cache, SwiGLU.
 struct LanguageModel: Sendable {
+  private let configuration: ModelConfiguration
   private let arithmetic: DecoderArithmetic
+  private let path: String
   let layers: [Lazy<DecoderLayer>]
-  private let finalNorm: [Float]
+  private let norms: DecoderNorms
   private let head: Lazy<any LinearWeights>
 
   init(_ store: some ParameterStore, _ configuration: ModelConfiguration) throws {
+    self.configuration = configuration
     arithmetic = DecoderArithmetic(configuration)
+    path = store.path
     layers = (0..<configuration.layers).map { layer in
       Lazy { try DecoderLayer(store, layer: layer, configuration) }
     }
-    finalNorm = try store.values(ModelConfiguration.finalNormName, count: configuration.hiddenSize)
+    norms = DecoderNorms(layers, final: try DecoderNorms(store, configuration).final())
     head = Lazy { try store.matrix(.head(of: configuration)) }
   }
 
@@ -40,42 +44,23 @@ struct LanguageModel: Sendable {
   }
 
   /// Runs rows as ``logits(_:cache:_:)`` does. Returns the last row after the final norm: [1, hidden].
+  ///
+  /// - Precondition: There is a row.
   func hiddenState(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> FloatMatrix {
-    arithmetic.norm(try run(rows, cache: cache, compute), finalNorm, compute)
-  }
-
-  /// The last row after all layers: [1, hidden].
-  private func run(_ rows: FloatMatrix, cache: KeyValueCache, _ compute: Compute) throws -> FloatMatrix {
-    precondition(rows.columns == finalNorm.count && rows.rows > 0)
-    var last = rows
-    for start in stride(from: 0, to: rows.rows, by: Self.blockRows) {
+    precondition(rows.rows > 0)
+    var start = 0
+    while true {
       let block = rows.copy(rows: start..<min(start + Self.blockRows, rows.rows))
-      let angles = arithmetic.rotaryAngles(positions: cache.count..<cache.count + block.rows)
-      for (index, layer) in layers.enumerated() {
-        try Interruption.check()
-        try compute.inPart("language layer \(index)") {
-          try run(layer.get(), block, cache, index, angles, compute)
-        }
+      let walk = try DecoderWalk(
+        block, lengths: [block.rows], configuration, arithmetic: arithmetic, norms: norms, cache: cache, path: path,
+        compute)
+      while !walk.isAtHead {
+        let layer = try compute.inPart("language layer \(walk.layer)") { try layers[walk.layer].get() }
+        try walk.advance(through: layer)
       }
       cache.advance(by: block.rows)
-      last = block.copy(rows: block.rows - 1..<block.rows)
+      start += block.rows
+      if start == rows.rows { return try walk.lastInput() }
     }
-    return last
-  }
-
-  private func run(
-    _ layer: DecoderLayer, _ x: FloatMatrix, _ cache: KeyValueCache, _ index: Int,
-    _ angles: DecoderArithmetic.RotaryAngles, _ compute: Compute
-  ) throws {
-    let normed = arithmetic.norm(x, layer.inputNorm, compute)
-    let projected = compute.linear(normed, [(layer.query, nil), (layer.key, nil), (layer.value, nil)])
-    let attended = try arithmetic.attend(
-      projected, cache, layer: index, angles, mayNarrow: compute.mayNarrow(isQuantized: layer.isQuantized), compute)
-    compute.add(compute.linear(attended, layer.out), to: x)
-    let hidden = arithmetic.norm(x, layer.attentionNorm, compute)
-    let gated = compute.linear(hidden, [(layer.gate, nil), (layer.up, nil)])
-    compute.siluMultiply(gate: gated[0], up: gated[1])
-    compute.add(compute.linear(gated[0], layer.down), to: x)
-    try compute.requireFinite(x, "output")
   }
 }

@@ -83,40 +83,33 @@ struct Verify: ParsableCommand {
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source = try Source.open(path: model, options: sourceOptions)
     let compute = try options.compute(global)
-    var bar = ProgressBar(quiet: global.quiet)
     let asked = try askedProbes()
     let reference = try Reference.open(
       reference, model: source, asksProbes: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
-    let record = try reference.record(
-      asked, model: source, compute: compute, maxNewTokens: maxNewTokens, clock: ChatProgram.Clock.now?.day
-    ) {
-      bar.show($0, "asking the reference")
-    }
-    let limits = VerificationLimits(
-      tieMargin: tieMargin, maximumMeanKL: maxKl, requiresChoices: !textOnly, requiresSameWeights: !otherWeights)
-    var result = try source.model(compute: compute).verify(against: record, limits: limits) {
-      bar.show(Double($0) / Double(record.cases.count), "asking the model")
-    }
-    result.hasExactChoices = source.hasExactChoices
-    result.weights = try reference.compareWeights(of: source, pool: compute.pool) { bar.show($0, "comparing weights") }
-    let parts =
-      byPart
-      ? try reference.attribute(source, record: record, compute: compute, tieMargin: tieMargin) {
-        bar.show(0, "with its \($0.rawValue)")
-      }
-      : []
+    var bar = ProgressBar(quiet: global.quiet)
+    let result = try Verification(
+      source, against: reference, questions: asked ?? [], options: verificationOptions, compute: compute
+    ).run { bar.show($0, $1) }
     bar.clear()
     if global.json {
-      var document = result.json.object ?? JSONObject()
-      if byPart { document["by_part"] = .array(parts.map(\.json)) }
-      try Console.print(.object(document))
+      try Console.print(result.json)
     } else {
-      try Console.print(VerifyText.describe(result, parts: parts, casesToo: !global.quiet))
+      try Console.print(VerifyText.describe(result, casesToo: !global.quiet))
     }
     // After the verdict, which stands whatever becomes of the page.
-    try page?.finish(with: Bytes(Array(result.html(parts: parts).utf8)))
+    try page?.finish(with: Bytes(Array(result.html.utf8)))
     if !result.passed { throw ExitCode(GristError.Code.disagreement.rawValue) }
+  }
+
+  private var verificationOptions: Verification.Options {
+    var options = Verification.Options()
+    options.limits = VerificationLimits(
+      tieMargin: tieMargin, maximumMeanKL: maxKl, requiresChoices: !textOnly, requiresSameWeights: !otherWeights)
+    options.maxNewTokens = maxNewTokens
+    options.clock = ChatProgram.Clock.now?.day
+    options.attributesParts = byPart
+    return options
   }
 
   private func askedProbes() throws -> [Probe]? {

@@ -3,18 +3,16 @@ import GristVerification
 
 /// A verification's result for people.
 enum VerifyText {
-  static func describe(_ report: VerificationReport, parts: [PartEffect], casesToo: Bool) -> String {
+  static func describe(_ report: VerificationReport, casesToo: Bool) -> String {
     var lines: [String] = []
     if casesToo { lines += [cases(report), ""] }
     if let loss = report.referenceLoss { lines.append("note     the reference has lost something itself: \(loss)") }
     let decided = report.decided
     if decided > 0 {
       let ties = report.count(.tie)
-      let sets = report.cases.filter { $0.filterSetEqual == true }.count
-      let orders = report.cases.filter { $0.filterOrderEqual == true }.count
       lines.append(
         "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
-          + "; text filter: same set in \(sets), same order in \(orders)")
+          + "; text filter: same set in \(report.filterSetsEqual), same order in \(report.filterOrdersEqual)")
       if !report.floors.isEmpty {
         let floors = report.floors.map {
           "\($0.changed) in \($0.rounding.rawValue) (\($0.beyondTies) beyond ties)"
@@ -48,7 +46,7 @@ enum VerifyText {
           + (weights.origin == .cast ? ", after a cast that lost nothing" : "")
           + (weights.origin == .other ? "; the file was made from other weights" : ""))
     }
-    if !parts.isEmpty { lines += ["", by(parts)] }
+    if !report.parts.isEmpty { lines += ["", by(report.parts)] }
     for gap in report.notTested { lines.append("untested \(gap)") }
     lines.append("")
     lines.append(report.passed ? "PASSED" : "FAILED: " + report.objections.joined(separator: "; "))

@@ -1,17 +1,12 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// A package of its own that stands on Gristmill's products, as its users' do.
+// A package of its own that stands on Gristmill's products, as its users' do: each program is one way to use the library.
 let package = Package(
   name: "example",
   dependencies: [.package(name: "gristmill", path: "../..")],
-  targets: [
-    .executableTarget(
-      name: "example",
-      dependencies: [
-        .product(name: "GristKernels", package: "gristmill"), .product(name: "GristModel", package: "gristmill"),
-        .product(name: "GristVerification", package: "gristmill"),
-      ])
-  ],
+  targets: ["convert", "verify", "family"].map {
+    .executableTarget(name: $0, dependencies: [.product(name: "GristmillKit", package: "gristmill")])
+  },
   swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,9 @@
 import GristConversion
 import GristFormat
 import GristKernels
+import GristModel
 import GristSources
+import GristVerification
 
 /// Converts a checkpoint or a file to `target`, and returns that.
 func converted(
@@ -12,4 +14,15 @@ func converted(
   _ = try Converter(pool: pool, packing: packing).convert(
     source, plan: ConversionPlan(source, recipe: recipe), recipe: recipe, to: target)
   return target
+}
+
+extension Source {
+  /// The model held to a record.
+  func verify(
+    against record: ReferenceRecord, limits: VerificationLimits = VerificationLimits(), compute: Compute
+  ) throws -> VerificationReport {
+    var options = Verification.Options()
+    options.limits = limits
+    return try Verification(self, against: .record(record), options: options, compute: compute).run()
+  }
 }

@@ -88,8 +88,7 @@ import Testing
   @Test("Fault 2: verify fails and names the part")
   func verifyNames() throws {
     let path = try converted(.int8, from: damaged("model.norm.weight", .nan))
-    let report = try Source.open(path: path).model(compute: compute).verify(
-      against: reference(), limits: VerificationLimits())
+    let report = try Source.open(path: path).verify(against: reference(), compute: compute)
     #expect(!report.passed)
     #expect(report.objections.contains { $0.contains("final norm and head") }, "\(report.objections)")
     #expect(report.cases.count == 2)
@@ -163,11 +162,10 @@ import Testing
     try folder.write("record", record.encoded().array)
     #expect(throws: GristError.self) { _ = try Reference.open(folder.file("record"), model: model, asksProbes: false) }
     let reference = try Reference.open(folder.file("record"), model: model, asksProbes: false, allowsLoss: true)
-    let report = try model.model(compute: compute).verify(
-      against: reference.record(nil, model: model, compute: compute, maxNewTokens: 1), limits: VerificationLimits())
+    let report = try Verification(model, against: reference, compute: compute).run()
     #expect(report.referenceLoss == "its weights went through int4")
     #expect(report.json["reference_loss"] == "its weights went through int4")
-    #expect(report.html(parts: []).contains("which has lost something itself"))
+    #expect(report.html.contains("which has lost something itself"))
   }
 
   @Test("Fault 5: a quantized reference's own error is not held against the model")

@@ -31,8 +31,8 @@ import Testing
     let keras = try Source.open(
       path: folder.path, options: SourceOptions(map: NameMap(path: Fixtures.path("keras/" + map))))
     #expect(try keras.fingerprint() == record.fingerprint)
-    let report = try keras.model(compute: compute).verify(
-      against: record, limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0))
+    let report = try keras.verify(
+      against: record, limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0), compute: compute)
     #expect(report.passed && report.largestLogitDifference == 0 && report.decided == 1)
   }
 }

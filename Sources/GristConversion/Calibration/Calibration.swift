@@ -88,7 +88,7 @@ public struct Calibration: Sendable {
       while true {
         try progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
         let matrices = walk.matrices
-        observer.observe(matrices.map(\.name), walk.input, compute)
+        observer.observe(matrices.map(\.name), try walk.input(), compute)
         if walk.isAtHead { break }
         try walk.advance(matrices.map(prompts.parameters.matrix))
         for matrix in matrices { prompts.parameters.release(matrix.name) }

@@ -108,10 +108,10 @@ package final class LayerwiseCorrection: ErrorCorrection {
     while !walk.matrices.contains(where: { $0.name == name }) { try advance() }
     let names = walk.matrices.map(\.name)
     if let current, current.names == names { return current.feedback }
-    guard let covariance = InputCovariance(columns: walk.input.columns, walk.compute) else { return nil }
+    guard let covariance = try InputCovariance(columns: walk.input().columns, walk.compute) else { return nil }
     // The one before goes before the next takes as much.
     current = nil
-    covariance.add(walk.input)
+    covariance.add(try walk.input())
     let feedback = covariance.feedback()
     current = (names, feedback)
     return feedback

@@ -124,7 +124,7 @@ public struct SensitivityProbe {
 
   /// Rows behind the last layer as they meet the head.
   private func normed(_ rows: FloatMatrix, _ lengths: [Int]) throws -> FloatMatrix {
-    try prompts.walk(rows, lengths: lengths, layer: prompts.layers, compute).input
+    try prompts.walk(rows, lengths: lengths, layer: prompts.layers, compute).input()
   }
 
   /// Takes rows through one layer. `look` sees every group of matrices and what meets them.
@@ -134,7 +134,7 @@ public struct SensitivityProbe {
   ) throws -> FloatMatrix {
     let walk = try prompts.walk(rows, lengths: lengths, layer: layer, compute)
     while walk.layer == layer {
-      try look(walk.matrices, walk.input)
+      try look(walk.matrices, walk.input())
       try walk.advance(walk.matrices.compactMap { weights[$0.name] })
     }
     return walk.rows

@@ -4,7 +4,7 @@ import GristModel
 extension VerificationReport {
   /// The report as one page that needs nothing else: no scripts, no fonts, no pictures from elsewhere. Everything that
   /// came from outside (names, questions) is escaped.
-  public func html(parts: [PartEffect]) -> String {
+  public var html: String {
     let pictures = ReportPictures(cases)
     return """
       <!DOCTYPE html>
@@ -67,8 +67,6 @@ extension VerificationReport {
     if decided > 0 {
       let ties = count(.tie)
       let differing = count(.differs)
-      let sets = cases.filter { $0.filterSetEqual == true }.count
-      let orders = cases.filter { $0.filterOrderEqual == true }.count
       let remarks =
         (ties > 0 ? ["\(ties) more are ties"] : []) + (differing > 0 ? ["\(differing) differ"] : [])
         + floors.map { "the reference itself changes \($0.changed) in \($0.rounding.rawValue)" }
@@ -76,14 +74,14 @@ extension VerificationReport {
         tile(
           "Router choices", "\(count(.agrees)) of \(decided)",
           remarks.isEmpty ? "all agree" : remarks.joined(separator: ", "), differing > 0 ? "bad" : ""))
-      tiles.append(tile("Text filter", "\(sets) of \(decided)", "same set; same order in \(orders)"))
+      tiles.append(
+        tile("Text filter", "\(filterSetsEqual) of \(decided)", "same set; same order in \(filterOrdersEqual)"))
     }
     tiles.append(
       tile(
         "Mean KL", NumberText.significant(kl.mean),
         "p99 \(NumberText.significant(kl.p99)), max \(NumberText.significant(kl.maximum)); limit \(NumberText.significant(limits.maximumMeanKL))",
         kl.mean <= limits.maximumMeanKL ? "" : "bad", extra: meter))
-    let positions = cases.reduce(0) { $0 + $1.divergences.count }
     tiles.append(tile("Top-1 agreement", NumberText.percent(top1Agreement), "over \(positions) positions"))
     tiles.append(
       tile(
@@ -156,7 +154,6 @@ extension VerificationReport {
 
   private func row(_ item: Case, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
     let choice = item.choice(tieMargin: limits.tieMargin)
-    let agreeing = item.divergences.filter(\.agreesOnTop).count
     let probe = item.reference.probe
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
@@ -166,7 +163,7 @@ extension VerificationReport {
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       <td>\(Self.filterCell(item))</td>
       <td class="n \(tone)">\(NumberText.significant(item.kl.mean))<small>max \(NumberText.significant(item.kl.maximum))</small></td>
-      <td class="n">\(agreeing)<small>of \(item.divergences.count)</small></td>
+      <td class="n">\(item.agreeingOnTop)<small>of \(item.divergences.count)</small></td>
       <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
       </tr>
       """

@@ -1,6 +1,5 @@
 import GristCore
 import GristFormat
-import GristKernels
 import GristModel
 import GristSources
 
@@ -95,47 +94,5 @@ public enum Reference: Sendable {
         advice: "record the checkpoint that the model was converted from")
     }
     return record
-  }
-
-  /// The reference's answers: the record's, or freshly computed ones, of which templates that write the day down are told
-  /// `clock`. `progress` hears a fraction.
-  public func record(
-    _ probes: [Probe]?, model: Source, compute: Compute, maxNewTokens: Int, clock: ChatProgram.Clock? = nil,
-    progress: (Double) -> Void = { _ in }
-  ) throws -> ReferenceRecord {
-    switch self {
-    case .record(let record): return record
-    case .model(let source):
-      let probes = probes ?? []
-      // A reference keeps its activations in f32, whatever the model under test does.
-      let exact = Compute(pool: compute.pool, activations: .f32)
-      let cases = try source.model(compute: exact).record(probes, maxNewTokens: maxNewTokens, clock: clock) {
-        progress(Double($0) / Double(max(probes.count, 1)))
-      }
-      return ReferenceRecord(fingerprint: "", source: source.path, loss: source.loss, clock: clock, cases: cases)
-    }
-  }
-
-  /// Compares the model's stored weights with the reference's; nil for a record, which has none.
-  public func compareWeights(
-    of model: Source, pool: ThreadPool, progress: (Double) -> Void = { _ in }
-  ) throws -> WeightComparison? {
-    guard case .model(let source) = self else { return nil }
-    return try WeightComparison(model: model, reference: source, pool: pool, progress: progress)
-  }
-
-  /// What each part of `model` alone does to the router.
-  ///
-  /// - Throws: 64 for a record, which has no weights to mix with.
-  public func attribute(
-    _ model: Source, record: ReferenceRecord, compute: Compute,
-    tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
-  ) throws -> [PartEffect] {
-    guard case .model(let source) = self else {
-      throw GristError(.usage, "--by-part needs a checkpoint as reference, not a record")
-    }
-    return try attributeRouterChanges(
-      reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
-      compute: compute, tieMargin: tieMargin, progress: progress)
   }
 }

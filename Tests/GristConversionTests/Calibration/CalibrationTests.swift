@@ -138,7 +138,7 @@ import Testing
     var kl: [Double] = []
     for path in [try convert(nil), try convert(statistics)] {
       let model = try Source.open(path: path)
-      kl.append(try model.model(compute: compute).verify(against: record, limits: VerificationLimits()).kl.mean)
+      kl.append(try model.verify(against: record, compute: compute).kl.mean)
       let comparison = try WeightComparison(model: model, reference: source, pool: pool)
       #expect(comparison.rejected.isEmpty && comparison.isExact)
     }
@@ -176,15 +176,15 @@ import Testing
     while !walk.isAtHead {
       let matrices = walk.matrices
       names += matrices.map(\.name)
-      #expect(walk.input.rows == rows.rows)
-      #expect(matrices.allSatisfy { $0.columns == walk.input.columns })
+      let input = try walk.input()
+      #expect(input.rows == rows.rows && matrices.allSatisfy { $0.columns == input.columns })
       try walk.advance(matrices.map(parameters.matrix))
     }
     #expect(names.count == 7 * model.configuration.layers && Set(names).count == names.count)
     #expect(statistics.matrices.isSuperset(of: [ByteName("model.layers.0.self_attn.o_proj.weight")]))
     // The head's logits of the last row are what decoding begins with.
     let head = try parameters.matrix(walk.matrices[0])
-    let logits = compute.linear(walk.input, head)
+    let logits = compute.linear(try walk.input(), head)
     var last = -1
     for prompt in prompts {
       last += prompt.sequenceLength
@@ -289,9 +289,7 @@ import Testing
         // Weights at random: what single prompts say is chance.
         (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let kl = try [convert(calibration.gather(model, pool: pool)), folder.file("full-2.grist")].map {
-      try Source.open(path: $0).model(compute: Compute(pool: pool)).verify(
-        against: record, limits: VerificationLimits()
-      ).kl.mean
+      try Source.open(path: $0).verify(against: record, compute: Compute(pool: pool)).kl.mean
     }
     #expect(kl[1] < 0.95 * kl[0], "\(kl)")
   }

@@ -2,7 +2,9 @@ import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
+import GristModel
 import GristSources
+import GristVerification
 import TestSupport
 import Testing
 
@@ -57,4 +59,15 @@ enum Sources {
   static let crop = Fixtures.path("checkpoints/crop")
   static let sharded = Fixtures.path("checkpoints/bf16-sharded")
   static let tied = Fixtures.path("checkpoints/f16-tied")
+}
+
+extension Source {
+  /// The model held to a record.
+  func verify(
+    against record: ReferenceRecord, limits: VerificationLimits = VerificationLimits(), compute: Compute
+  ) throws -> VerificationReport {
+    var options = Verification.Options()
+    options.limits = limits
+    return try Verification(self, against: .record(record), options: options, compute: compute).run()
+  }
 }

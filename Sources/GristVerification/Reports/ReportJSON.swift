@@ -3,7 +3,7 @@ import GristCore
 extension VerificationReport {
   /// The report as the command's contract describes it.
   public var json: JSONValue {
-    [
+    var document: JSONObject = [
       "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model),
       "not_tested": JSONValue(notTested), "reference": JSONValue(reference),
       "reference_loss": referenceLoss.map { JSONValue($0) } ?? .null,
@@ -14,8 +14,8 @@ extension VerificationReport {
       ],
       "router": [
         "agree": JSONValue(count(.agrees)), "of": JSONValue(decided), "ties": JSONValue(count(.tie)),
-        "filter_sets_equal": JSONValue(cases.filter { $0.filterSetEqual == true }.count),
-        "filter_orders_equal": JSONValue(cases.filter { $0.filterOrderEqual == true }.count),
+        "filter_sets_equal": JSONValue(filterSetsEqual),
+        "filter_orders_equal": JSONValue(filterOrdersEqual),
         "exact_by_construction": hasExactChoices.map { JSONValue($0) } ?? .null,
         "differing_where_not_held": JSONValue(differingWhereNotHeld),
         "reference_in": .array(
@@ -33,12 +33,14 @@ extension VerificationReport {
         "greedy_match_mean": JSONValue(greedyMatchMean),
         "perplexity": perplexity.map { JSONValue($0.model) } ?? .null,
         "reference_perplexity": perplexity.map { JSONValue($0.reference) } ?? .null,
-        "positions": JSONValue(cases.reduce(0) { $0 + $1.divergences.count }),
+        "positions": JSONValue(positions),
       ],
       "weights": weights.map(\.json) ?? .null,
       "worst_case": worstCase.map { $0.json(limits) } ?? .null,
       "cases": .array(cases.map { $0.json(limits) }),
     ]
+    if !parts.isEmpty { document["by_part"] = .array(parts.map(\.json)) }
+    return .object(document)
   }
 }
 
@@ -87,7 +89,7 @@ extension WeightComparison.Tensor {
 }
 
 extension PartEffect {
-  public var json: JSONValue {
+  fileprivate var json: JSONValue {
     [
       "part": JSONValue(part.rawValue), "choices_changed": JSONValue(choicesChanged),
       "beyond_ties": JSONValue(changedBeyondTies), "mean_margin_change": JSONValue(meanMarginChange),

@@ -1,0 +1,76 @@
+import GristCore
+import GristModel
+import GristSources
+
+extension [Int] {
+  /// Whether some ids stand in a row among these.
+  fileprivate func contains(ids: ArraySlice<Int>) -> Bool { firstRange(of: ids) != nil }
+}
+
+extension VisionLanguageModel {
+  /// Asks this model what a reference was asked. The router decides for itself; the outputs are then compared at the
+  /// reference's granularity, teacher-forced on its greedy tokens, so that a choice that differs and weights that differ
+  /// show as two figures and not as one.
+  ///
+  /// - Throws: 65 when the record was made with another tokenizer, vocabulary or set of granularities.
+  func cases(against record: ReferenceRecord, progress: (Int) -> Void) throws -> [VerificationReport.Case] {
+    var images = ImageCache(self)
+    return try record.cases.enumerated().map { index, reference in
+      try Interruption.check()
+      progress(index)
+      do {
+        return try compare(reference, clock: record.clock, images: &images)
+      } catch let error as GristError where error.tellsOfValueNotFinite {
+        // A finding about the model, not a fault of the verification: the other cases are still worth asking.
+        return VerificationReport.Case(
+          reference: reference, decision: nil, divergences: [], greedyMatch: 0, failure: error.what)
+      }
+    }
+  }
+
+  private func grid(_ image: ImageFeatures?, _ prompt: PreparedPrompt) throws -> TokenGrid? {
+    guard let image, let granularity = prompt.granularity else { return nil }
+    return try tokenGrid(of: image, granularity: granularity)
+  }
+
+  private func compare(
+    _ reference: ReferenceRecord.Case, clock: ChatProgram.Clock?, images: inout ImageCache
+  ) throws -> VerificationReport.Case {
+    let probe = reference.probe
+    let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil, clock: clock)
+    let image = try images.features(of: probe)
+    let own = try prepare(conversation, image: image)
+    guard own.inputIDs == reference.inputIDs else {
+      // Where the question itself became the same ids, it is what stands around it that differs.
+      let question = try tokenizer.encode(probe.prompt, isStart: false)
+      let sharesWords = question.count > 2 && reference.inputIDs.contains(ids: question.dropFirst().dropLast())
+      throw GristError(
+        .badData,
+        sharesWords
+          ? "the model's template writes a conversation down otherwise than the reference's"
+          : "the model tokenizes a prompt otherwise than the reference did", file: path, found: probe.prompt,
+        advice: sharesWords ? "give the reference's template with --template" : "compare models with the same tokenizer"
+      )
+    }
+    let prompt =
+      own.granularity == reference.granularity
+      ? own : try prepare(conversation, image: image, granularity: reference.granularity)
+    let session = try start(prompt, newTokens: reference.tokens.count)
+    var divergences: [Divergence] = []
+    var greedyMatch = 0
+    for (index, token) in reference.tokens.enumerated() {
+      guard reference.logits[index].count == session.logits.count else {
+        throw GristError(
+          .badData, "the reference has another vocabulary", file: path,
+          found: "\(reference.logits[index].count) logits against \(session.logits.count)")
+      }
+      let divergence = Divergence(reference: reference.logits[index], model: session.logits, token: token)
+      divergences.append(divergence)
+      if greedyMatch == index, divergence.agreesOnTop { greedyMatch += 1 }
+      if index + 1 < reference.tokens.count { try session.advance(token) }
+    }
+    return VerificationReport.Case(
+      reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch,
+      grid: try grid(image, own))
+  }
+}

@@ -1,0 +1,157 @@
+import GristCore
+import GristKernels
+import GristModel
+internal import RealModule
+
+/// How a model compares with a reference, case by case and in sum.
+public struct VerificationReport: Sendable {
+  public struct Case: Sendable {
+    public let reference: ReferenceRecord.Case
+    /// The model's own decision; nil when there is nothing to decide.
+    public let decision: RouterDecision?
+    /// One for each of the reference's tokens.
+    public let divergences: [Divergence]
+    /// Leading positions at which the model, decoding greedily, would have chosen what the reference would have.
+    public let greedyMatch: Int
+    /// What the visual tokens of the model's own choice stand for; nil without a picture.
+    public let grid: TokenGrid?
+    /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
+    public let failure: String?
+
+    package init(
+      reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence],
+      greedyMatch: Int, grid: TokenGrid? = nil, failure: String? = nil
+    ) {
+      self.reference = reference
+      self.decision = decision
+      self.divergences = divergences
+      self.greedyMatch = greedyMatch
+      self.grid = grid
+      self.failure = failure
+    }
+
+    public enum Choice: String, Sendable { case agrees, tie, differs, none }
+
+    public func choice(tieMargin: Double) -> Choice {
+      if failure != nil { return .differs }
+      guard let expected = reference.decision else { return decision == nil ? .none : .differs }
+      guard let decision else { return .differs }
+      // Among logits that are not numbers there is no greatest one, and so no choice that could agree.
+      guard expected.isFinite, decision.isFinite else { return .differs }
+      if decision.choice == expected.choice { return .agrees }
+      return Double(expected.margin) < tieMargin ? .tie : .differs
+    }
+
+    /// Whether the choice differs, by more than a tie, where the reference's own does not hold in coarser arithmetic.
+    public func differsWhereNotHeld(tieMargin: Double) -> Bool {
+      choice(tieMargin: tieMargin) == .differs && failure == nil && reference.holdsChoice == false
+    }
+
+    public var filterSetEqual: Bool? {
+      guard let expected = reference.decision, let decision else { return nil }
+      return Set(expected.filterOrder) == Set(decision.filterOrder)
+    }
+
+    public var filterOrderEqual: Bool? {
+      guard let expected = reference.decision, let decision else { return nil }
+      return expected.filterOrder == decision.filterOrder
+    }
+
+    public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
+  }
+
+  public let model: String
+  public let reference: String
+  /// What the reference's own weights had lost since upstream; nil for upstream's own.
+  public let referenceLoss: String?
+  public let limits: VerificationLimits
+  public let cases: [Case]
+  /// Whether the model has choices to make about pictures.
+  public let hasRouter: Bool
+  /// How the stored weights compare; nil for a record as reference, which has none.
+  public let weights: WeightComparison?
+  /// Whether choices cannot differ, on any question; nil where there are none, or the model is the checkpoint itself.
+  public let hasExactChoices: Bool?
+  /// What each part of the model alone does to the router; empty where that was not asked for.
+  public let parts: [PartEffect]
+
+  package init(
+    model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case],
+    hasRouter: Bool = false, weights: WeightComparison? = nil, hasExactChoices: Bool? = nil, parts: [PartEffect] = []
+  ) {
+    self.model = model
+    self.reference = reference
+    self.referenceLoss = referenceLoss
+    self.limits = limits
+    self.cases = cases
+    self.hasRouter = hasRouter
+    self.weights = weights
+    self.hasExactChoices = hasExactChoices
+    self.parts = parts
+  }
+
+  public func count(_ choice: Case.Choice) -> Int {
+    cases.filter { $0.choice(tieMargin: limits.tieMargin) == choice }.count
+  }
+
+  /// Cases in which the text filter kept the same tokens.
+  public var filterSetsEqual: Int { cases.count { $0.filterSetEqual == true } }
+  /// Cases in which it kept them in the same order.
+  public var filterOrdersEqual: Int { cases.count { $0.filterOrderEqual == true } }
+  /// Tokens at which outputs were compared.
+  public var positions: Int { cases.reduce(0) { $0 + $1.divergences.count } }
+
+  /// Choices that differ by more than a tie, though the reference itself does not hold them in coarser arithmetic: counted among
+  /// those that differ.
+  public var differingWhereNotHeld: Int {
+    cases.filter { $0.differsWhereNotHeld(tieMargin: limits.tieMargin) }.count
+  }
+
+  /// How the reference's own choices stand coarser arithmetic.
+  public struct Floor: Sendable, Equatable {
+    public let rounding: Compute.Rounding
+    /// Choices that were tried.
+    public let tried: Int
+    public let changed: Int
+    /// Of those changed, where the reference's margin is no tie.
+    public let beyondTies: Int
+  }
+
+  /// One for each arithmetic that the reference was tried in; empty where it was tried in none.
+  public var floors: [Floor] {
+    Compute.Rounding.allCases.compactMap { rounding in
+      let tried = cases.map(\.reference).filter { $0.decision != nil && $0.rounded[rounding] != nil }
+      let changed = tried.filter { $0.rounded[rounding] != $0.decision?.choice }
+      guard !tried.isEmpty else { return nil }
+      return Floor(
+        rounding: rounding, tried: tried.count, changed: changed.count,
+        beyondTies: changed.filter { Double($0.decision?.margin ?? .infinity) >= limits.tieMargin }.count)
+    }
+  }
+
+  /// Cases in which there was a choice to make.
+  public var decided: Int { cases.count - count(.none) }
+  public var kl: DivergenceSummary { DivergenceSummary(cases.flatMap { $0.divergences.map(\.kl) }) }
+  public var top1Agreement: Double { mean(cases.flatMap { $0.divergences.map { $0.agreesOnTop ? 1 : 0 } }) }
+  public var greedyMatchMean: Double { mean(cases.map { Double($0.greedyMatch) }) }
+  public var largestLogitDifference: Double {
+    cases.flatMap { $0.divergences.map(\.largestLogitDifference) }.max() ?? 0
+  }
+
+  /// How many tokens each seems to choose from on average, over the reference's tokens: exp of the mean surprisal. Nil when there
+  /// was none.
+  public var perplexity: (reference: Double, model: Double)? {
+    let surprisals = cases.flatMap { $0.divergences.compactMap(\.surprisal) }
+    guard !surprisals.isEmpty else { return nil }
+    return (.exp(mean(surprisals.map(\.reference))), .exp(mean(surprisals.map(\.model))))
+  }
+
+  private func mean(_ values: [Double]) -> Double {
+    values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
+  }
+}
+
+extension VerificationReport.Case {
+  /// Positions at which both have the same most likely token.
+  public var agreeingOnTop: Int { divergences.filter(\.agreesOnTop).count }
+}
