@@ -142,17 +142,35 @@ private struct JSONParser {
 
   mutating func arrayBody() throws -> JSONValue {
     var elements: [JSONValue] = []
+    // A long list would be copied as it grows, and take twice its memory for that.
+    var parts: [[JSONValue]] = []
     skipSpace()
     if take(UInt8(ascii: "]")) { return .array(elements) }
-    // A long list of numbers would be copied as it grows, and take twice its memory for that.
-    if let count = countOfNumbers() { elements.reserveCapacity(min(count, valuesLeft)) }
+    if let count = countOfNumbers() { elements.reserveCapacity(min(count, valuesLeft, Self.partLength)) }
     while true {
       elements.append(try value())
       skipSpace()
-      if take(UInt8(ascii: "]")) { return .array(elements) }
+      if take(UInt8(ascii: "]")) { break }
       guard take(UInt8(ascii: ",")) else { throw failure("a comma or a closing bracket was expected") }
+      if elements.count == Self.partLength {
+        parts.append(elements)
+        elements = []
+        elements.reserveCapacity(Self.partLength)
+      }
     }
+    if parts.isEmpty { return .array(elements) }
+    parts.append(elements)
+    elements = []
+    elements.reserveCapacity(parts.reduce(0) { $0 + $1.count })
+    for index in parts.indices {
+      elements += parts[index]
+      parts[index] = []
+    }
+    return .array(elements)
   }
+
+  /// Elements of a list that lie together while it is read.
+  private static let partLength = 1 << 16
 
   /// How many numbers follow up to the end of their list; nil where other values do.
   func countOfNumbers() -> Int? {

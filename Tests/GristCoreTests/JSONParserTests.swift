@@ -82,6 +82,17 @@ struct BadJSON: Sendable, CustomTestStringConvertible {
     BadJSON("a million levels", String(repeating: "[", count: 1_000_000), "nested deeper than 128 levels", at: 128),
   ]
 
+  @Test("long lists come out whole", arguments: [65_535, 65_536, 65_537, 200_001])
+  func longLists(count: Int) throws {
+    let text =
+      "[" + (0..<count).map { $0 % 3 == 0 ? "[]" : $0 % 3 == 1 ? "\($0)" : "\"\($0)\"" }.joined(separator: ",") + "]"
+    let list = try #require(JSONValue.parse(text).array)
+    #expect(list.count == count)
+    for (index, value) in list.enumerated() {
+      #expect(value == (index % 3 == 0 ? [] : index % 3 == 1 ? JSONValue(index) : JSONValue("\(index)")))
+    }
+  }
+
   @Test("is refused, with the byte where it goes wrong", arguments: bad)
   func refused(_ document: BadJSON) {
     let error = #expect(throws: GristError.self) { _ = try JSONValue.parse(Bytes(document.bytes)) }

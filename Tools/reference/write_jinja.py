@@ -62,6 +62,9 @@ TEMPLATES = [
     "{{ {'b': 1, 'a': [1.0, none, true, 'é\"']} | tojson }} {{ 'x' * 3 }} {{ 7 // 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ 1e20 }} {{ 1 / 3 }}",
     "{{ messages[0].role[0] }} {{ messages[0]['content'][:3] }} {{ 'a-b-c'.split('-', 1) }} {{ '%s-%d' % ('x', 3) }} {{ 'ab' in 'cab' }}",
     "{% for c in 'añ😀' %}{{ c }}|{% endfor %}{{ 'İß'.lower() }} {{ 'ǆ'.title() }} {{ ' \u00a0x\u2003'.strip() }} {{ 'x\u2028y'.splitlines() }}",
+    # What every kind of value is.
+    "{% for x in ['', 'a', 1, 1.5, true, none, [], [1], (1, 2), {}, {'a': 1}, messages, messages[0], missing] %}{{ x is sequence }} "
+    "{{ x is iterable }} {{ x is mapping }} {{ x is string }} {{ x is number }} {{ x is callable }} {{ x is boolean }}\n{% endfor %}",
 ]
 
 
