@@ -20,7 +20,14 @@ public struct GristError: Error, Sendable, Equatable, CustomStringConvertible {
     case interrupted = 130
   }
 
+  /// What a caller may want to know beyond the code.
+  public enum Reason: Sendable {
+    /// A model computed NaN or an infinity.
+    case valueNotFinite
+  }
+
   public var code: Code
+  public var reason: Reason?
   /// What failed, without a full stop: "the header ends beyond the file".
   public var what: String
   public var file: String?

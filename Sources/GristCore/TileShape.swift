@@ -11,15 +11,14 @@ public struct TileShape: Sendable, Equatable {
 
   public let rows: Int
   public let columns: Int
-  /// 4 or 8.
-  public let bits: Int
+  public let codes: CodeWidth
   public let groupSize: Int
   /// 16 or 1.
   public let tileRows: Int
 
-  /// Nil unless bits is 4 or 8, the group size and the tile's height are known, and the payload fits `Int`.
-  public init?(rows: Int, columns: Int, bits: Int, groupSize: Int, tileRows: Int = kernelTileRows) {
-    guard rows > 0, columns > 0, bits == 4 || bits == 8, Self.groupSizes.contains(groupSize),
+  /// Nil unless the group size and the tile's height are known, and the payload fits `Int`.
+  public init?(rows: Int, columns: Int, codes: CodeWidth, groupSize: Int, tileRows: Int = kernelTileRows) {
+    guard rows > 0, columns > 0, Self.groupSizes.contains(groupSize),
       tileRows == 1 || tileRows == Self.kernelTileRows
     else { return nil }
     // Codes and scales with their padding stay well below 8 bytes a padded weight.
@@ -29,7 +28,7 @@ public struct TileShape: Sendable, Equatable {
     else { return nil }
     self.rows = rows
     self.columns = columns
-    self.bits = bits
+    self.codes = codes
     self.groupSize = groupSize
     self.tileRows = tileRows
   }
@@ -38,7 +37,7 @@ public struct TileShape: Sendable, Equatable {
   public var paddedColumns: Int { (columns - 1) / Self.blockColumns * Self.blockColumns + Self.blockColumns }
   public var groups: Int { (columns - 1) / groupSize + 1 }
   /// Bytes of one tile's codes; a multiple of 64 for tiles of 16 rows.
-  public var codeBytesPerTile: Int { paddedColumns * tileRows * bits / 8 }
+  public var codeBytesPerTile: Int { paddedColumns * tileRows * codes.bits / 8 }
   /// Bytes of one tile's f16 scales.
   public var scaleBytesPerTile: Int { groups * tileRows * 2 }
   public var bytesPerTile: Int { codeBytesPerTile + scaleBytesPerTile }

@@ -223,7 +223,7 @@ public final class GristFile: Sendable {
   /// - Throws: 65 where something is wrong.
   public func check(chunk index: Int, of tensor: TensorRecord?) throws {
     let payload = try payload(ofChunk: index)
-    guard let record = tensor, case .grouped(let scheme) = record.scheme, scheme.bits == 8,
+    guard let record = tensor, case .grouped(let scheme) = record.scheme, scheme.codes == .int8,
       let (rows, columns) = matrixExtents(record.shape), let shape = scheme.shape(rows: rows, columns: columns)
     else { return }
     let codes = payload.count / shape.bytesPerTile * shape.codeBytesPerTile

@@ -9,14 +9,14 @@ public enum TensorScheme: Sendable, Equatable {
 
   /// Integer codes with one f16 scale per row and group of input columns.
   public struct GroupedScheme: Sendable, Equatable {
-    /// 4 or 8.
-    public let bits: Int
+    public let codes: CodeWidth
     /// Input columns that share a scale.
     public let groupSize: Int
     public let layout: Layout
     /// Every scale counts 2^scaleExponent times: keeps f16 scales in range for very large or small weights.
     public let scaleExponent: Int
-    /// What the codes stand for, and how columns were turned before they became codes. A table goes with 4 bits.
+    /// What the codes stand for, and how columns were turned before they became codes. A table goes with codes that
+    /// take one.
     public let coding: GroupCoding
 
     public enum Layout: String, Sendable {
@@ -27,9 +27,9 @@ public enum TensorScheme: Sendable, Equatable {
     }
 
     public init(
-      bits: Int, groupSize: Int, layout: Layout, scaleExponent: Int = 0, coding: GroupCoding = GroupCoding()
+      codes: CodeWidth, groupSize: Int, layout: Layout, scaleExponent: Int = 0, coding: GroupCoding = GroupCoding()
     ) {
-      self.bits = bits
+      self.codes = codes
       self.groupSize = groupSize
       self.layout = layout
       self.scaleExponent = scaleExponent
@@ -39,7 +39,7 @@ public enum TensorScheme: Sendable, Equatable {
     /// The same with other scales' range.
     public func with(scaleExponent: Int) -> GroupedScheme {
       GroupedScheme(
-        bits: bits, groupSize: groupSize, layout: layout, scaleExponent: scaleExponent, coding: coding
+        codes: codes, groupSize: groupSize, layout: layout, scaleExponent: scaleExponent, coding: coding
       )
     }
 
@@ -53,9 +53,9 @@ public enum TensorScheme: Sendable, Equatable {
 
     /// Nil when the scheme cannot hold a matrix of this shape.
     public func shape(rows: Int, columns: Int) -> TileShape? {
-      guard coding.rotation.fits(columns: columns), coding.table == nil || bits == 4 else { return nil }
+      guard coding.rotation.fits(columns: columns), coding.table == nil || codes.takesTable else { return nil }
       return TileShape(
-        rows: rows, columns: columns, bits: bits, groupSize: groupSize,
+        rows: rows, columns: columns, codes: codes, groupSize: groupSize,
         tileRows: layout == .tile16 ? TileShape.kernelTileRows : 1)
     }
   }
@@ -65,7 +65,7 @@ public enum TensorScheme: Sendable, Equatable {
     switch self {
     case .plain(let type): type.rawValue
     case .grouped(let scheme):
-      "int\(scheme.bits) g\(scheme.groupSize)" + (scheme.coding.table == nil ? "" : " table")
+      "\(scheme.codes.name) g\(scheme.groupSize)" + (scheme.coding.table == nil ? "" : " table")
         + (scheme.coding.rotation == .none ? "" : " rotated")
     }
   }
@@ -79,7 +79,8 @@ public enum TensorScheme: Sendable, Equatable {
 
   private static func members(of scheme: GroupedScheme) -> JSONObject {
     var object: JSONObject = [
-      "kind": "grouped", "bits": JSONValue(scheme.bits), "codes": scheme.coding.table == nil ? "symmetric" : "table",
+      "kind": "grouped", "bits": JSONValue(scheme.codes.bits),
+      "codes": scheme.coding.table == nil ? "symmetric" : "table",
     ]
     if let table = scheme.coding.table { object["table"] = JSONValue(table.values.map { Int($0) }) }
     object["rotation"] = JSONValue(scheme.coding.rotation.rawValue)
@@ -120,7 +121,8 @@ public enum TensorScheme: Sendable, Equatable {
     }
     let bits = try json.integer("bits", in: 1...64)
     let groupSize = try json.integer("group_size", in: 1...65_536)
-    guard bits == 4 || bits == 8 && !hasTable, TileShape.groupSizes.contains(groupSize),
+    guard let codes = CodeWidth(rawValue: bits), codes.takesTable || !hasTable,
+      TileShape.groupSizes.contains(groupSize),
       try json.integer("group_axis", in: 0...1) == 1
     else {
       throw GristError(
@@ -135,7 +137,7 @@ public enum TensorScheme: Sendable, Equatable {
     }
     self = .grouped(
       GroupedScheme(
-        bits: bits, groupSize: groupSize, layout: layout == "row" ? .row : .tile16,
+        codes: codes, groupSize: groupSize, layout: layout == "row" ? .row : .tile16,
         scaleExponent: try json.integer("scale_exponent", in: -120...120),
         coding: GroupCoding(table: table, rotation: rotation)))
   }

@@ -8,17 +8,16 @@ import GristCore
 extension GristError {
   private static let notFinite = "the model computed a value that is not a finite number"
 
-  /// Whether this is what ``Compute/requireFinite(_:_:)`` throws.
-  public var tellsOfValueNotFinite: Bool { code == .badData && what.hasPrefix(Self.notFinite) }
-
   fileprivate static func notFinite(_ value: Float, row: Int, _ place: String) -> GristError {
-    GristError(
+    var error = GristError(
       .badData, notFinite + ", in its \(place)", found: "\(value) in row \(row)",
       advice: "check the weights: convert the checkpoint again, or verify it against another copy")
+    error.reason = .valueNotFinite
+    return error
   }
 
   fileprivate func inPart(_ part: String) -> GristError {
-    guard tellsOfValueNotFinite else { return self }
+    guard reason == .valueNotFinite else { return self }
     var copy = self
     copy.what = Self.notFinite + ", in \(part), " + what.dropFirst(Self.notFinite.count + 2)
     return copy

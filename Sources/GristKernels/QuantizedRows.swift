@@ -38,7 +38,7 @@ func expandTile(
   _ coding: GroupCoding, table: UnsafePointer<Int8>?, multiplier: Float, into out: UnsafeMutablePointer<Float>
 ) {
   var stored = grist_stored_tile(
-    codes: codes, scales: scales, table: table, bits: Int32(shape.bits), tile_rows: shape.tileRows,
+    codes: codes, scales: scales, table: table, bits: Int32(shape.codes.bits), tile_rows: shape.tileRows,
     columns: shape.columns, group_size: shape.groupSize, multiplier: multiplier)
   kernels.float_from_tile(&stored, rows.lowerBound, rows.count, out)
   coding.rotate(out, count: rows.count, columns: shape.columns)

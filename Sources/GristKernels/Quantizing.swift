@@ -73,7 +73,8 @@ public func quantizeTiles(
         coding.withTable { table in
           guard let table else {
             return kernels.quantize_rows(
-              rows.base, count, shape.columns, shape.groupSize, Int32(shape.bits), prescale, shape.tileRows, codes,
+              rows.base, count, shape.columns, shape.groupSize, Int32(shape.codes.bits), prescale, shape.tileRows,
+              codes,
               scales, rowErrors.baseAddress)
           }
           let job = TableQuantization(

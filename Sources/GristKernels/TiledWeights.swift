@@ -15,7 +15,7 @@ public struct TiledWeights: LinearWeights {
     shape: TileShape, coding: GroupCoding = GroupCoding(), multiplier: Float, runs: [Bytes], tilesPerRun: Int
   ) {
     guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0, coding.rotation.fits(columns: shape.columns),
-      coding.table == nil || shape.bits == 4,
+      coding.table == nil || shape.codes.takesTable,
       runs.count == (shape.tiles + tilesPerRun - 1) / tilesPerRun
     else { return nil }
     for (index, run) in runs.enumerated() {
@@ -84,14 +84,13 @@ public struct TiledWeights: LinearWeights {
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
     // together: with more, the last task would keep one thread busy and the others idle.
+    let (multiply, cachedBytes) = (shape.codes.multiply, shape.codes.cachedBytes)
     let isOneRow = input.x.rows == 1
-    let cachedBytes = shape.bits == 8 ? kernels.int8_block_bytes : kernels.int4_block_bytes
     let most = isOneRow ? Self.tilesOfOneRow : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
     let tasks = TileTasks(
       tiles: shape.tiles, tilesPerRun: isOneRow ? shape.tiles : tilesPerRun,
       wanted: max(1, min(most, shape.tiles / (compute.pool.threadCount * 4))),
       together: isOneRow ? 1 : max(1, kernels.tiles_together))
-    let multiply = shape.bits == 8 ? kernels.multiply_int8_tiles : kernels.multiply_int4_tiles
     let x = input.x
     return LinearProduct(tasks: tasks.count) { task, _ in
       coding.withTable { table in
@@ -108,6 +107,24 @@ public struct TiledWeights: LinearWeights {
           }
         }
       }
+    }
+  }
+}
+
+extension CodeWidth {
+  /// What multiplies tiles of such codes.
+  fileprivate var multiply: (@convention(c) (UnsafePointer<grist_tile_product>?) -> Void)? {
+    switch self {
+    case .int4: kernels.multiply_int4_tiles
+    case .int8: kernels.multiply_int8_tiles
+    }
+  }
+
+  /// Bytes of such codes that stay in the second-level cache together.
+  fileprivate var cachedBytes: Int {
+    switch self {
+    case .int4: kernels.int4_block_bytes
+    case .int8: kernels.int8_block_bytes
     }
   }
 }

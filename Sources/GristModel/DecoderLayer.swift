@@ -170,18 +170,33 @@ struct DecoderArithmetic: Sendable {
     return angles
   }
 
+  /// What attention starts from, [rows, width] each.
+  struct Projections {
+    let queries: FloatMatrix
+    let keys: FloatMatrix
+    let values: FloatMatrix
+
+    /// The products of rows with the matrices of ``DecoderWalk/Stage/projections``, in their order.
+    init(_ rows: FloatMatrix, _ weights: [any LinearWeights], _ compute: Compute) {
+      let products = compute.linear(rows, weights.map { ($0, nil) })
+      (queries, keys, values) = (products[0], products[1], products[2])
+    }
+  }
+
   /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from queries,
   /// keys and values [rows, width] each, which are turned in place, to [rows, query width].
   func attend(
-    _ projected: [FloatMatrix], _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, mayNarrow: Bool,
+    _ projections: Projections, _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, mayNarrow: Bool,
     _ compute: Compute
   ) throws -> FloatMatrix {
     // An infinite score would only look like a token that nobody attends to.
-    for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
-    let query = projected[0]
+    let query = projections.queries
+    try compute.requireFinite(query, "queries")
+    try compute.requireFinite(projections.keys, "keys")
+    try compute.requireFinite(projections.values, "values")
     compute.rotate(query, headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
-    compute.rotate(projected[1], headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
-    let (keys, values) = cache.store(layer: layer, keys: projected[1], values: projected[2], compute)
+    compute.rotate(projections.keys, headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
+    let (keys, values) = cache.store(layer: layer, keys: projections.keys, values: projections.values, compute)
     return compute.attention(
       queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
       queryLayout: .consecutive(sequences: 1, length: query.rows),

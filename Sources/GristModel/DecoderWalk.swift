@@ -188,7 +188,7 @@ public final class DecoderWalk {
       -> FloatMatrix
     {
       try arithmetic.attend(
-        compute.linear(rows, weights.map { ($0, nil) }), cache, layer: layer, angles,
+        DecoderArithmetic.Projections(rows, weights, compute), cache, layer: layer, angles,
         mayNarrow: compute.mayNarrow(isQuantized: isQuantized), compute)
     }
     if let cache, let angles { return try attend(input, cache, layer: layer, angles) }

@@ -42,7 +42,7 @@ struct Record: ParsableCommand {
   }
 
   func run() throws {
-    let probes = try Probe.read(path: probes)
+    let probes = try Question.read(path: probes)
     let source = try Source.open(path: checkpoint, options: options.checkpoint.sourceOptions())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     let fingerprint = try source.fingerprint()

@@ -83,9 +83,9 @@ struct Verify: ParsableCommand {
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source = try Source.open(path: model, options: sourceOptions)
     let compute = try options.compute(global)
-    let asked = try askedProbes()
+    let asked = try askedQuestions()
     let reference = try Reference.open(
-      reference, model: source, asksProbes: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
+      reference, model: source, asksQuestions: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
     var bar = ProgressBar(quiet: global.quiet)
     let result = try Verification(
@@ -112,9 +112,9 @@ struct Verify: ParsableCommand {
     return options
   }
 
-  private func askedProbes() throws -> [Probe]? {
-    if let probes { return try Probe.read(path: probes) }
-    if let prompt { return [try Probe(imagePath: image, prompt: prompt)] }
+  private func askedQuestions() throws -> [Question]? {
+    if let probes { return try Question.read(path: probes) }
+    if let prompt { return [try Question(imagePath: image, prompt: prompt)] }
     return nil
   }
 }

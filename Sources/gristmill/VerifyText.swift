@@ -51,9 +51,9 @@ enum VerifyText {
     lines.append("")
     lines.append(report.passed ? "PASSED" : "FAILED: " + report.objections.joined(separator: "; "))
     if let worst = report.worstCase {
-      let picture = worst.reference.probe.image.map { "\($0), " } ?? ""
+      let picture = worst.reference.question.image.map { "\($0), " } ?? ""
       lines.append(
-        "worst case: \(picture)\"\(shortened(worst.reference.probe.prompt))\": KL "
+        "worst case: \(picture)\"\(shortened(worst.reference.question.prompt))\": KL "
           + "\(NumberText.significant(worst.kl.mean, digits: 2)), the same most likely token at "
           + "\(worst.agreeingOnTop) of \(worst.divergences.count) positions")
     }
@@ -64,7 +64,7 @@ enum VerifyText {
     var rows = [["picture", "question", "reference", "model", "", "margin", "KL mean", "top-1"]]
     for item in report.cases {
       rows.append([
-        item.reference.probe.image ?? "-", shortened(item.reference.probe.prompt),
+        item.reference.question.image ?? "-", shortened(item.reference.question.prompt),
         item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
         item.choice(tieMargin: report.limits.tieMargin) == .none
           ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,

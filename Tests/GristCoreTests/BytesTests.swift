@@ -102,37 +102,37 @@ import Testing
   @Test("sizes of a tile, by hand")
   func sizes() throws {
     // 17 × 70 in int4, groups of 64: two tiles; columns padded to 72, two groups.
-    let shape = try #require(TileShape(rows: 17, columns: 70, bits: 4, groupSize: 64))
+    let shape = try #require(TileShape(rows: 17, columns: 70, codes: .int4, groupSize: 64))
     #expect(shape.tiles == 2 && shape.paddedColumns == 72 && shape.groups == 2)
     #expect(shape.codeBytesPerTile == 72 * 16 / 2 && shape.scaleBytesPerTile == 2 * 16 * 2)
     #expect(shape.payloadBytes == 2 * (576 + 64))
-    let row = try #require(TileShape(rows: 3, columns: 9, bits: 8, groupSize: 32, tileRows: 1))
+    let row = try #require(TileShape(rows: 3, columns: 9, codes: .int8, groupSize: 32, tileRows: 1))
     #expect(row.tiles == 3 && row.codeBytesPerTile == 16 && row.scaleBytesPerTile == 2 && row.payloadBytes == 54)
-    let codes = try #require(TileShape(rows: 16, columns: 1, bits: 4, groupSize: 128))
+    let codes = try #require(TileShape(rows: 16, columns: 1, codes: .int4, groupSize: 128))
     #expect(codes.codeBytesPerTile == 64 && codes.groups == 1)
   }
 
   @Test(
     "what the kernels do not know is nil",
     arguments: [
-      (0, 8, 4, 64, 16), (8, 0, 4, 64, 16), (-1, 8, 4, 64, 16), (8, 8, 3, 64, 16), (8, 8, 16, 64, 16),
-      (8, 8, 0, 64, 16), (8, 8, 4, 16, 16), (8, 8, 4, 0, 16), (8, 8, 4, 256, 16), (8, 8, 4, 64, 8), (8, 8, 4, 64, 0),
+      (0, 8, 64, 16), (8, 0, 64, 16), (-1, 8, 64, 16), (8, 8, 16, 16), (8, 8, 0, 16), (8, 8, 256, 16), (8, 8, 64, 8),
+      (8, 8, 64, 0),
     ])
-  func unknown(rows: Int, columns: Int, bits: Int, groupSize: Int, tileRows: Int) {
-    #expect(TileShape(rows: rows, columns: columns, bits: bits, groupSize: groupSize, tileRows: tileRows) == nil)
+  func unknown(rows: Int, columns: Int, groupSize: Int, tileRows: Int) {
+    #expect(TileShape(rows: rows, columns: columns, codes: .int4, groupSize: groupSize, tileRows: tileRows) == nil)
   }
 
   @Test(
     "a payload that does not fit Int is nil",
     arguments: [(Int.max, 1), (1, Int.max), (1 << 31, 1 << 31), (Int.max - 15, 8), (1 << 60, 8), (1 << 58, 8)])
   func overflow(rows: Int, columns: Int) {
-    for bits in [4, 8] {
+    for codes in CodeWidth.allCases {
       for tileRows in [1, 16] {
-        let shape = TileShape(rows: rows, columns: columns, bits: bits, groupSize: 32, tileRows: tileRows)
+        let shape = TileShape(rows: rows, columns: columns, codes: codes, groupSize: 32, tileRows: tileRows)
         // Whatever is let through must have a size.
         #expect(shape.map { $0.payloadBytes > 0 } ?? true)
       }
     }
-    #expect(TileShape(rows: rows, columns: columns, bits: 8, groupSize: 32) == nil)
+    #expect(TileShape(rows: rows, columns: columns, codes: .int8, groupSize: 32) == nil)
   }
 }

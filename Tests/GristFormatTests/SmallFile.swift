@@ -28,7 +28,7 @@ enum SmallFile {
     try writer.beginTensor(named: "b")
     try writer.append(PackedChunk(Bytes(b), packing: .raw))
     writer.endTensor(
-      tensor("b", [3, 40], .grouped(.init(bits: 8, groupSize: 32, layout: .tile16, scaleExponent: -3))),
+      tensor("b", [3, 40], .grouped(.init(codes: .int8, groupSize: 32, layout: .tile16, scaleExponent: -3))),
       unitsPerChunk: 5)
     try writer.beginTensor(named: "z")
     writer.endTensor(tensor("z", [0, 3], .plain(.f32)), unitsPerChunk: 1)

@@ -32,13 +32,13 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
       weights = generator.normals(shape.rows * shape.columns)
       x = generator.normals(tokens * shape.columns)
       let codes = GuardedMemory(
-        [UInt8](repeating: shape.bits == 4 ? 0x88 : 0, count: shape.tiles * shape.codeBytesPerTile))
+        [UInt8](repeating: shape.codes.bits == 4 ? 0x88 : 0, count: shape.tiles * shape.codeBytesPerTile))
       let scales = GuardedMemory([UInt16](repeating: 0, count: shape.tiles * shape.groups * 16))
       weights.withUnsafeBufferPointer { weights in
         for tile in 0..<shape.tiles {
           _ = portable.quantize_rows(
             weights.baseAddress! + tile * 16 * shape.columns, min(16, shape.rows - tile * 16), shape.columns,
-            shape.groupSize, Int32(shape.bits), 1, 16, codes.base + tile * shape.codeBytesPerTile,
+            shape.groupSize, Int32(shape.codes.bits), 1, 16, codes.base + tile * shape.codeBytesPerTile,
             scales.base + tile * shape.groups * 16, nil)
         }
       }
@@ -66,7 +66,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
         activations: activations.base, activation_scales: activationScales.base, activation_sums: sums.base,
         tokens: tokens, out: out.base, out_stride: shape.rows)
       let kernels = try table(name)
-      shape.bits == 8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
+      shape.codes == .int8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
       return out.array
     }
 
@@ -90,7 +90,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
 
     private func code(_ row: Int, _ column: Int) -> Int {
       let tile = row / 16 * shape.codeBytesPerTile
-      if shape.bits == 8 {
+      if shape.codes == .int8 {
         return Int(Int8(bitPattern: codes.elements[tile + column / 4 * 64 + row % 16 * 4 + column % 4]))
       }
       let byte = codes.elements[tile + column / 8 * 64 + row % 16 * 4 + column % 4]
@@ -105,11 +105,11 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
 
   @Test(
     "every instruction set against exact arithmetic on the same codes", arguments: instructionSets,
-    [(4, 64), (8, 64), (4, 32), (8, 128)])
-  func againstExact(name: String, scheme: (bits: Int, groupSize: Int)) throws {
+    [(CodeWidth.int4, 64), (.int8, 64), (.int4, 32), (.int8, 128)])
+  func againstExact(name: String, scheme: (codes: CodeWidth, groupSize: Int)) throws {
     for (index, size) in Self.shapes.enumerated() {
       let shape = try #require(
-        TileShape(rows: size.rows, columns: size.columns, bits: scheme.bits, groupSize: scheme.groupSize))
+        TileShape(rows: size.rows, columns: size.columns, codes: scheme.codes, groupSize: scheme.groupSize))
       let operands = try Operands(shape, tokens: size.tokens, seed: UInt64(index))
       let out = try operands.product(name)
       let exact = operands.exact()
@@ -119,13 +119,13 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
     }
   }
 
-  @Test("extreme codes do not saturate", arguments: instructionSets, [4, 8])
-  func extremes(name: String, bits: Int) throws {
-    let shape = try #require(TileShape(rows: 16, columns: 128, bits: bits, groupSize: 64))
+  @Test("extreme codes do not saturate", arguments: instructionSets, CodeWidth.allCases)
+  func extremes(name: String, codes: CodeWidth) throws {
+    let shape = try #require(TileShape(rows: 16, columns: 128, codes: codes, groupSize: 64))
     let operands = try Operands(shape, tokens: 9, seed: 5)
     for sign in [Int8(127), -127] {
       for index in operands.codes.elements.indices {
-        operands.codes.elements[index] = bits == 4 ? (sign > 0 ? 0xff : 0x00) : UInt8(bitPattern: sign)
+        operands.codes.elements[index] = codes == .int4 ? (sign > 0 ? 0xff : 0x00) : UInt8(bitPattern: sign)
       }
       for index in operands.activations.elements.indices { operands.activations.elements[index] = 127 }
       for index in operands.sums.elements.indices { operands.sums.elements[index] = 64 * 127 }
@@ -136,7 +136,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
 
   @Test("without a bias nothing is added", arguments: instructionSets)
   func noBias(name: String) throws {
-    let shape = try #require(TileShape(rows: 20, columns: 72, bits: 4, groupSize: 64))
+    let shape = try #require(TileShape(rows: 20, columns: 72, codes: .int4, groupSize: 64))
     let operands = try Operands(shape, tokens: 3, seed: 8)
     let with = try operands.product(name)
     let without = try operands.product(name, withBias: false)
@@ -145,9 +145,9 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
     }
   }
 
-  @Test("codes at odd addresses", arguments: instructionSets, [4, 8])
-  func misaligned(name: String, bits: Int) throws {
-    let shape = try #require(TileShape(rows: 32, columns: 96, bits: bits, groupSize: 32))
+  @Test("codes at odd addresses", arguments: instructionSets, CodeWidth.allCases)
+  func misaligned(name: String, width: CodeWidth) throws {
+    let shape = try #require(TileShape(rows: 32, columns: 96, codes: width, groupSize: 32))
     let operands = try Operands(shape, tokens: 10, seed: 3)
     let expected = try operands.product(name)
     var shifted = [UInt8](repeating: 0, count: 1) + operands.codes.array
@@ -160,7 +160,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
         activation_scales: operands.activationScales.base, activation_sums: operands.sums.base, tokens: 10,
         out: out.base, out_stride: 32)
       let kernels = grist_kernel_table_named(name)!.pointee
-      bits == 8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
+      width == .int8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
     }
     #expect(out.array == expected)
   }

@@ -5,8 +5,8 @@ import Testing
 
 @Suite("Weights in tiles") struct TiledWeightsTests {
   /// Every length of run cuts the matrix into other pieces, and every piece's end into other kernels.
-  @Test("a product is the same however the tiles are cut into runs", arguments: [4, 8], [1, 7, 40])
-  func runs(bits: Int, tokens: Int) throws {
+  @Test("a product is the same however the tiles are cut into runs", arguments: CodeWidth.allCases, [1, 7, 40])
+  func runs(codes: CodeWidth, tokens: Int) throws {
     let (rows, columns) = (19 * 16 - 3, 128)
     var generator = TestGenerator(seed: 11)
     let weights = generator.normals(rows * columns)
@@ -16,7 +16,7 @@ import Testing
     let wide = try #require(
       CodeTable([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]))
     let codings =
-      bits == 4
+      codes.takesTable
       ? [GroupCoding(), GroupCoding(table: .nonlinear), GroupCoding(table: wide)] : [GroupCoding()]
     for coding in codings {
       func product(tilesPerRun: Int) throws -> [Float] {
@@ -24,11 +24,11 @@ import Testing
         let runs = try stride(from: 0, to: rows, by: rowsPerRun).map { first in
           let part = weights[first * columns..<min(first + rowsPerRun, rows) * columns]
           let shape = try #require(
-            TileShape(rows: part.count / columns, columns: columns, bits: bits, groupSize: 64))
+            TileShape(rows: part.count / columns, columns: columns, codes: codes, groupSize: 64))
           let bytes = Bytes(Array(part).withUnsafeBytes { Array($0) })
           return quantizeTiles(bytes, .f32, shape: shape, coding: coding, prescale: 1).payload
         }
-        let shape = try #require(TileShape(rows: rows, columns: columns, bits: bits, groupSize: 64))
+        let shape = try #require(TileShape(rows: rows, columns: columns, codes: codes, groupSize: 64))
         let tiled = try #require(
           TiledWeights(shape: shape, coding: coding, multiplier: 1, runs: runs, tilesPerRun: tilesPerRun))
         let out = compute.linear(x, tiled, bias: bias)

@@ -64,14 +64,14 @@ import Testing
 
   @Test("every result of a rounded model is a value of the type, from the tower to the router's logits")
   func roundedModel() throws {
-    let probe = try #require(cases.first?.probe)
+    let question = try #require(cases.first?.question)
     for rounding in [Compute.Rounding.bfloat16, .float16] {
       let model = try VisionLanguageModel(
         RoundedParameters(source.parameters(pool: pool), rounding),
         compute: Compute(pool: pool, activations: .f32, rounding: rounding))
       let prepared = try model.prepare(
-        Conversation(message: probe.prompt, hasImage: true),
-        image: model.encode(RGBImage(jpeg: try #require(probe.imageBytes), name: "picture")))
+        Conversation(message: question.prompt, hasImage: true),
+        image: model.encode(RGBImage(jpeg: try #require(question.imageBytes), name: "picture")))
       let decision = try #require(prepared.decision)
       #expect(decision.logits.allSatisfy { rounding($0) == $0 })
       for row in 0..<prepared.rows.rows { #expect(prepared.rows.row(row).allSatisfy { rounding($0) == $0 }) }
@@ -105,8 +105,8 @@ import Testing
     let other = try #require(decision.granularities.first { $0 != decision.choice })
     var firm = item
     var loose = item
-    firm.rounded = [.bfloat16: decision.choice, .float16: decision.choice]
-    loose.rounded = [.bfloat16: other, .float16: decision.choice]
+    firm.rounded = [.bfloat16: .granularity(decision.choice), .float16: .granularity(decision.choice)]
+    loose.rounded = [.bfloat16: .granularity(other), .float16: .granularity(decision.choice)]
     let flipped = RouterDecision(
       granularities: decision.granularities, logits: decision.granularities.map { $0 == other ? 9 : 0 }, filterOrder: []
     )

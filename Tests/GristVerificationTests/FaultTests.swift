@@ -19,9 +19,9 @@ import Testing
     compute = Compute(pool: try ThreadPool(threads: 2))
   }
 
-  private func probes() throws -> [Probe] {
+  private func probes() throws -> [Question] {
     try [("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
-      try Probe(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+      try Question(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
     }
   }
 
@@ -72,14 +72,14 @@ import Testing
   func notFinite(place: (tensor: String, part: String), value: Float) throws {
     let path = try converted(.int8, from: damaged(place.tensor, value))
     let model = try Source.open(path: path).model(compute: compute)
-    let probe = try probes()[0]
+    let question = try probes()[0]
     do {
-      let image = try model.encode(RGBImage(jpeg: #require(probe.imageBytes), name: "flower_tiny.jpg"))
-      let prompt = try model.prepare(Conversation(message: probe.prompt, hasImage: true), image: image)
+      let image = try model.encode(RGBImage(jpeg: #require(question.imageBytes), name: "flower_tiny.jpg"))
+      let prompt = try model.prepare(Conversation(message: question.prompt, hasImage: true), image: image)
       _ = try model.answer(prompt, maxNewTokens: 2, sampler: Sampler())
       Issue.record("an answer from a model with \(value) in \(place.tensor)")
     } catch let error as GristError {
-      #expect(error.code == .badData && error.tellsOfValueNotFinite, "\(error)")
+      #expect(error.code == .badData && error.reason == .valueNotFinite, "\(error)")
       #expect(error.what.contains(place.part), "\(error)")
       #expect(error.file == path)
     }
@@ -99,7 +99,7 @@ import Testing
     let record = try reference()
     let cases = record.cases.map { item in
       ReferenceRecord.Case(
-        probe: item.probe, inputIDs: item.inputIDs,
+        question: item.question, inputIDs: item.inputIDs,
         decision: item.decision.map {
           RouterDecision(
             granularities: $0.granularities, logits: $0.logits.map { _ in .nan }, filterOrder: $0.filterOrder)
@@ -125,7 +125,8 @@ import Testing
     let record = try reference()
     let item = record.cases[1]
     let broken = ReferenceRecord.Case(
-      probe: item.probe, inputIDs: item.inputIDs, decision: nil, granularity: nil, sequenceLength: item.sequenceLength,
+      question: item.question, inputIDs: item.inputIDs, decision: nil, granularity: nil,
+      sequenceLength: item.sequenceLength,
       tokens: item.tokens, logits: item.logits.map { $0.map { _ in .nan } })
     let report = VerificationReport(
       model: "m", reference: "r", limits: VerificationLimits(maximumMeanKL: .infinity),
@@ -143,10 +144,10 @@ import Testing
       let reference = try Source.open(path: path)
       #expect(reference.loss != nil)
       let error = #expect(throws: GristError.self) {
-        _ = try Reference.open(path, model: Source.open(path: int4), asksProbes: true)
+        _ = try Reference.open(path, model: Source.open(path: int4), asksQuestions: true)
       }
       #expect(error?.code == .badData && error?.advice?.contains("--allow-lossy-reference") == true)
-      _ = try Reference.open(path, model: Source.open(path: int4), asksProbes: true, allowsLoss: true)
+      _ = try Reference.open(path, model: Source.open(path: int4), asksQuestions: true, allowsLoss: true)
     }
     #expect(try Source.open(path: int4).loss == "its weights went through int4")
     // What loses nothing stays a reference: the conformance checkpoint is f32.
@@ -160,8 +161,10 @@ import Testing
       fingerprint: try model.fingerprint(), source: model.path, loss: model.loss,
       cases: try model.model(compute: compute).record([probes()[1]], maxNewTokens: 1))
     try folder.write("record", record.encoded().array)
-    #expect(throws: GristError.self) { _ = try Reference.open(folder.file("record"), model: model, asksProbes: false) }
-    let reference = try Reference.open(folder.file("record"), model: model, asksProbes: false, allowsLoss: true)
+    #expect(throws: GristError.self) {
+      _ = try Reference.open(folder.file("record"), model: model, asksQuestions: false)
+    }
+    let reference = try Reference.open(folder.file("record"), model: model, asksQuestions: false, allowsLoss: true)
     let report = try Verification(model, against: reference, compute: compute).run()
     #expect(report.referenceLoss == "its weights went through int4")
     #expect(report.json["reference_loss"] == "its weights went through int4")
@@ -198,7 +201,7 @@ import Testing
     let model = try Source.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
     func logits(_ pictures: [Bytes]) throws -> [[Float]] {
       try model.record(
-        pictures.map { Probe(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1
+        pictures.map { Question(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1
       ).map { $0.logits[0] }
     }
     let both = try logits(pictures)

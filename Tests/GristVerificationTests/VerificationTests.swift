@@ -23,9 +23,9 @@ import Testing
       cases: try source.model(compute: compute).record(Self.probes(), maxNewTokens: 6))
   }
 
-  static func probes() throws -> [Probe] {
+  static func probes() throws -> [Question] {
     try [("china.jpg", "What is in the picture?"), ("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
-      try Probe(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+      try Question(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
     }
   }
 
@@ -245,8 +245,8 @@ import Testing
     #expect(read.fingerprint == reference.fingerprint)
     #expect(read.cases.count == 3)
     for (a, b) in zip(read.cases, reference.cases) {
-      #expect(a.probe == b.probe)
-      #expect(a.probe.imageBytes?.array == b.probe.imageBytes?.array)
+      #expect(a.question == b.question)
+      #expect(a.question.imageBytes?.array == b.question.imageBytes?.array)
       #expect(a.tokens == b.tokens && a.logits == b.logits && a.inputIDs == b.inputIDs)
       #expect(a.decision?.logits == b.decision?.logits && a.decision?.filterOrder == b.decision?.filterOrder)
       #expect(a.granularity == b.granularity && a.sequenceLength == b.sequenceLength)
@@ -259,11 +259,11 @@ import Testing
     try writeFile(path, reference.encoded())
     let other = try tampered { $0.name == "model.norm.weight" ? try scaled($0, by: 1.5) : nil }
     let error = #expect(throws: GristError.self) {
-      _ = try Reference.open(path, model: Source.open(path: converted(.int8, from: other)), asksProbes: false)
+      _ = try Reference.open(path, model: Source.open(path: converted(.int8, from: other)), asksQuestions: false)
     }
     #expect(error?.code == .badData)
     #expect(error?.what == "the record was made from other weights than the model")
-    _ = try Reference.open(path, model: Source.open(path: converted(.int4)), asksProbes: false)
+    _ = try Reference.open(path, model: Source.open(path: converted(.int4)), asksQuestions: false)
   }
 
   @Test("a record travels inside the file, and replaces the one before")
@@ -282,7 +282,7 @@ import Testing
         #expect(try after.payload(ofChunk: a).elementsEqual(before.payload(ofChunk: b)))
       }
     }
-    guard case .record(let record) = try Reference.open(nil, model: Source(after), asksProbes: false) else {
+    guard case .record(let record) = try Reference.open(nil, model: Source(after), asksQuestions: false) else {
       Issue.record("no record inside")
       return
     }
@@ -308,7 +308,7 @@ import Testing
     let effects = try attributeRouterChanges(
       reference: Source.open(path: Fixtures.conformanceCheckpoint).parameters(pool: compute.pool),
       model: Source.open(path: path).parameters(pool: compute.pool), record: reference, compute: compute)
-    #expect(effects.map(\.part) == RouterInput.allCases)
+    #expect(effects.map(\.part) == DecidingPart.allCases)
     for effect in effects {
       #expect((effect.largestLogitChange > 0) == (effect.part == .router), "\(effect.part)")
       #expect(
@@ -323,8 +323,8 @@ import Testing
     let model = try source.model(compute: compute)
     let answer = "Good morning to you, and to the many who come after you."
     let probes = [
-      Probe(image: nil, imageBytes: nil, prompt: "Good morning!", answer: answer),
-      Probe(image: nil, imageBytes: nil, prompt: "Good morning!"),
+      Question(image: nil, imageBytes: nil, prompt: "Good morning!", answer: answer),
+      Question(image: nil, imageBytes: nil, prompt: "Good morning!"),
     ]
     let cases = try model.record(probes, maxNewTokens: 32)
     let tokens = try model.tokenizer.encode(answer)
@@ -350,7 +350,7 @@ import Testing
     // A record comes from outside: a token that the vocabulary has not is no reason to stop.
     let strange = Divergence(reference: [1, 2], model: [1, 2], token: 2)
     #expect(strange.surprisal?.reference == .infinity && strange.surprisal?.model == .infinity && strange.kl == 0)
-    let empty = Probe(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "")
+    let empty = Question(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "")
     #expect(throws: GristError.self) { try model.record([empty], maxNewTokens: 4) }
   }
 }

@@ -20,7 +20,7 @@ package final class LayerwiseCorrection: ErrorCorrection {
   private let before: InputStatistics
   private let parameters: any ParameterStore
   private let walk: DecoderWalk
-  private let progress: CalibrationProgress?
+  private let progress: ResumeFolder?
   /// Of the layer that the walk is in, what its matrices became.
   private var kept: [String: FinishedMatrix] = [:]
   /// Of the last finished layer that was asked for.
@@ -46,7 +46,7 @@ package final class LayerwiseCorrection: ErrorCorrection {
   ///
   /// - Throws: What running the model throws, 64 when there is no sample, 74 when progress cannot be kept.
   package init(
-    _ calibration: Calibration, _ source: Source, pool: ThreadPool, progress: CalibrationProgress? = nil
+    _ calibration: Calibration, _ source: Source, pool: ThreadPool, progress: ResumeFolder? = nil
   ) throws {
     let compute = Compute(pool: pool, activations: .int8)
     let observer = InputObserver()

@@ -10,9 +10,9 @@ import GristSources
 /// Each part in turn is quantized alone, and the model is asked about the first pictures: as many questions as time allows, 64 of a
 /// small model and two of a large one; where pictures are fewer, other samples' questions are asked about them, too. Its price, in
 /// nats, is how far the router's distribution over the grids moves, which weighs a change by the margins that it eats up, and how
-/// far the first tokens of the picture's own answer move, at the coarsest grid. As with ``SensitivityProbe`` only the scheme of the fewest bits is tried; what the
+/// far the first tokens of the picture's own answer move, at the coarsest grid. As with ``SensitivityMeter`` only the scheme of the fewest bits is tried; what the
 /// others cost follows from how much less they change the weights.
-public struct PictureSensitivityProbe {
+public struct PictureSensitivityMeter {
   /// Fewest questions that are asked, and most where nothing else is said.
   public static let questions = 2...64
   /// Weights that are tried, times questions: what bounds the time that measuring takes.

@@ -33,7 +33,7 @@ public struct Sensitivity: Sendable {
 /// carries what that matrix's rounding did to the end. So no more than a layer's weights are in memory, beside the streams
 /// (``streamBytes``). Only the scheme of the fewest bits is carried on; what the others cost follows from how much less they
 /// change what the matrix gives, as divergence grows with the square of the change.
-public struct SensitivityProbe {
+public struct SensitivityMeter {
   /// Bytes that the streams of rows may take together.
   public static let streamBytes = 768 << 20
   /// Rows beyond which nothing is learned that would change a decision.

@@ -32,7 +32,7 @@ struct TrialQuantization {
     _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
   ) throws -> Codes<any LinearWeights> {
     // Feedback is for codes of a table.
-    let takesFeedback = if case .grouped(4, _, false) = choice { true } else { false }
+    let takesFeedback = choice.codeTable != nil
     let scheme = matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
     let finished = try finish(tensor, scheme, choice, takesFeedback ? feedback : nil)
     guard let weights = finished.weights else { throw unfit(tensor, choice) }

@@ -86,8 +86,8 @@ public struct Conversion: Sendable {
   ///
   /// - Throws: 64 for what cannot be asked for; with a budget of bits, what running the model throws.
   public func plan(report: (Event) throws -> Void = { _ in }) throws -> Plan {
-    let (calibration, notes, allotments) = try prepare(report)
-    let plan = try tensors(calibrated: calibration.matrices, allotments)
+    let (calibration, notes, assignments) = try prepare(report)
+    let plan = try tensors(calibrated: calibration.matrices, assignments)
     return Plan(
       tensors: plan, recipe: recipe, calibration: calibration.mode, samples: calibration.sampleNames,
       notes: plan.notes + notes)
@@ -99,9 +99,9 @@ public struct Conversion: Sendable {
   ///   reading and writing throw, and 130 when the user interrupts.
   @discardableResult
   public func run(to output: AtomicFile, report: (Event) throws -> Void = { _ in }) throws -> Summary {
-    let (calibration, notes, allotments) = try prepare(report)
+    let (calibration, notes, assignments) = try prepare(report)
     let correction = try correction(calibration, output: output.path, report)
-    let plan = try tensors(calibrated: correction?.matrices ?? [], allotments)
+    let plan = try tensors(calibrated: correction?.matrices ?? [], assignments)
     for note in plan.notes + notes { try report(.note(note)) }
     let converted: Converter.Summary
     do {
@@ -122,27 +122,28 @@ public struct Conversion: Sendable {
   /// All that comes before the tensors' own plan.
   private func prepare(
     _ report: (Event) throws -> Void
-  ) throws -> (calibration: CalibrationPolicy, notes: [String], allotments: [ByteName: Recipe.Allotment]) {
+  ) throws -> (calibration: CalibrationPolicy, notes: [String], assignments: [ByteName: Recipe.Assignment]) {
     let calibration = try CalibrationPolicy(self)
     var notes = calibration.notes
     if let obstacle = try obstacleToRunning() {
       notes.append("the model can be kept, but `run` will refuse it: \(obstacle)")
     }
-    return (calibration, notes, try allotments(calibration, report))
+    return (calibration, notes, try assignments(calibration, report))
   }
 
   func recipe(
-    calibrated: Set<ByteName> = [], _ allotments: [ByteName: Recipe.Allotment] = [:]
+    calibrated: Set<ByteName> = [], _ assignments: [ByteName: Recipe.Assignment] = [:]
   ) throws -> Recipe {
     try Recipe(
-      recipe, groupSize: options.groupSize, overrides: options.overrides, calibrated: calibrated, allotments: allotments
+      recipe, groupSize: options.groupSize, overrides: options.overrides, calibrated: calibrated,
+      assignments: assignments
     )
   }
 
   func tensors(
-    calibrated: Set<ByteName> = [], _ allotments: [ByteName: Recipe.Allotment] = [:]
+    calibrated: Set<ByteName> = [], _ assignments: [ByteName: Recipe.Assignment] = [:]
   ) throws -> ConversionPlan {
-    try ConversionPlan(source, recipe: recipe(calibrated: calibrated, allotments))
+    try ConversionPlan(source, recipe: recipe(calibrated: calibrated, assignments))
   }
 
   private func refuseQuantizingAgain() throws {
@@ -168,19 +169,19 @@ public struct Conversion: Sendable {
   }
 
   /// What matrices get of ``Options/targetBits``; nothing without it.
-  private func allotments(
+  private func assignments(
     _ calibration: CalibrationPolicy, _ report: (Event) throws -> Void
-  ) throws -> [ByteName: Recipe.Allotment] {
+  ) throws -> [ByteName: Recipe.Assignment] {
     guard let targetBits = options.targetBits else { return [:] }
     try source.requireNoLoss()
-    let budget = BitAllotment(targetBits: targetBits, groupSize: options.groupSize)
+    let budget = BitBudget(targetBits: targetBits, groupSize: options.groupSize)
     let samples = calibration.samples ?? options.samples ?? .bundled(for: source.inventory?.configuration)
     let names = try budget.matrices(
       of: tensors(), recipe: recipe(), withPictures: samples.samples.contains { $0.picture != nil })
     let isCalibrated = calibration.mode != .none
-    let seeing = try PictureSensitivityProbe(samples, source, isCalibrated: isCalibrated, pool: pool)
+    let seeing = try PictureSensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: budget.choices) { try report(.progress($0, "measuring what bits save where it looks")) }
-    let speaking = try SensitivityProbe(samples, source, isCalibrated: isCalibrated, pool: pool)
+    let speaking = try SensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
       .measure(names, choices: budget.choices) { try report(.progress($0, "measuring what bits save where it speaks")) }
     return try budget.spend(seeing + speaking)
   }
@@ -200,7 +201,7 @@ public struct Conversion: Sendable {
         try samples.gather(source, pool: pool, kept: false) { try report(.progress($0, "watching the matrices")) })
     }
     try report(.progress(0, "preparing prompts"))
-    let progress = try CalibrationProgress(folder: output + ".unfinished", key: resumeKey(samples))
+    let progress = try ResumeFolder(folder: output + ".unfinished", key: resumeKey(samples))
     let correction = try LayerwiseCorrection(samples, source, pool: pool, progress: progress)
     for note in correction.notes { try report(.note(note)) }
     return correction

@@ -259,19 +259,32 @@ package struct Converter: Sendable {
   ) throws -> (digits: String, checksums: [UInt64], greatest: Float) {
     // What is kept as it came is looked at too: a value that is not finite spoils every answer, and is told.
     let scans = tensor.encoder.needsScan || tensor.encoder.canBeScanned ? tensor.count : 0
-    let results = try work.map(1 + scans, sourceBytes: 0) {
-      index -> (digits: String, checksums: [UInt64], magnitude: Float) in
-      guard index == 0 else { return ("", [], try tensor.scan(index - 1)) }
+    @Sendable func identify() throws -> Look {
       var fingerprint = StreamingFingerprint()
       var checksums: [UInt64] = []
       checksums.reserveCapacity(tensor.count)
       for chunk in 0..<tensor.count {
         checksums.append(try tensor.encoder.identify(tensor.units(of: chunk), &fingerprint))
       }
-      return (fingerprint.digits(), checksums, 0)
+      return .identity(digits: fingerprint.digits(), checksums)
     }
-    let greatest = results.reduce(Float(0)) { $1.magnitude.isFinite ? max($0, $1.magnitude) : .infinity }
-    return (results[0].digits, results[0].checksums, greatest)
+    var seen: (digits: String, checksums: [UInt64], greatest: Float) = ("", [], 0)
+    let looks = try work.map(1 + scans, sourceBytes: 0) { index in
+      index == 0 ? try identify() : .magnitude(try tensor.scan(index - 1))
+    }
+    for look in looks {
+      switch look {
+      case .identity(let digits, let checksums): (seen.digits, seen.checksums) = (digits, checksums)
+      case .magnitude(let magnitude): seen.greatest = magnitude.isFinite ? max(seen.greatest, magnitude) : .infinity
+      }
+    }
+    return seen
+  }
+
+  /// What one thread finds out about a tensor.
+  private enum Look {
+    case identity(digits: String, [UInt64])
+    case magnitude(Float)
   }
 }
 

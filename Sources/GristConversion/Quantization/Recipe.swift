@@ -30,10 +30,10 @@ public struct Recipe: Sendable {
   /// Names of matrices whose inputs' second moments are known.
   public let calibrated: Set<ByteName>
   /// Matrices that get something else than the recipe's, as a budget of bits was spent; overrides count for more.
-  public let allotments: [ByteName: Allotment]
+  public let assignments: [ByteName: Assignment]
 
   /// What a matrix was allotted, and why.
-  public struct Allotment: Sendable {
+  public struct Assignment: Sendable {
     public let choice: StorageChoice
     /// For people.
     public let reason: String
@@ -47,7 +47,7 @@ public struct Recipe: Sendable {
   /// - Throws: 64 for a group size the kernels do not know.
   public init(
     _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = [],
-    calibrated: Set<ByteName> = [], allotments: [ByteName: Allotment] = [:]
+    calibrated: Set<ByteName> = [], assignments: [ByteName: Assignment] = [:]
   ) throws {
     guard TileShape.groupSizes.contains(groupSize) else {
       throw GristError(.usage, "the group size must be 32, 64 or 128", found: "\(groupSize)")
@@ -56,7 +56,7 @@ public struct Recipe: Sendable {
     self.groupSize = groupSize
     self.overrides = overrides
     self.calibrated = calibrated
-    self.allotments = allotments
+    self.assignments = assignments
   }
 
   /// What was decided for one tensor.
@@ -84,9 +84,9 @@ public struct Recipe: Sendable {
         scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)",
         keepsSource: override.choice == .source)
     }
-    if let allotment = allotments[ByteName(tensor.name)] {
+    if let assignment = assignments[ByteName(tensor.name)] {
       return Decision(
-        scheme: try scheme(allotment.choice, tensor, expected), reason: allotment.reason, keepsSource: false)
+        scheme: try scheme(assignment.choice, tensor, expected), reason: assignment.reason, keepsSource: false)
     }
     guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
     let kind = expected?.kind ?? .other
@@ -128,10 +128,10 @@ public struct Recipe: Sendable {
     case .f32: .plain(.f32)
     case .f16: .plain(.f16)
     case .bf16: .plain(.bf16)
-    case .int8: .grouped(bits: 8, groupSize: groupSize)
-    case .int4All: .grouped(bits: Self.isNearChoice(part) ? 8 : 4, groupSize: groupSize)
+    case .int8: .grouped(.int8, groupSize: groupSize)
+    case .int4All: .grouped(Self.isNearChoice(part) ? .int8 : .int4, groupSize: groupSize)
     case .int4ExactChoices where part?.decidesChoices == true: .source
-    case .int4, .int4ExactChoices: .grouped(bits: isLanguageLayer(part) ? 4 : 8, groupSize: groupSize)
+    case .int4, .int4ExactChoices: .grouped(isLanguageLayer(part) ? .int4 : .int8, groupSize: groupSize)
     }
   }
 

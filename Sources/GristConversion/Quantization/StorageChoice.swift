@@ -8,9 +8,8 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
   case source
   /// Element by element in this type (f32, f16 or bf16).
   case plain(ElementType)
-  /// Integer codes of this many bits (4 or 8) in groups of this many input columns; those of 4 bits stand for the values of
-  /// a table unless they are to be `uniform` steps.
-  case grouped(bits: Int, groupSize: Int, uniform: Bool = false)
+  /// Codes in groups of this many input columns; those that can be are places in a table unless they are to be `uniform` steps.
+  case grouped(CodeWidth, groupSize: Int, uniform: Bool = false)
 
   /// Group size where none is given.
   public static let defaultGroupSize = 64
@@ -19,7 +18,7 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
     switch self {
     case .source: "source"
     case .plain(let type): type.rawValue
-    case .grouped(let bits, let groupSize, let uniform): "int\(bits)\(uniform ? "-uniform" : ""):\(groupSize)"
+    case .grouped(let codes, let groupSize, let uniform): "\(codes.name)\(uniform ? "-uniform" : ""):\(groupSize)"
     }
   }
 
@@ -42,7 +41,7 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
       guard let size = parts.count == 2 ? Int(parts[1]) : groupSize, TileShape.groupSizes.contains(size) else {
         throw failure
       }
-      self = .grouped(bits: parts[0] == "int8" ? 8 : 4, groupSize: size, uniform: parts[0] == "int4-uniform")
+      self = .grouped(parts[0] == "int8" ? .int8 : .int4, groupSize: size, uniform: parts[0] == "int4-uniform")
     default: throw failure
     }
   }
@@ -54,21 +53,21 @@ extension StorageChoice {
   /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
   /// not give back, so they are turned only where rounding errors are fed on.
   public func tiles(columns: Int, isCalibrated: Bool) -> TensorScheme? {
-    guard case .grouped(let bits, let groupSize, let uniform) = self else { return nil }
-    let isTurned = (bits == 8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)
+    guard case .grouped(let codes, let groupSize, let uniform) = self else { return nil }
+    let isTurned = (codes == .int8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)
     let coding = GroupCoding(table: codeTable, rotation: isTurned ? .hadamard64 : .none)
-    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .tile16, coding: coding))
+    return .grouped(.init(codes: codes, groupSize: groupSize, layout: .tile16, coding: coding))
   }
 
   /// The scheme of a table that is looked up by row, as it is; nil for a choice that is not codes in groups.
   public var rows: TensorScheme? {
-    guard case .grouped(let bits, let groupSize, _) = self else { return nil }
-    return .grouped(.init(bits: bits, groupSize: groupSize, layout: .row, coding: GroupCoding(table: codeTable)))
+    guard case .grouped(let codes, let groupSize, _) = self else { return nil }
+    return .grouped(.init(codes: codes, groupSize: groupSize, layout: .row, coding: GroupCoding(table: codeTable)))
   }
 
   /// What the codes index; nil for steps.
   var codeTable: CodeTable? {
-    guard case .grouped(4, _, false) = self else { return nil }
+    guard case .grouped(let codes, _, false) = self, codes.takesTable else { return nil }
     return .nonlinear
   }
 }

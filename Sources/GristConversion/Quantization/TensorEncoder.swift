@@ -88,7 +88,7 @@ public struct TensorEncoder: Sendable {
       }
       // A turn can bring a whole block's weights together into one.
       let gain: Float = grouped.coding.rotation == .none ? 1 : 8
-      let scale = greatest / Float(grouped.bits == 8 || grouped.coding.table != nil ? 127 : 8)
+      let scale = greatest / Float(grouped.coding.table == nil ? grouped.codes.greatestStep : 127)
       guard scale > 0, !(0x1p-10...0x1p14 / gain).contains(scale) else { return self }
       return try TensorEncoder(
         source,

@@ -1,7 +1,7 @@
 import GristCore
 
 /// A question to ask a model, with the picture it is about.
-public struct Probe: Sendable, Equatable {
+public struct Question: Sendable, Equatable {
   /// The picture as a person would name it; nil for a question without one.
   public let image: String?
   /// The picture's JPEG bytes.
@@ -26,13 +26,13 @@ public struct Probe: Sendable, Equatable {
       prompt: prompt)
   }
 
-  public static func == (a: Probe, b: Probe) -> Bool { a.image == b.image && a.prompt == b.prompt }
+  public static func == (a: Question, b: Question) -> Bool { a.image == b.image && a.prompt == b.prompt }
 
   /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images that are not
   /// absolute paths are relative to it; they and answers may be absent.
   ///
   /// - Throws: 66 for a missing file or image, 65 for a file of another form.
-  public static func read(path: String) throws -> [Probe] {
+  public static func read(path: String) throws -> [Question] {
     let document = try locating(file: path) { try JSONValue.parse(readFile(path, limit: 64 << 20)) }
     guard let array = document.array, !array.isEmpty else {
       throw GristError(.badData, "a probes file must be a list of questions that is not empty", file: path)
@@ -61,7 +61,7 @@ public struct Probe: Sendable, Equatable {
         name = "\(taken)'"
       }
       if let name, let bytes { pictures[ByteName(name)] = bytes }
-      return Probe(
+      return Question(
         image: name, imageBytes: bytes, prompt: try json.string("prompt"),
         answer: json.has("answer") ? try json.string("answer") : nil)
     }

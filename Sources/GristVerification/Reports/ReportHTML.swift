@@ -51,9 +51,9 @@ extension VerificationReport {
   private var remarks: String {
     var lines = notTested.map { "Not tested: \(escaped($0))." }
     if let worst = worstCase {
-      let picture = worst.reference.probe.image.map { "\(escaped($0)), " } ?? ""
+      let picture = worst.reference.question.image.map { "\(escaped($0)), " } ?? ""
       lines.append(
-        "Worst case: \(picture)“\(escaped(worst.reference.probe.prompt.shortened(to: 120)))”, KL "
+        "Worst case: \(picture)“\(escaped(worst.reference.question.prompt.shortened(to: 120)))”, KL "
           + "\(NumberText.significant(worst.kl.mean)), the same most likely token at \(worst.agreeingOnTop) of "
           + "\(worst.divergences.count) positions.")
     }
@@ -154,11 +154,11 @@ extension VerificationReport {
 
   private func row(_ item: Case, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
     let choice = item.choice(tieMargin: limits.tieMargin)
-    let probe = item.reference.probe
+    let question = item.reference.question
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
       <tr>
-      <td>\(pictures.figure(item))<b>\(escaped(probe.image ?? "no picture"))</b><p class="question">\(escaped(probe.prompt))</p></td>
+      <td>\(pictures.figure(item))<b>\(escaped(question.image ?? "no picture"))</b><p class="question">\(escaped(question.prompt))</p></td>
       <td>\(Self.choiceCell(item, choice))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       <td>\(Self.filterCell(item))</td>

@@ -48,7 +48,7 @@ extension VerificationReport.Case {
   fileprivate func json(_ limits: VerificationLimits) -> JSONValue {
     func optional<Value>(_ value: Value?, _ convert: (Value) -> JSONValue) -> JSONValue { value.map(convert) ?? .null }
     return [
-      "image": optional(reference.probe.image) { JSONValue($0) }, "prompt": JSONValue(reference.probe.prompt),
+      "image": optional(reference.question.image) { JSONValue($0) }, "prompt": JSONValue(reference.question.prompt),
       "verdict": JSONValue(choice(tieMargin: limits.tieMargin).rawValue),
       "reference_choice": optional(reference.decision) { JSONValue($0.choice) },
       "choice": optional(decision) { JSONValue($0.choice) },

@@ -17,7 +17,7 @@ struct ReportPictures {
 
   init(_ cases: [VerificationReport.Case]) {
     var (held, count) = (0, 0)
-    for case let bytes? in cases.map(\.reference.probe.imageBytes) where name(of: bytes) == nil {
+    for case let bytes? in cases.map(\.reference.question.imageBytes) where name(of: bytes) == nil {
       guard held + bytes.count <= Self.limit else {
         leftOut += 1
         continue
@@ -36,7 +36,7 @@ struct ReportPictures {
 
   /// The picture with the grid that the model chose drawn over it: a cell for every visual token of the tiles that show detail.
   func figure(_ item: VerificationReport.Case) -> String {
-    guard let grid = item.grid, let bytes = item.reference.probe.imageBytes, let name = name(of: bytes) else {
+    guard let grid = item.grid, let bytes = item.reference.question.imageBytes, let name = name(of: bytes) else {
       return ""
     }
     let scale = min(Self.width / Double(grid.width), Self.width / Double(grid.height))

@@ -20,7 +20,7 @@ extension VisionLanguageModel {
       progress(index)
       do {
         return try compare(reference, clock: record.clock, images: &images)
-      } catch let error as GristError where error.tellsOfValueNotFinite {
+      } catch let error as GristError where error.reason == .valueNotFinite {
         // A finding about the model, not a fault of the verification: the other cases are still worth asking.
         return VerificationReport.Case(
           reference: reference, decision: nil, divergences: [], greedyMatch: 0, failure: error.what)
@@ -36,19 +36,19 @@ extension VisionLanguageModel {
   private func compare(
     _ reference: ReferenceRecord.Case, clock: ChatProgram.Clock?, images: inout ImageCache
   ) throws -> VerificationReport.Case {
-    let probe = reference.probe
-    let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil, clock: clock)
-    let image = try images.features(of: probe)
+    let question = reference.question
+    let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
+    let image = try images.features(of: question)
     let own = try prepare(conversation, image: image)
     guard own.inputIDs == reference.inputIDs else {
       // Where the question itself became the same ids, it is what stands around it that differs.
-      let question = try tokenizer.encode(probe.prompt, isStart: false)
-      let sharesWords = question.count > 2 && reference.inputIDs.contains(ids: question.dropFirst().dropLast())
+      let words = try tokenizer.encode(question.prompt, isStart: false)
+      let sharesWords = words.count > 2 && reference.inputIDs.contains(ids: words.dropFirst().dropLast())
       throw GristError(
         .badData,
         sharesWords
           ? "the model's template writes a conversation down otherwise than the reference's"
-          : "the model tokenizes a prompt otherwise than the reference did", file: path, found: probe.prompt,
+          : "the model tokenizes a prompt otherwise than the reference did", file: path, found: question.prompt,
         advice: sharesWords ? "give the reference's template with --template" : "compare models with the same tokenizer"
       )
     }

@@ -4,7 +4,7 @@ import GristModel
 import GristSources
 
 /// A part of the model that the router's choice depends on.
-public enum RouterInput: String, Sendable, CaseIterable {
+public enum DecidingPart: String, Sendable, CaseIterable {
   case tower, projector, embeddings, router
 
   /// What a part of the model is to the router; nil for one that its choice does not depend on.
@@ -27,11 +27,11 @@ struct MixedParameters: ParameterStore {
   private let names: Set<ByteName>
 
   init(
-    reference: any ParameterStore, model: any ParameterStore, part: RouterInput, of configuration: ModelConfiguration
+    reference: any ParameterStore, model: any ParameterStore, part: DecidingPart, of configuration: ModelConfiguration
   ) {
     self.reference = reference
     self.model = model
-    names = Set(configuration.expectedTensors.filter { RouterInput($0.part) == part }.map { ByteName($0.name) })
+    names = Set(configuration.expectedTensors.filter { DecidingPart($0.part) == part }.map { ByteName($0.name) })
   }
 
   var source: Source { reference.source }
@@ -55,7 +55,7 @@ struct MixedParameters: ParameterStore {
 
 /// What one part's quantization alone does to the router.
 public struct PartEffect: Sendable {
-  public let part: RouterInput
+  public let part: DecidingPart
   /// Cases in which the choice differs, ties counted in.
   public let choicesChanged: Int
   /// Of those, where the reference's margin is no tie.
@@ -73,11 +73,11 @@ public struct PartEffect: Sendable {
 /// can be traced to the part that flips it.
 public func attributeRouterChanges(
   reference: any ParameterStore, model: any ParameterStore, record: ReferenceRecord, compute: Compute,
-  tieMargin: Double = VerificationLimits().tieMargin, progress: (RouterInput) -> Void = { _ in }
+  tieMargin: Double = VerificationLimits().tieMargin, progress: (DecidingPart) -> Void = { _ in }
 ) throws -> [PartEffect] {
   let cases = record.cases.filter { $0.decision != nil }
   let configuration = try reference.source.configuration()
-  return try RouterInput.allCases.map { part in
+  return try DecidingPart.allCases.map { part in
     progress(part)
     let mixed = try VisionLanguageModel(
       MixedParameters(reference: reference, model: model, part: part, of: configuration), compute: compute)
@@ -87,8 +87,8 @@ public func attributeRouterChanges(
       try Interruption.check()
       guard let expected = item.decision,
         let decision = try mixed.prepare(
-          Conversation(message: item.probe.prompt, hasImage: true, clock: record.clock),
-          image: images.features(of: item.probe)
+          Conversation(message: item.question.prompt, hasImage: true, clock: record.clock),
+          image: images.features(of: item.question)
         ).decision
       else { continue }
       if decision.choice != expected.choice {

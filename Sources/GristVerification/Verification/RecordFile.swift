@@ -24,7 +24,7 @@ extension ReferenceRecord {
     ])
     var written: Set<String> = []
     for (index, item) in cases.enumerated() {
-      if let bytes = item.probe.imageBytes, let name = item.probe.image, written.insert(name).inserted {
+      if let bytes = item.question.imageBytes, let name = item.question.image, written.insert(name).inserted {
         try writer.add("image.\(name)", .u8, shape: [bytes.count], bytes: bytes)
       }
       let vocabulary = item.logits.first?.count ?? 0
@@ -89,7 +89,7 @@ extension ReferenceRecord {
         throw GristError(.badData, "the record lacks logits", file: path, tensor: "case.\(index).logits")
       }
       var result = Case(
-        probe: Probe(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
+        question: Question(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
         inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)), decision: try Self.decision(item),
         granularity: item.has("granularity") ? try item.integer("granularity", in: 1...Int(Int32.max)) : nil,
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
@@ -100,12 +100,14 @@ extension ReferenceRecord {
   }
 
   /// Choices in other arithmetic; a record that was made without says nothing.
-  private static func rounded(_ item: JSONReader) throws -> [Compute.Rounding: Int] {
+  private static func rounded(_ item: JSONReader) throws -> [Compute.Rounding: Case.RoundedChoice] {
     guard item.has("router"), case let router = try item.object("router"), router.has("rounded") else { return [:] }
     let choices = try router.object("rounded")
-    var result: [Compute.Rounding: Int] = [:]
+    var result: [Compute.Rounding: Case.RoundedChoice] = [:]
     for rounding in Compute.Rounding.allCases where choices.has(rounding.rawValue) {
-      result[rounding] = try choices.integer(rounding.rawValue, in: 0...Int(Int32.max))
+      // Written as 0 where a value left the type's range.
+      let choice = try choices.integer(rounding.rawValue, in: 0...Int(Int32.max))
+      result[rounding] = choice == 0 ? .notFinite : .granularity(choice)
     }
     return result
   }
@@ -145,7 +147,11 @@ extension ReferenceRecord.Case {
     ]
     if !rounded.isEmpty {
       var choices = JSONObject()
-      for rounding in Compute.Rounding.allCases { choices[rounding.rawValue] = rounded[rounding].map { JSONValue($0) } }
+      for rounding in Compute.Rounding.allCases {
+        choices[rounding.rawValue] = rounded[rounding].map { choice in
+          if case .granularity(let tokens) = choice { JSONValue(tokens) } else { 0 }
+        }
+      }
       object["rounded"] = .object(choices)
     }
     return .object(object)
@@ -153,7 +159,7 @@ extension ReferenceRecord.Case {
 
   fileprivate var json: JSONValue {
     [
-      "image": probe.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(probe.prompt),
+      "image": question.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(question.prompt),
       "input_ids": JSONValue(inputIDs),
       "router": decision.map(json) ?? .null,
       "granularity": granularity.map { JSONValue($0) } ?? .null, "sequence_length": JSONValue(sequenceLength),

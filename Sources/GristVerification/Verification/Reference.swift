@@ -13,17 +13,17 @@ public enum Reference: Sendable {
   /// - Parameters:
   ///   - path: a record, a checkpoint folder or a `.grist` file; nil for the record inside the model's own file.
   ///   - model: what is to be held to the reference.
-  ///   - asksProbes: whether questions of the user's own are asked, which needs a reference that can answer.
+  ///   - asksQuestions: whether questions of the user's own are asked, which needs a reference that can answer.
   ///   - options: how a checkpoint folder is read.
   ///   - allowsLoss: takes a reference whose own weights are not upstream's any more; every report then says so.
   ///
   /// - Throws: 64 when questions are asked of a record, which has its own, or there is no record inside; 65 when a
   ///   record was made from other weights than the model, or the reference has lost something itself.
   public static func open(
-    _ path: String?, model: Source, asksProbes: Bool, options: SourceOptions = SourceOptions(),
+    _ path: String?, model: Source, asksQuestions: Bool, options: SourceOptions = SourceOptions(),
     allowsLoss: Bool = false
   ) throws -> Reference {
-    let reference = try find(path, model: model, asksProbes: asksProbes, options: options)
+    let reference = try find(path, model: model, asksQuestions: asksQuestions, options: options)
     if !allowsLoss { try refuseLoss(reference.loss, of: path ?? model.path) }
     return reference
   }
@@ -45,17 +45,17 @@ public enum Reference: Sendable {
   }
 
   private static func find(
-    _ path: String?, model: Source, asksProbes: Bool, options: SourceOptions
+    _ path: String?, model: Source, asksQuestions: Bool, options: SourceOptions
   ) throws -> Reference {
-    guard let path else { return try embedded(in: model, asksProbes: asksProbes) }
+    guard let path else { return try embedded(in: model, asksQuestions: asksQuestions) }
     if fileKind(at: path) == .file, !isGrist(path), !Checkpoint.isThere(at: path) || ReferenceRecord.isThere(at: path) {
-      guard !asksProbes else {
+      guard !asksQuestions else {
         throw GristError(
           .usage, "a record has its own questions", file: path, advice: "leave out --probes, --image and --prompt")
       }
       return .record(try matching(try ReferenceRecord(path: path), path: path, model: model))
     }
-    guard asksProbes else {
+    guard asksQuestions else {
       throw GristError(
         .usage, "a checkpoint as reference must be asked something", file: path,
         advice: "give --probes, or --prompt with or without --image")
@@ -67,13 +67,13 @@ public enum Reference: Sendable {
     (try? MappedFile(path: path).bytes.slice(0, 5)?.utf8) == "GRIST"
   }
 
-  private static func embedded(in model: Source, asksProbes: Bool) throws -> Reference {
+  private static func embedded(in model: Source, asksQuestions: Bool) throws -> Reference {
     guard let file = model.file, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
       throw GristError(
         .usage, "there is nothing to verify against: the model has no record inside", file: model.path,
         advice: "give --reference, or put a record inside with `gristmill record --into`")
     }
-    guard !asksProbes else {
+    guard !asksQuestions else {
       throw GristError(
         .usage, "the record inside the file has its own questions", file: model.path,
         advice: "give a --reference checkpoint to ask others")

@@ -3,30 +3,31 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// What a reference model answered to some probes, in all the detail that a verification compares.
+/// What a reference model answered to some questions, in all the detail that a verification compares.
 public struct ReferenceRecord: Sendable {
   public struct Case: Sendable {
-    public let probe: Probe
+    public let question: Question
     public let inputIDs: [Int]
     /// Nil without an image or without a router.
     public let decision: RouterDecision?
     /// What the same weights choose when they are rounded to another type and every result with them, tokens a tile; empty where
     /// that was not asked.
-    public var rounded: [Compute.Rounding: Int] = [:]
+    public var rounded: [Compute.Rounding: RoundedChoice] = [:]
     /// Tokens a tile that the outputs were computed with; nil without an image.
     public let granularity: Int?
     public let sequenceLength: Int
-    /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a probe that brings its answer, the
+    /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a question that brings its answer, the
     /// answer's.
     public let tokens: [Int]
     /// The logits before each of the tokens.
     public let logits: [[Float]]
 
     public init(
-      probe: Probe, inputIDs: [Int], decision: RouterDecision?, granularity: Int?, sequenceLength: Int, tokens: [Int],
+      question: Question, inputIDs: [Int], decision: RouterDecision?, granularity: Int?, sequenceLength: Int,
+      tokens: [Int],
       logits: [[Float]]
     ) {
-      self.probe = probe
+      self.question = question
       self.inputIDs = inputIDs
       self.decision = decision
       self.granularity = granularity
@@ -38,7 +39,7 @@ public struct ReferenceRecord: Sendable {
     /// Whether the reference itself chooses the same in every arithmetic that was tried; nil where none was.
     public var holdsChoice: Bool? {
       guard let decision, !rounded.isEmpty else { return nil }
-      return rounded.values.allSatisfy { $0 == decision.choice }
+      return rounded.values.allSatisfy { $0 == .granularity(decision.choice) }
     }
 
     /// Whether every logit and the margin of the router's choice are numbers.
@@ -69,21 +70,21 @@ public struct ReferenceRecord: Sendable {
 }
 
 extension VisionLanguageModel {
-  /// Answers probes greedily, or reads the answers that they bring, and keeps everything. Templates that write the day down are
+  /// Answers questions greedily, or reads the answers that they bring, and keeps everything. Templates that write the day down are
   /// told `clock`. `progress` hears how many are done.
   ///
-  /// - Throws: What running the model throws, 65 when a probe's answer has no token.
+  /// - Throws: What running the model throws, 65 when a question's answer has no token.
   public func record(
-    _ probes: [Probe], maxNewTokens: Int, clock: ChatProgram.Clock? = nil, progress: (Int) -> Void = { _ in }
+    _ questions: [Question], maxNewTokens: Int, clock: ChatProgram.Clock? = nil, progress: (Int) -> Void = { _ in }
   ) throws -> [ReferenceRecord.Case] {
     var images = ImageCache(self)
-    return try probes.enumerated().map { index, probe in
+    return try questions.enumerated().map { index, question in
       try Interruption.check()
       progress(index)
-      let conversation = try Conversation(message: probe.prompt, hasImage: probe.imageBytes != nil, clock: clock)
-      let prompt = try prepare(conversation, image: images.features(of: probe))
+      let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
+      let prompt = try prepare(conversation, image: images.features(of: question))
       let session = try start(prompt, newTokens: maxNewTokens)
-      let given = try probe.answer.map { try answerTokens($0).prefix(maxNewTokens) }
+      let given = try question.answer.map { try answerTokens($0).prefix(maxNewTokens) }
       var tokens: [Int] = []
       var logits: [[Float]] = []
       let limit = given?.count ?? maxNewTokens
@@ -95,7 +96,7 @@ extension VisionLanguageModel {
         try session.advance(token)
       }
       return ReferenceRecord.Case(
-        probe: probe, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
+        question: question, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
         sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
     }
   }
@@ -110,6 +111,14 @@ extension VisionLanguageModel {
 }
 
 extension ReferenceRecord.Case {
+  /// What a router chooses in coarser arithmetic.
+  public enum RoundedChoice: Sendable, Equatable {
+    /// Tokens a tile.
+    case granularity(Int)
+    /// Nothing: a value leaves the type's range.
+    case notFinite
+  }
+
   /// The cases with what the model chooses in bfloat16 and in float16 beside what it chose: how firmly it holds its own choices. Cases
   /// without a choice stay as they are. `progress` hears how many are done.
   ///
@@ -127,15 +136,15 @@ extension ReferenceRecord.Case {
       for index in result.indices where result[index].decision != nil {
         try Interruption.check()
         progress((number * result.count + index) / 2)
-        let probe = result[index].probe
+        let question = result[index].question
         do {
-          guard let image = try images.features(of: probe),
+          guard let image = try images.features(of: question),
             let decision = try model.route(
               image, text: result[index].inputIDs.filter { $0 != Conversation.imageID })
           else { continue }
-          result[index].rounded[rounding] = decision.choice
-        } catch let error as GristError where error.tellsOfValueNotFinite {
-          result[index].rounded[rounding] = 0
+          result[index].rounded[rounding] = .granularity(decision.choice)
+        } catch let error as GristError where error.reason == .valueNotFinite {
+          result[index].rounded[rounding] = .notFinite
         }
       }
     }

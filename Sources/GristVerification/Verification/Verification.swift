@@ -7,7 +7,7 @@ import GristSources
 /// some.
 ///
 ///     let model = try Source.open(path: "model.grist")
-///     let reference = try Reference.open(nil, model: model, asksProbes: false)
+///     let reference = try Reference.open(nil, model: model, asksQuestions: false)
 ///     let report = try Verification(model, against: reference, compute: compute).run()
 ///     print(report.passed)
 public struct Verification: Sendable {
@@ -25,7 +25,7 @@ public struct Verification: Sendable {
 
   private let model: Source
   private let reference: Reference
-  private let questions: [Probe]
+  private let questions: [Question]
   private let options: Options
   private let compute: Compute
 
@@ -36,7 +36,7 @@ public struct Verification: Sendable {
   ///   - options: what is demanded, and how much is compared.
   ///   - compute: runs the model. The reference keeps its activations in f32, whatever the model does.
   public init(
-    _ model: Source, against reference: Reference, questions: [Probe] = [], options: Options = Options(),
+    _ model: Source, against reference: Reference, questions: [Question] = [], options: Options = Options(),
     compute: Compute
   ) {
     self.model = model

@@ -121,7 +121,7 @@ public struct VerificationReport: Sendable {
   public var floors: [Floor] {
     Compute.Rounding.allCases.compactMap { rounding in
       let tried = cases.map(\.reference).filter { $0.decision != nil && $0.rounded[rounding] != nil }
-      let changed = tried.filter { $0.rounded[rounding] != $0.decision?.choice }
+      let changed = tried.filter { $0.rounded[rounding] != $0.decision.map { .granularity($0.choice) } }
       guard !tried.isEmpty else { return nil }
       return Floor(
         rounding: rounding, tried: tried.count, changed: changed.count,

@@ -133,7 +133,7 @@ import Testing
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: Compute(pool: pool, activations: .f32)).record(
         // Weights at random: what single prompts say is chance.
-        (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
+        (1...24).map { try Question(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let statistics = try statistics()
     var kl: [Double] = []
     for path in [try convert(nil), try convert(statistics)] {
@@ -215,7 +215,7 @@ import Testing
     let blocks = try #require(ErrorFeedback(moments: moments.values))
     #expect(whole.raisedPivots == 0 && blocks.raisedPivots == 0)
     let weights = (0..<16 * 128).map { (index: Int) -> Float in Float((index * 7919) % 201) / 100 - 1 }
-    let shape = try #require(TileShape(rows: 16, columns: 128, bits: 4, groupSize: 64))
+    let shape = try #require(TileShape(rows: 16, columns: 128, codes: .int4, groupSize: 64))
     let coding = GroupCoding(table: .nonlinear, rotation: .hadamard64)
     let bytes = Bytes(weights.withUnsafeBytes { Array($0) })
     let results = [whole, blocks].map { feedback in
@@ -244,7 +244,7 @@ import Testing
     let moments = try #require(BlockMoments(columns: columns))
     covariance.add(x)
     moments.add(x, compute)
-    let shape = try #require(TileShape(rows: 24, columns: columns, bits: 4, groupSize: 32))
+    let shape = try #require(TileShape(rows: 24, columns: columns, codes: .int4, groupSize: 32))
     let coding = GroupCoding(table: .nonlinear, rotation: .hadamard64)
     let weights = (0..<24 * columns).map { (index: Int) -> Float in Float((index * 7919) % 201) / 100 - 1 }
     let bytes = Bytes(weights.withUnsafeBytes { Array($0) })
@@ -287,7 +287,7 @@ import Testing
       fingerprint: try model.fingerprint(), source: model.path,
       cases: try model.model(compute: Compute(pool: pool, activations: .f32)).record(
         // Weights at random: what single prompts say is chance.
-        (1...24).map { try Probe(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
+        (1...24).map { try Question(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let kl = try [convert(calibration.gather(model, pool: pool)), folder.file("full-2.grist")].map {
       try Source.open(path: $0).verify(against: record, compute: Compute(pool: pool)).kl.mean
     }
@@ -374,7 +374,7 @@ import Testing
     let model = try Source.open(path: Fixtures.conformanceCheckpoint)
     let unfinished = folder.file("unfinished")
     func run(_ name: String, keeping: Bool, key: String = "a", stopBefore last: String? = nil) throws -> [String] {
-      let progress = keeping ? try CalibrationProgress(folder: unfinished, key: key) : nil
+      let progress = keeping ? try ResumeFolder(folder: unfinished, key: key) : nil
       let feedback = try LayerwiseCorrection(calibration(), model, pool: pool, progress: progress)
       let recipe = try Recipe(.int4All, calibrated: feedback.matrices)
       let used: any ErrorCorrection = last.map { Stopped(feedback, before: $0) } ?? feedback

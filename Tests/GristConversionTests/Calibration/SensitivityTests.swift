@@ -7,33 +7,33 @@ import TestSupport
 import Testing
 
 @Suite("Bits where they pay") struct SensitivityTests {
-  private static func plan(_ allotments: [ByteName: Recipe.Allotment] = [:]) throws -> ConversionPlan {
+  private static func plan(_ assignments: [ByteName: Recipe.Assignment] = [:]) throws -> ConversionPlan {
     try ConversionPlan(
-      Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4, allotments: allotments))
+      Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4, assignments: assignments))
   }
 
   private static func measure(
-    _ allotment: BitAllotment, isCalibrated: Bool = false, threads: Int = 2
+    _ budget: BitBudget, isCalibrated: Bool = false, threads: Int = 2
   ) throws -> [Sensitivity] {
     let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let samples = Calibration.bundled(withPhotographs: false).samples.prefix(2)
-    let probe = try SensitivityProbe(
+    let meter = try SensitivityMeter(
       Calibration(samples: Array(samples), name: "two"), source, isCalibrated: isCalibrated,
       pool: ThreadPool(threads: threads))
-    return try probe.measure(
-      allotment.matrices(of: plan(), recipe: Recipe(.int4), withPictures: false), choices: allotment.choices)
+    return try meter.measure(
+      budget.matrices(of: plan(), recipe: Recipe(.int4), withPictures: false), choices: budget.choices)
   }
 
   @Test("every matrix of the layers is measured, and more bits cost less", arguments: [false, true])
   func measured(isCalibrated: Bool) throws {
-    let allotment = BitAllotment(targetBits: 5, groupSize: 64)
-    let matrices = try Self.measure(allotment, isCalibrated: isCalibrated)
+    let budget = BitBudget(targetBits: 5, groupSize: 64)
+    let matrices = try Self.measure(budget, isCalibrated: isCalibrated)
     let layers = try Self.plan().entries.filter {
       $0.tensor.name.hasPrefix("model.layers.") && $0.scheme.name.hasPrefix("int4")
     }
     #expect(Set(matrices.flatMap(\.names)) == Set(layers.map(\.tensor.name)) && matrices.count > 10)
     for matrix in matrices {
-      #expect(matrix.offers.map(\.choice) == allotment.choices)
+      #expect(matrix.offers.map(\.choice) == budget.choices)
       let prices = matrix.offers.map(\.price)
       #expect(prices[0] > prices[1] && prices[1] > prices[2] && prices[2] > 0, "\(matrix.names): \(prices)")
       #expect(prices[2] < prices[0] / 5, "\(matrix.names): \(prices)")
@@ -42,12 +42,12 @@ import Testing
 
   @Test("the budget is kept, and nearly all of it spent; the same for any number of threads")
   func spent() throws {
-    let allotment = BitAllotment(targetBits: 5, groupSize: 64)
-    let allotments = try allotment.spend(Self.measure(allotment))
-    let other = try allotment.spend(Self.measure(allotment, threads: 1))
-    #expect(allotments.mapValues(\.choice) == other.mapValues(\.choice))
-    let entries = try Self.plan(allotments).entries.filter { allotments[ByteName($0.tensor.name)] != nil }
-    #expect(entries.count == allotments.count)
+    let budget = BitBudget(targetBits: 5, groupSize: 64)
+    let assignments = try budget.spend(Self.measure(budget))
+    let other = try budget.spend(Self.measure(budget, threads: 1))
+    #expect(assignments.mapValues(\.choice) == other.mapValues(\.choice))
+    let entries = try Self.plan(assignments).entries.filter { assignments[ByteName($0.tensor.name)] != nil }
+    #expect(entries.count == assignments.count)
     let weights = entries.reduce(0) { $0 + $1.tensor.elementCount }
     let bits = 8 * Double(entries.reduce(0) { $0 + $1.payloadBytes }) / Double(weights)
     #expect(bits <= 5 && bits > 4.8, "\(bits)")
@@ -57,7 +57,7 @@ import Testing
 
   @Test("what is left after 4 bits goes first where it saves most")
   func order() throws {
-    let matrices = try Self.measure(BitAllotment(targetBits: 5, groupSize: 64))
+    let matrices = try Self.measure(BitBudget(targetBits: 5, groupSize: 64))
     func gain(_ matrix: Sensitivity) -> Double {
       (matrix.offers[0].price - matrix.offers[2].price)
         / Double(matrix.offers[2].byteCount - matrix.offers[0].byteCount)
@@ -67,9 +67,9 @@ import Testing
     let first = try #require(matrices.max { gain($0) < gain($1) })
     let budget = least + first.offers[2].byteCount - first.offers[0].byteCount
     let bits = 8 * Double(budget) / Double(weights) + 1e-9
-    let allotments = try BitAllotment(targetBits: bits, groupSize: 64).spend(matrices)
+    let assignments = try BitBudget(targetBits: bits, groupSize: 64).spend(matrices)
     let chosen = matrices.reduce(0.0) { sum, matrix in
-      let choice = allotments[ByteName(matrix.names[0])]?.choice
+      let choice = assignments[ByteName(matrix.names[0])]?.choice
       return sum + (matrix.offers.first { $0.choice == choice }?.price ?? .infinity)
     }
     let alone = matrices.reduce(0) { $0 + ($1.names == first.names ? $1.offers[2].price : $1.offers[0].price) }
@@ -82,18 +82,18 @@ import Testing
   func pictures(isCalibrated: Bool) throws {
     let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let plan = try ConversionPlan(Source.open(path: Fixtures.conformanceCheckpoint), recipe: Recipe(.int4All))
-    let allotment = BitAllotment(targetBits: 5, groupSize: 64)
+    let budget = BitBudget(targetBits: 5, groupSize: 64)
     let recipe = try Recipe(.int4All)
-    let names = try allotment.matrices(of: plan, recipe: recipe, withPictures: true)
-    let spoken = try allotment.matrices(of: plan, recipe: recipe, withPictures: false)
+    let names = try budget.matrices(of: plan, recipe: recipe, withPictures: true)
+    let spoken = try budget.matrices(of: plan, recipe: recipe, withPictures: false)
     let seen = names.subtracting(spoken)
     #expect(
       spoken.allSatisfy { $0.text.hasPrefix("model.layers.") } && !seen.contains { $0.text.hasPrefix("model.layers.") })
     let pool = try ThreadPool(threads: 2)
     let calibration = Calibration.bundled(withPhotographs: true)
-    let parts = try PictureSensitivityProbe(
+    let parts = try PictureSensitivityMeter(
       calibration, source, isCalibrated: isCalibrated, pool: pool, mostQuestions: 8
-    ).measure(names, choices: allotment.choices)
+    ).measure(names, choices: budget.choices)
     #expect(Set(parts.flatMap(\.names).map { ByteName($0) }) == seen)
     // Token embeddings, the tower's and its two layers, projector, router.
     #expect(parts.count == 6 && parts.contains { $0.names.count == 6 })
@@ -105,32 +105,32 @@ import Testing
     }
     let silent = Calibration.bundled(withPhotographs: false)
     #expect(
-      try PictureSensitivityProbe(silent, source, isCalibrated: isCalibrated, pool: pool)
-        .measure(names, choices: allotment.choices).isEmpty)
-    let allotments = try BitAllotment(targetBits: 6, groupSize: 64).spend(parts)
-    for part in parts { #expect(Set(part.names.map { allotments[ByteName($0)]?.choice.description }).count == 1) }
-    #expect(Set(allotments.values.map(\.choice.description)).count > 1)
+      try PictureSensitivityMeter(silent, source, isCalibrated: isCalibrated, pool: pool)
+        .measure(names, choices: budget.choices).isEmpty)
+    let assignments = try BitBudget(targetBits: 6, groupSize: 64).spend(parts)
+    for part in parts { #expect(Set(part.names.map { assignments[ByteName($0)]?.choice.description }).count == 1) }
+    #expect(Set(assignments.values.map(\.choice.description)).count > 1)
   }
 
   @Test("a budget that cannot be kept or not be spent is refused, and so is one for nothing")
   func refused() throws {
-    let matrices = try Self.measure(BitAllotment(targetBits: 5, groupSize: 64))
+    let matrices = try Self.measure(BitBudget(targetBits: 5, groupSize: 64))
     for bits in [0, 4, 9, .infinity, .nan] as [Double] {
       let error = try #require(throws: GristError.self) {
-        _ = try BitAllotment(targetBits: bits, groupSize: 64).spend(matrices)
+        _ = try BitBudget(targetBits: bits, groupSize: 64).spend(matrices)
       }
       #expect(error.code == .usage && error.what.contains("--target-bits must be from 4."), "\(error)")
     }
     // Before anything is measured, too.
     let early = try #require(throws: GristError.self) {
-      _ = try BitAllotment(targetBits: 9, groupSize: 64).matrices(
+      _ = try BitBudget(targetBits: 9, groupSize: 64).matrices(
         of: Self.plan(), recipe: Recipe(.int4), withPictures: false)
     }
     #expect(early.code == .usage && early.what.contains("--target-bits must be from 4."))
     let recipe = try Recipe(.int8)
     let plan = try ConversionPlan(Source.open(path: Fixtures.conformanceCheckpoint), recipe: recipe)
     let error = try #require(throws: GristError.self) {
-      _ = try BitAllotment(targetBits: 5, groupSize: 64).matrices(of: plan, recipe: recipe, withPictures: true)
+      _ = try BitBudget(targetBits: 5, groupSize: 64).matrices(of: plan, recipe: recipe, withPictures: true)
     }
     #expect(error.code == .usage && error.what.contains("nothing to spend on"))
   }

@@ -3,7 +3,7 @@ import GristmillKit
 // verify MODEL.grist REPORT.html: asks the model what its record asked, then something else.
 let source = try Source.open(path: CommandLine.arguments[1])
 let compute = Compute(pool: try ThreadPool(threads: 2))
-let reference = try Reference.open(nil, model: source, asksProbes: false)
+let reference = try Reference.open(nil, model: source, asksQuestions: false)
 let report = try Verification(source, against: reference, compute: compute).run()
 try AtomicFile(path: CommandLine.arguments[2], kind: .page).finish(with: Bytes(Array(report.html.utf8)))
 print(report.passed ? "verified" : report.objections.joined(separator: "\n"))

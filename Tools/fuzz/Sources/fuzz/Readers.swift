@@ -53,7 +53,7 @@ struct FuzzedReader: Sendable {
       _ = try tokenizer.decode(ids + Array(0..<min(tokenizer.vocabularySize, 50)))
     },
     FuzzedReader(name: "probes") { bytes, scratch in
-      _ = try Probe.read(path: scratch.file("probes.json", bytes))
+      _ = try Question.read(path: scratch.file("probes.json", bytes))
     },
     FuzzedReader(name: "record") { bytes, _ in
       let record = try ReferenceRecord(bytes, path: "record")

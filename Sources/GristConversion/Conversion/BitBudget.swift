@@ -3,7 +3,7 @@ import GristFormat
 import GristModel
 
 /// A budget of bits for the matrices that a recipe would store in few: which they are, what they may become, and who gets more.
-public struct BitAllotment: Sendable {
+public struct BitBudget: Sendable {
   public let targetBits: Double
   /// The schemes that are to be had, the fewest bits first.
   public let choices: [StorageChoice]
@@ -11,8 +11,8 @@ public struct BitAllotment: Sendable {
   public init(targetBits: Double, groupSize: Int) {
     self.targetBits = targetBits
     choices =
-      [.grouped(bits: 4, groupSize: groupSize)]
-      + (groupSize > 32 ? [.grouped(bits: 4, groupSize: 32)] : []) + [.grouped(bits: 8, groupSize: groupSize)]
+      [.grouped(.int4, groupSize: groupSize)]
+      + (groupSize > 32 ? [.grouped(.int4, groupSize: 32)] : []) + [.grouped(.int8, groupSize: groupSize)]
   }
 
   /// Names of the matrices that the budget is for: those whose bits the recipe lets a budget decide, of the language model's
@@ -64,7 +64,7 @@ public struct BitAllotment: Sendable {
   /// Spends the budget so that what was measured costs least altogether.
   ///
   /// - Throws: 64 when it is less than the fewest bits or more than the most.
-  public func spend(_ matrices: [Sensitivity]) throws -> [ByteName: Recipe.Allotment] {
+  public func spend(_ matrices: [Sensitivity]) throws -> [ByteName: Recipe.Assignment] {
     let weights = matrices.reduce(0) { $0 + $1.weights }
     try requireBudget(
       weights: weights, least: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).min() ?? 0) },
@@ -73,14 +73,14 @@ public struct BitAllotment: Sendable {
     else {
       throw GristError(.usage, "--target-bits is less than these matrices need", found: "\(targetBits)")
     }
-    var allotments: [ByteName: Recipe.Allotment] = [:]
+    var assignments: [ByteName: Recipe.Assignment] = [:]
     for (matrix, index) in zip(matrices, taken) {
       let prices = matrix.offers.map { "\($0.choice) \(NumberText.significant($0.price))" }.joined(separator: ", ")
       let together = matrix.names.count > 1 ? " with the other \(matrix.names.count - 1) of its part" : ""
-      let allotment = Recipe.Allotment(
+      let assignment = Recipe.Assignment(
         choice: matrix.offers[index].choice, reason: "--target-bits: divergence\(together) of \(prices)")
-      for name in matrix.names { allotments[ByteName(name)] = allotment }
+      for name in matrix.names { assignments[ByteName(name)] = assignment }
     }
-    return allotments
+    return assignments
   }
 }

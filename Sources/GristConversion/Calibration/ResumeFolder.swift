@@ -7,7 +7,7 @@ import GristSources
 /// every finished layer, and the rows as the last of them left them.
 ///
 /// Every file appears whole or not at all. What another calibration left in the folder is not used, and goes.
-public final class CalibrationProgress {
+public final class ResumeFolder {
   public let folder: String
   /// Says which calibration this is.
   private let key: String
