@@ -81,7 +81,7 @@ public struct Provenance: Sendable, Equatable {
     public let recipe: String
     /// Whether any value came out of it changed.
     public let isLossy: Bool
-    /// How rounding errors were fed on, and by what; nil where they were not.
+    /// How codes were calibrated, and with what; nil where they were not.
     public let calibration: String?
 
     public init(tool: String, recipe: String, isLossy: Bool, calibration: String? = nil) {

@@ -13,7 +13,7 @@ public final class InputCovariance {
   /// Columns that are factored together.
   private static let panel = 256
 
-  /// Whether inputs of this width can be watched: they divide into blocks.
+  /// Whether moments of inputs of this width can be kept: they divide into blocks.
   public static func fits(columns: Int) -> Bool { columns > 0 && Rotation.hadamard64.fits(columns: columns) }
 
   /// Nil when the columns do not fit.

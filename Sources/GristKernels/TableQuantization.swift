@@ -25,7 +25,7 @@ struct TableQuantization {
       row_errors: rowErrors.map { $0 + first })
   }
 
-  /// Up to sixteen rows, losses fed on inside windows or not at all. Returns the sum of squared errors.
+  /// Up to sixteen rows, with error feedback inside windows or without. Returns the sum of squared errors.
   func run(_ feedback: ErrorFeedback?) -> Double {
     precondition(count <= TileShape.kernelTileRows)
     var job = job(firstRow: 0)

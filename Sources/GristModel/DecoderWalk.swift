@@ -114,7 +114,7 @@ public final class DecoderWalk {
   /// The rows as they enter the layer; to be looked at where a layer begins.
   public var rows: FloatMatrix { x }
 
-  /// The matrices that ``input`` meets; at last the head alone.
+  /// The matrices that ``input()`` meets; at last the head alone.
   public var matrices: [DecoderMatrix] {
     layer == layers
       ? [.head(of: configuration)] : stage.places.map { DecoderMatrix($0, layer: layer, of: configuration) }

@@ -7,11 +7,11 @@ import GristSources
 
 struct Calibrate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Gather what flows into a checkpoint's matrices, for conversions that feed rounding errors on.",
+    abstract: "Gather the statistics that `convert --stats` calibrates int4 weights with.",
     discussion: """
-      Runs the checkpoint at full precision on questions and keeps the second moments of every matrix's inputs, in \
-      blocks of 64. Gathered once, they serve every recipe. Without --probes, bundled conversations are fed through, \
-      and photographs where the model sees; with it, the model answers the questions itself.
+      Runs the checkpoint at full precision and keeps the second moments of every matrix's inputs, in blocks of 64 \
+      columns. Gathered once, they serve every recipe. Default: bundled conversations, and photographs where the model \
+      takes pictures; with --probes, your own questions.
       """)
 
   @Argument(help: "The checkpoint folder, or a .grist file made with the recipe source.")
@@ -40,7 +40,7 @@ struct Calibrate: ParsableCommand {
     if let note = CalibrationFormat(configuration).note { try global.note("note: \(note)") }
     let calibration = try probes.map { try Calibration(probes: $0) } ?? .bundled(for: configuration)
     let statistics = try calibration.gather(source, pool: pool) {
-      bar.show($0, "watching the matrices")
+      bar.show($0, "calibrating")
     }
     bar.clear()
     let bytes = try statistics.encoded()

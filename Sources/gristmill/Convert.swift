@@ -7,13 +7,17 @@ import GristSources
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Convert a checkpoint folder, or requantize a .grist file.",
+    abstract: "Convert a checkpoint to one .grist file, or convert such a file again.",
     discussion: """
-      Recipes: source (every tensor as it came), f32, f16, bf16, int8, int4 (the language model's linears in int4, \
+      Without options you get int4 weights, calibrated in a few minutes: under a third of a 16-bit checkpoint's size. The \
+      option that you most likely want is --recipe: int8 is almost twice as large and loses next to nothing; \
+      int4-exact-choices makes the checkpoint's router choices on any question. --calibrate full takes longer and \
+      loses a quarter less. --dry-run shows what would be done.
+
+      Recipes: source (every tensor as it came), f32, f16, bf16, int8, int4 (the language model's linear layers in int4, \
       everything the router depends on, embeddings and head in int8), int4-exact-choices (the same, but everything the \
-      router depends on as it came: its choices are the reference's on any question), int4-all (tower, \
-      language model and head in int4, embeddings, projector and router in int8). Norms, biases, \
-      position embeddings, voter and newline always stay as they came.
+      router depends on as it came), int4-all (tower, language model and head in int4, embeddings, projector and \
+      router in int8). Norms, biases, position embeddings, voter and newline always stay as they came.
       """)
 
   @Argument(help: "A checkpoint folder (safetensors or HDF5), or a .grist file.")
@@ -41,28 +45,28 @@ struct Convert: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Whether rounding errors of 4-bit codes are fed on, by what flows into each matrix: inside blocks of columns, or "
-        + "among all columns of the language model, layer after layer (slower, truer). Default: block, where a tensor becomes "
+      "How int4 weights are calibrated: error feedback (GPTQ) inside blocks of 64 columns, or full, among all columns of "
+        + "the language model's matrices, layer by layer (slower, more accurate). Default: block, where a tensor becomes "
         + "int4 and the model can be run.",
       valueName: "none|block|full"))
   var calibrate: CalibrationMode?
 
   @Option(
     help: ArgumentHelp(
-      "What to calibrate with: questions that the model answers first; without, bundled conversations and photographs serve.",
+      "Questions to calibrate with; the model answers those that have no answer. Default: bundled conversations and "
+        + "photographs.",
       valueName: "file"))
   var probes: String?
 
   @Option(
     help: ArgumentHelp(
-      "What `gristmill calibrate` wrote, instead of watching the model now.", valueName: "stats"))
+      "Statistics that `gristmill calibrate` wrote, instead of running the model now.", valueName: "stats"))
   var stats: String?
 
   @Option(
     help: ArgumentHelp(
-      "Bits that the matrices which the recipe has in int4 may take on average, a weight, scales counted in; with int4-all "
-        + "also what it has in int8. What 4 bits would cost each of them is measured, and more bits go where they save "
-        + "most.",
+      "Average bits a weight, scales included, for the matrices that the recipe has in int4 (with int4-all also those in "
+        + "int8). The loss of each at 4 bits is measured, and more bits go where they reduce it most.",
       valueName: "bits"))
   var targetBits: Double?
 
@@ -195,7 +199,7 @@ struct Convert: ParsableCommand {
     try Console.print(
       "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
         + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))"
-        + (planned.calibration == .none ? "" : " once the model was watched"))
+        + (planned.calibration == .none ? "" : " once the model was calibrated"))
   }
 }
 

@@ -12,8 +12,13 @@ struct Verify: ParsableCommand {
       Passes when every router choice agrees (but for ties) and the mean KL divergence of the outputs, teacher-forced \
       on the reference's greedy tokens, stays below --max-kl. Against a checkpoint, every stored tensor must also be \
       the checkpoint's, up to the error that its file recorded, and the file must have been made from the checkpoint's \
-      weights. A model that has a router passes only when it was asked about a picture. Without --reference, the record inside the file is \
-      used.
+      weights. A model that has a router passes only when it was asked about a picture. Without --reference, the record \
+      inside the file is used.
+
+      The report's terms. Voter: the router's last layer, whose logits, one a grid, decide; the greatest is the choice. \
+      Margin: how far the greatest logit is above the second; below --tie-margin a differing choice is a tie. Filter: \
+      the 32 tokens of the question that are most like the picture, which the router sees; the report says in how many \
+      cases the set of them, and their order, are the reference's.
       """)
 
   @Argument(help: "The model to verify: a .grist file, or a checkpoint folder.")

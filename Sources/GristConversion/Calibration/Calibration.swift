@@ -5,7 +5,7 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// Feeds a model what it will be asked, and watches what flows into its matrices.
+/// Samples that a model is run on, to gather statistics of what its matrices meet.
 public struct Calibration: Sendable {
   /// Something to feed through the model.
   public struct Sample: Sendable {

@@ -1,8 +1,8 @@
 import GristCore
 import GristKernels
 
-/// What was odd about the moments that rounding errors were fed on by, gathered over a conversion: a calibration whose text
-/// leaves parts of a model untouched, or breaks it, should not pass for one that watched all of it.
+/// What was odd about the moments that error feedback used, gathered over a conversion: a calibration whose text leaves parts of a
+/// model untouched, or breaks it, should not pass for a whole one.
 public struct FeedbackFindings: Sendable {
   /// Matrices whose moments were all zero, or not finite.
   private var silent: [String] = []
@@ -13,7 +13,7 @@ public struct FeedbackFindings: Sendable {
 
   public init() {}
 
-  /// Takes in what a matrix whose inputs were watched got; nil stands for moments that no feedback could be made of.
+  /// Takes in what a matrix whose inputs are known got; nil stands for moments that no feedback could be made of.
   public mutating func add(_ name: String, _ feedback: ErrorFeedback?) {
     guard let feedback else { return silent.append(name) }
     if feedback.emptyBlocks > 0 { emptyBlocks = (emptyBlocks.count + feedback.emptyBlocks, emptyBlocks.matrices + 1) }

@@ -49,12 +49,12 @@ final class InputObserver: @unchecked Sendable {
     if let key = observe([name], input.x, compute) { last = (input, key) }
   }
 
-  /// How rounding errors of a matrix are to be fed on; nil when its inputs were not seen.
+  /// The error feedback for a matrix; nil when its inputs were not seen.
   func feedback(for name: String) -> ErrorFeedback? {
     inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0.values) }
   }
 
-  /// Adds what enters matrices that share an input; returns the name it stands under, nil where it cannot be watched.
+  /// Adds what enters matrices that share an input; returns the name it stands under, nil where no moments can be kept of it.
   @discardableResult
   func observe(_ names: [String], _ x: FloatMatrix, _ compute: Compute) -> ByteName? {
     guard let first = names.first.map({ ByteName($0) }) else { return nil }

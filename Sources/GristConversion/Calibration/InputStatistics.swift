@@ -25,7 +25,7 @@ public struct InputStatistics: Sendable {
   /// Names of the matrices whose inputs are known.
   public var matrices: Set<ByteName> { Set(inputOf.keys) }
 
-  /// How rounding errors of a matrix are to be fed on; nil when its inputs are not known.
+  /// The error feedback for a matrix; nil when its inputs are not known.
   public func feedback(for name: String) -> ErrorFeedback? {
     inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0) }
   }

@@ -4,8 +4,8 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// Measures, part by part, what quantizing what a choice depends on does: a layer of the tower, its embeddings, the projector,
-/// the token embeddings, the router.
+/// Measures what quantizing one part alone does to the router's choices: a layer of the tower, its embeddings, the projector, the
+/// token embeddings, the router.
 ///
 /// Each part in turn is quantized alone, and the model is asked about the first pictures: as many questions as time allows, 64 of a
 /// small model and two of a large one; where pictures are fewer, other samples' questions are asked about them, too. Its price, in
@@ -30,7 +30,7 @@ public struct PictureSensitivityMeter {
   /// - Parameters:
   ///   - calibration: what is asked; its first samples with pictures serve.
   ///   - source: the model.
-  ///   - isCalibrated: whether rounding errors will be fed on: the codes that are tried are made likewise.
+  ///   - isCalibrated: whether codes will be made with error feedback: those that are tried are made likewise.
   ///   - pool: computes.
   ///   - mostQuestions: so many of a model small enough.
   ///

@@ -48,7 +48,7 @@ public struct SensitivityMeter {
   /// - Parameters:
   ///   - calibration: what is asked; its first prompts serve.
   ///   - source: the model.
-  ///   - isCalibrated: whether rounding errors will be fed on, and so columns be turned: the codes that are tried are made
+  ///   - isCalibrated: whether codes will be made with error feedback, and so columns be rotated: those that are tried are made
   ///     likewise.
   ///   - pool: computes.
   ///
@@ -160,7 +160,7 @@ public struct SensitivityMeter {
     }
   }
 
-  /// Of a matrix's inputs, where rounding errors will be fed on.
+  /// The error feedback of a matrix's inputs, where codes will be made with it.
   private func feedback(_ input: FloatMatrix) -> ErrorFeedback? {
     guard trial.isCalibrated, let moments = BlockMoments(columns: input.columns) else { return nil }
     moments.add(input, compute)

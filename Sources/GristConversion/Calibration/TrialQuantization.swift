@@ -6,7 +6,7 @@ import GristSources
 
 /// Quantizes a source's matrices for a look at what that would do; nothing is kept.
 struct TrialQuantization {
-  /// Whether rounding errors will be fed on, and so columns be turned.
+  /// Whether codes will be made with error feedback, and so columns be rotated.
   let isCalibrated: Bool
   /// What a tensor would become.
   struct Codes<Weights> {

@@ -180,9 +180,9 @@ public struct Conversion: Sendable {
       of: tensors(), recipe: recipe(), withPictures: samples.samples.contains { $0.picture != nil })
     let isCalibrated = calibration.mode != .none
     let seeing = try PictureSensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
-      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring what bits save where it looks")) }
+      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring the loss of tower and router")) }
     let speaking = try SensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
-      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring what bits save where it speaks")) }
+      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring the loss of the language model")) }
     return try budget.spend(seeing + speaking)
   }
 
@@ -198,7 +198,7 @@ public struct Conversion: Sendable {
     if let note = source.inventory?.configuration.flatMap({ CalibrationFormat($0).note }) { try report(.note(note)) }
     guard calibration.mode == .full else {
       return BlockCorrection(
-        try samples.gather(source, pool: pool, kept: false) { try report(.progress($0, "watching the matrices")) })
+        try samples.gather(source, pool: pool, kept: false) { try report(.progress($0, "calibrating")) })
     }
     try report(.progress(0, "preparing prompts"))
     let progress = try ResumeFolder(folder: output + ".unfinished", key: resumeKey(samples))

@@ -41,7 +41,7 @@ public struct ConversionPlan: Sendable {
       return type == tensor.elementType || type == .f32 && [.f16, .bf16].contains(tensor.elementType)
     }
 
-    /// Whether rounding errors can be fed on: codes stand for a table's values, of columns that were turned.
+    /// Whether codes can be made with error feedback: they stand for a table's values, of columns that were turned.
     var takesFeedback: Bool {
       guard case .grouped(let grouped) = scheme else { return false }
       return grouped.coding.table != nil && grouped.coding.rotation != .none
@@ -73,7 +73,7 @@ public struct ConversionPlan: Sendable {
   /// The template that the checkpoint told by what a file does not keep, its folder's name among that.
   let toldTemplate: PromptTemplate?
 
-  /// Whether any tensor becomes codes of a table, whose rounding errors can be fed on.
+  /// Whether any tensor becomes codes of a table, which can be made with error feedback.
   public var hasCodeTables: Bool {
     entries.contains { entry in
       if case .grouped(let grouped) = entry.scheme { grouped.coding.table != nil } else { false }

@@ -51,7 +51,7 @@ extension StorageChoice {
   /// The scheme of a matrix of this width that is multiplied with, in tiles; nil for a choice that is not codes in groups.
   ///
   /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
-  /// not give back, so they are turned only where rounding errors are fed on.
+  /// not give back, so they are rotated only where there is error feedback.
   public func tiles(columns: Int, isCalibrated: Bool) -> TensorScheme? {
     guard case .grouped(let codes, let groupSize, let uniform) = self else { return nil }
     let isTurned = (codes == .int8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)

@@ -21,7 +21,7 @@ public enum ConversationFormat: Sendable {
   public struct Rendering: Sendable, Equatable {
     public let text: String
     /// Whether the ids that every sequence begins with come before it. Transformers leaves them out where a template
-    /// writes them itself, and before every text of a model without eyes that has a template.
+    /// writes them itself, and before every text of a text-only model that has a template.
     public let takesPrefix: Bool
   }
 

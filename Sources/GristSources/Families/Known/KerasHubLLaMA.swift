@@ -1,6 +1,6 @@
 import GristCore
 
-/// KerasHub's LLaMA 2 and 3, without eyes: a backbone or a CausalLM, as Keras writes its `config.json`.
+/// KerasHub's text-only LLaMA 2 and 3: a backbone or a CausalLM, as Keras writes its `config.json`.
 public struct KerasHubLLaMA: ModelFamily {
   public let name = "keras_hub_llama"
   public let architectures = ["LlamaBackbone", "LlamaCausalLM", "Llama3Backbone", "Llama3CausalLM"]

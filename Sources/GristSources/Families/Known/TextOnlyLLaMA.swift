@@ -1,6 +1,6 @@
 import GristCore
 
-/// A LLaMA or a Mistral without eyes, as transformers writes it: upstream's names for the same tensors.
+/// A text-only LLaMA or Mistral, as transformers writes it: upstream's names for the same tensors.
 public struct TextOnlyLLaMA: ModelFamily {
   public let name = "llama"
   public let architectures = ["LlamaForCausalLM", "MistralForCausalLM"]
