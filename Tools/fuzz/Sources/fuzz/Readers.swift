@@ -1,9 +1,9 @@
 import GristConversion
-import GristSources
 import GristCore
 import GristFormat
 import GristImaging
 import GristModel
+import GristSources
 import GristVerification
 
 /// A reader that takes bytes from outside. It may throw a `GristError`; anything else that ends it is a fault.
@@ -51,6 +51,19 @@ struct FuzzedReader: Sendable {
       let tokenizer = try SentencePieceTokenizer(model: bytes, file: "tokenizer.model")
       let ids = try tokenizer.encode("Hello, 世界 <s> 123\u{301}  'll\r\n")
       _ = try tokenizer.decode(ids + Array(0..<min(tokenizer.vocabularySize, 50)))
+    },
+    FuzzedReader(name: "template") { bytes, _ in
+      guard let text = bytes.utf8 else { return }
+      let conversation: JSONObject = [
+        "messages": [
+          ["role": "system", "content": "Be brief."],
+          ["role": "user", "content": [["type": "image"], ["type": "text", "text": "a b\n"]]],
+          ["role": "assistant", "content": "é"],
+        ],
+        "add_generation_prompt": true, "bos_token": "<s>", "eos_token": "</s>",
+      ]
+      _ = try ChatProgram(text, file: "template").render(
+        conversation, limits: ChatProgram.Limits(steps: 200_000, output: 1 << 20))
     },
     FuzzedReader(name: "probes") { bytes, scratch in
       _ = try Question.read(path: scratch.file("probes.json", bytes))
