@@ -1,6 +1,7 @@
 /// What a file turns out to be that should have been another: what people most often have in its place.
 public enum FileContents: Sendable, CaseIterable {
-  case nothing, pointer, page, zip, gzip, gguf, hdf5, grist, pickle, safetensors
+  // Looked for in this order: a safetensors file begins with a length, which may look like anything's first bytes.
+  case nothing, safetensors, pointer, page, zip, gzip, gguf, hdf5, grist, pickle
 
   /// Nil when the bytes begin like none of them.
   public init?(of bytes: Bytes) {
@@ -24,7 +25,7 @@ public enum FileContents: Sendable, CaseIterable {
     case .grist: return has("GRIST\r\n")
     case .pickle: return start.count > 1 && start[0] == 0x80 && (2...5).contains(start[1])
     case .safetensors:
-      return start.count > 9 && start[4..<8].allSatisfy { $0 == 0 } && start[8...].starts(with: "{\"".utf8)
+      return start.count > 9 && start[4..<8].allSatisfy { $0 == 0 } && start[8] == UInt8(ascii: "{")
     }
   }
 

@@ -3,64 +3,6 @@ import GristKernels
 import GristSources
 internal import RealModule
 
-/// A weight matrix that the decoder asks for.
-public struct DecoderMatrix: Sendable, Equatable {
-  public let name: String
-  public let rows: Int
-  public let columns: Int
-
-  /// The matrices of a layer, in the order in which they meet their inputs.
-  enum Place: String, CaseIterable {
-    case query = "self_attn.q_proj"
-    case key = "self_attn.k_proj"
-    case value = "self_attn.v_proj"
-    case out = "self_attn.o_proj"
-    case gate = "mlp.gate_proj"
-    case up = "mlp.up_proj"
-    case down = "mlp.down_proj"
-  }
-
-  init(_ place: Place, layer: Int, of configuration: ModelConfiguration) {
-    let language = configuration.language
-    let queryWidth = language.heads * language.headDimension
-    let keyWidth = language.keyValueHeads * language.headDimension
-    name = ModelConfiguration.languageLayerPrefix(layer) + place.rawValue + ".weight"
-    (rows, columns) =
-      switch place {
-      case .query: (queryWidth, language.hiddenSize)
-      case .key, .value: (keyWidth, language.hiddenSize)
-      case .out: (language.hiddenSize, queryWidth)
-      case .gate, .up: (language.intermediateSize, language.hiddenSize)
-      case .down: (language.hiddenSize, language.intermediateSize)
-      }
-  }
-
-  /// Those of one layer, in the order in which they meet their inputs; none behind the last layer.
-  public static func all(ofLayer layer: Int, of configuration: ModelConfiguration) -> [DecoderMatrix] {
-    layer < configuration.layers ? Place.allCases.map { DecoderMatrix($0, layer: layer, of: configuration) } : []
-  }
-
-  private init(name: String, rows: Int, columns: Int) {
-    self.name = name
-    self.rows = rows
-    self.columns = columns
-  }
-
-  /// The matrix that makes logits of the last hidden state; the token embeddings where the model ties them.
-  public static func head(of configuration: ModelConfiguration) -> DecoderMatrix {
-    DecoderMatrix(
-      name: configuration.tiesWordEmbeddings ? ModelConfiguration.tokenEmbeddingsName : ModelConfiguration.headName,
-      rows: configuration.vocabularySize, columns: configuration.hiddenSize)
-  }
-}
-
-extension ParameterStore {
-  /// - Throws: 65 when the tensor is missing or has another shape.
-  public func matrix(_ matrix: DecoderMatrix) throws -> any LinearWeights {
-    try self.matrix(matrix.name, rows: matrix.rows, columns: matrix.columns)
-  }
-}
-
 /// One layer's weights.
 struct DecoderLayer: Sendable {
   let inputNorm: [Float]
@@ -73,20 +15,16 @@ struct DecoderLayer: Sendable {
   let up: any LinearWeights
   let down: any LinearWeights
 
-  init(_ store: some ParameterStore, layer: Int, _ configuration: ModelConfiguration) throws {
-    func matrix(_ place: DecoderMatrix.Place) throws -> any LinearWeights {
-      try store.matrix(DecoderMatrix(place, layer: layer, of: configuration))
-    }
-    let norms = DecoderNorms(store, configuration)
-    inputNorm = try norms.input(layer)
-    query = try matrix(.query)
-    key = try matrix(.key)
-    value = try matrix(.value)
-    out = try matrix(.out)
-    attentionNorm = try norms.attention(layer)
-    gate = try matrix(.gate)
-    up = try matrix(.up)
-    down = try matrix(.down)
+  init(_ store: some ParameterStore, _ tensors: DecoderLayerTensors) throws {
+    inputNorm = try store.values(tensors.inputNorm)
+    query = try store.matrix(tensors.query)
+    key = try store.matrix(tensors.key)
+    value = try store.matrix(tensors.value)
+    out = try store.matrix(tensors.out)
+    attentionNorm = try store.values(tensors.attentionNorm)
+    gate = try store.matrix(tensors.gate)
+    up = try store.matrix(tensors.up)
+    down = try store.matrix(tensors.down)
   }
 
   var isQuantized: Bool { key.isQuantized }
@@ -112,14 +50,10 @@ struct DecoderNorms: Sendable {
   let final: @Sendable () throws -> [Float]
 
   /// Those of a store, read anew each time.
-  init(_ store: any ParameterStore, _ configuration: ModelConfiguration) {
-    let width = configuration.hiddenSize
-    @Sendable func read(_ name: String, _ layer: Int) throws -> [Float] {
-      try store.values(ModelConfiguration.languageLayerPrefix(layer) + name + ".weight", count: width)
-    }
-    input = { try read("input_layernorm", $0) }
-    attention = { try read("post_attention_layernorm", $0) }
-    final = { try store.values(ModelConfiguration.finalNormName, count: width) }
+  init(_ store: any ParameterStore, _ language: LanguageConfiguration) {
+    input = { try store.values(DecoderLayerTensors($0, language).inputNorm) }
+    attention = { try store.values(DecoderLayerTensors($0, language).attentionNorm) }
+    final = { try store.values(language.finalNorm) }
   }
 
   /// Those of layers that are held.

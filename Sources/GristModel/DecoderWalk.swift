@@ -16,12 +16,13 @@ public final class DecoderWalk {
   enum Stage: CaseIterable {
     case projections, output, gates, down
 
-    var places: [DecoderMatrix.Place] {
+    /// Those of a layer's matrices that are met here.
+    func matrices(of layer: DecoderLayerTensors) -> [ExpectedTensor] {
       switch self {
-      case .projections: [.query, .key, .value]
-      case .output: [.out]
-      case .gates: [.gate, .up]
-      case .down: [.down]
+      case .projections: [layer.query, layer.key, layer.value]
+      case .output: [layer.out]
+      case .gates: [layer.gate, layer.up]
+      case .down: [layer.down]
       }
     }
   }
@@ -63,7 +64,7 @@ public final class DecoderWalk {
   ) throws {
     try self.init(
       rows, lengths: lengths, layer: layer, configuration, arithmetic: DecoderArithmetic(configuration),
-      norms: DecoderNorms(store, configuration), path: store.path, compute)
+      norms: DecoderNorms(store, configuration.language), path: store.path, compute)
   }
 
   /// - Parameter cache: what the only sequence attends to, to which its keys and values are added.
@@ -115,19 +116,19 @@ public final class DecoderWalk {
   public var rows: FloatMatrix { x }
 
   /// The matrices that ``input()`` meets; at last the head alone.
-  public var matrices: [DecoderMatrix] {
+  public var matrices: [ExpectedTensor] {
     layer == layers
-      ? [.head(of: configuration)] : stage.places.map { DecoderMatrix($0, layer: layer, of: configuration) }
+      ? [configuration.language.output] : stage.matrices(of: DecoderLayerTensors(layer, configuration.language))
   }
 
   /// Every matrix that ``matrices`` will be, in order; a head that is the token embeddings too is not among them.
-  public var allMatrices: [DecoderMatrix] {
-    (0..<layers).flatMap(matrices(ofLayer:)) + (configuration.tiesWordEmbeddings ? [] : [.head(of: configuration)])
+  public var allMatrices: [ExpectedTensor] {
+    (0..<layers).flatMap(matrices(ofLayer:)) + (configuration.tiesWordEmbeddings ? [] : [configuration.language.head])
   }
 
-  /// Those of one layer; of none behind the last.
-  public func matrices(ofLayer layer: Int) -> [DecoderMatrix] {
-    DecoderMatrix.all(ofLayer: layer, of: configuration)
+  /// Those of one layer, in the order in which they meet their inputs; none behind the last.
+  public func matrices(ofLayer layer: Int) -> [ExpectedTensor] {
+    layer < layers ? DecoderLayerTensors(layer, configuration.language).matrices : []
   }
 
   /// Whether only the head is left.

@@ -9,14 +9,15 @@ struct ImageLayout: Sendable {
   let newline: [Float]
 
   /// - Parameters:
-  ///   - features: [tiles · grid.tokens, width], the whole image's tile first.
+  ///   - features: [tokens of all tiles, width], the whole image's tile first.
+  ///   - grids: of the tiles; alike unless they are merged flat.
   ///   - columns, rows: how the other tiles tile the image.
   ///   - imageWidth, imageHeight: of the original image, in pixels.
   func rows(
-    _ features: FloatMatrix, tiles: Int, grid: PoolingGrid, columns: Int, rows: Int, imageWidth: Int, imageHeight: Int
+    _ features: FloatMatrix, grids: TileGrids, columns: Int, rows: Int, imageWidth: Int, imageHeight: Int
   ) -> FloatMatrix {
-    guard case .spatial(let unpad) = merge else { return features }
-    guard tiles > 1 else {
+    guard case .spatial(let unpad) = merge, let grid = grids.common else { return features }
+    guard grids.count > 1 else {
       guard unpad else { return features }
       return assemble(features, (0..<features.rows).map { $0 } + [nil])
     }

@@ -16,10 +16,10 @@ struct LanguageModel: Sendable {
     arithmetic = DecoderArithmetic(configuration)
     path = store.path
     layers = (0..<configuration.layers).map { layer in
-      Lazy { try DecoderLayer(store, layer: layer, configuration) }
+      Lazy { try DecoderLayer(store, DecoderLayerTensors(layer, configuration.language)) }
     }
-    norms = DecoderNorms(layers, final: try DecoderNorms(store, configuration).final())
-    head = Lazy { try store.matrix(.head(of: configuration)) }
+    norms = DecoderNorms(layers, final: try store.values(configuration.language.finalNorm))
+    head = Lazy { try store.matrix(configuration.language.output) }
   }
 
   /// An empty cache with room for `capacity` rows to begin with.

@@ -1,38 +1,38 @@
 import GristKernels
+import GristSources
 
 /// A linear layer with a bias.
-struct BiasedLinear: Sendable {
+public struct BiasedLinear: Sendable {
   let weights: any LinearWeights
   let bias: [Float]
 
-  init(_ store: some ParameterStore, _ name: String, rows: Int, columns: Int) throws {
-    weights = try store.matrix(name + ".weight", rows: rows, columns: columns)
-    bias = try store.values(name + ".bias", count: rows)
+  /// - Throws: 65 when a tensor is missing or has another shape.
+  public init(_ store: any ParameterStore, _ tensors: LinearTensors) throws {
+    weights = try store.matrix(tensors.weight)
+    bias = try store.values(tensors.bias)
   }
 
-  init(weights: any LinearWeights, bias: [Float]) {
-    self.weights = weights
-    self.bias = bias
-  }
-
-  func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
+  /// Rows [rows, inputs] to [rows, outputs].
+  public func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
     compute.linear(x, weights, bias: bias)
   }
 }
 
 /// A LayerNorm.
-struct LayerNorm: Sendable {
+public struct LayerNorm: Sendable {
   let weight: [Float]
   let bias: [Float]
   let epsilon: Float
 
-  init(_ store: some ParameterStore, _ name: String, width: Int, epsilon: Float) throws {
-    weight = try store.values(name + ".weight", count: width)
-    bias = try store.values(name + ".bias", count: width)
+  /// - Throws: 65 when a tensor is missing or has another length.
+  public init(_ store: any ParameterStore, _ tensors: NormTensors, epsilon: Float) throws {
+    weight = try store.values(tensors.weight)
+    bias = try store.values(tensors.bias)
     self.epsilon = epsilon
   }
 
-  func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
+  /// Each row [rows, width] by itself.
+  public func callAsFunction(_ x: FloatMatrix, _ compute: Compute) -> FloatMatrix {
     compute.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
   }
 }

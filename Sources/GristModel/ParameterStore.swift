@@ -36,6 +36,25 @@ extension ParameterStore {
   public func release(_ name: String) {}
 
   public var path: String { source.path }
+
+  /// A weight matrix, by what is said of it.
+  ///
+  /// - Throws: As ``matrix(_:rows:columns:)``.
+  public func matrix(_ tensor: ExpectedTensor) throws -> any LinearWeights {
+    try matrix(tensor.name, rows: tensor.rows, columns: tensor.columns)
+  }
+
+  /// A table, by what is said of it.
+  ///
+  /// - Throws: As ``embedding(_:rows:columns:)``.
+  public func embedding(_ tensor: ExpectedTensor) throws -> any EmbeddingTable {
+    try embedding(tensor.name, rows: tensor.rows, columns: tensor.columns)
+  }
+
+  /// All values of a small tensor, by what is said of it.
+  ///
+  /// - Throws: As ``values(_:count:)``.
+  public func values(_ tensor: ExpectedTensor) throws -> [Float] { try values(tensor.name, count: tensor.count) }
 }
 
 /// Weights that are another store's, but for what is told otherwise.
@@ -101,7 +120,7 @@ extension ParameterStore {
   func missing(_ name: String) -> GristError {
     GristError(
       .badData, "the model needs a tensor that is not there", file: path, tensor: name,
-      advice: ModelConfiguration.isTowerTensor(name)
+      advice: TowerTensors.contains(name)
         ? "convert it with --vision-tower FOLDER if the tower was left out upstream" : "fetch the checkpoint again")
   }
 

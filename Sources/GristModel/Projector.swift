@@ -8,14 +8,9 @@ struct Projector: Sendable {
   let newline: [Float]
 
   init(_ store: some ParameterStore, _ input: VisionInput, width: Int) throws {
-    layers = try (0..<input.projectorDepth).map { index in
-      let name = String(ModelConfiguration.projectorPrefix(index, of: input.projectorDepth).dropLast())
-      return try BiasedLinear(
-        store, name, rows: width, columns: index == 0 ? input.tower.hiddenSize : width)
-    }
-    newline =
-      input.patchMerge == .spatial(unpad: true)
-      ? try store.values(ModelConfiguration.imageNewlineName, count: width) : []
+    let tensors = ProjectorTensors(input, width: width)
+    layers = try tensors.layers.map { try BiasedLinear(store, $0) }
+    newline = tensors.newline.isRequired ? try store.values(tensors.newline) : []
   }
 
   /// Rows that go through together: what lies between the layers of a whole picture would be memory that nothing else uses.

@@ -57,3 +57,10 @@ struct SplitMix64: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 }
+
+/// Position of the greatest value, the first of equal ones; 0 for an empty list.
+public func indexOfGreatest(_ values: [Float]) -> Int {
+  var best = 0
+  for index in values.indices where values[index] > values[best] { best = index }
+  return best
+}

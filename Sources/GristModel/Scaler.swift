@@ -6,9 +6,22 @@ struct Scaler: Sendable {
   /// Patches along one side of a tile.
   let side: Int
 
+  /// Pools the tiles of [tiles · side², width], each to its grid's tokens: [sum of tokens, width].
+  func pool(_ features: FloatMatrix, to grids: TileGrids, _ compute: Compute) -> FloatMatrix {
+    if let grid = grids.common { return pool(features, tiles: grids.count, to: grid, compute) }
+    let out = FloatMatrix(uninitializedRows: grids.tokens, columns: features.columns)
+    let patches = side * side
+    for tile in 0..<grids.count {
+      let own = features.copy(rows: tile * patches..<(tile + 1) * patches)
+      let pooled = pool(own, tiles: 1, to: grids[tile], compute)
+      out.copyRows(0..<pooled.rows, of: pooled, toRow: grids.firstToken(ofTile: tile))
+    }
+    return out
+  }
+
   /// Pools each tile of [tiles · side², width] to [tiles · grid.tokens, width]. Patches beyond the last whole window
   /// are left out, as PyTorch's pooling does.
-  func pool(_ features: FloatMatrix, tiles: Int, to grid: PoolingGrid, _ compute: Compute) -> FloatMatrix {
+  private func pool(_ features: FloatMatrix, tiles: Int, to grid: PoolingGrid, _ compute: Compute) -> FloatMatrix {
     guard grid.tokens != side * side else { return features }
     let out = FloatMatrix(rows: tiles * grid.tokens, columns: features.columns)
     pool(features, tiles: tiles, patchRows: side, to: grid, into: out, firstRow: 0, compute)

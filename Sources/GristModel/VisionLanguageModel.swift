@@ -22,7 +22,7 @@ public final class VisionLanguageModel: Sendable {
     let side: Int
     let tower: Lazy<VisionTower>
     let projector: Lazy<Projector>
-    let router: Lazy<Router>?
+    let router: Lazy<any Router>?
   }
 
   /// Opens a model from its weights and side files.
@@ -47,17 +47,25 @@ public final class VisionLanguageModel: Sendable {
         advice: "add \"eos_token_id\" to config.json, or \"eos_token\" to tokenizer_config.json")
     }
     self.endTokens = endTokens
-    embeddings = try store.embedding(
-      ModelConfiguration.tokenEmbeddingsName, rows: configuration.vocabularySize, columns: configuration.hiddenSize)
+    embeddings = try store.embedding(configuration.language.tokenEmbeddings)
     language = try LanguageModel(store, configuration)
     vision = try configuration.vision.map { input in
       Vision(
         input: input, preprocessor: try Self.preprocessor(input), side: input.tower.gridSize,
         tower: Lazy { try VisionTower(store, input.tower, layersRun: input.layersRun) },
         projector: Lazy { try Projector(store, input, width: configuration.hiddenSize) },
-        router: input.usesRouter
-          ? input.router.map { router in Lazy { try Router(store, configuration, router) } } : nil)
+        router: try Self.routing(input, path: store.path).map { routing in Lazy { try routing.router(store) } })
     }
+  }
+
+  private static func routing(_ input: VisionInput, path: String) throws -> (any RunnableRouting)? {
+    guard input.usesRouter, let routing = input.router else { return nil }
+    guard let runnable = routing as? any RunnableRouting else {
+      throw GristError(
+        .badData, "nothing here computes the model's router", file: path, found: "\(type(of: routing))",
+        advice: "have the family's routing conform to RunnableRouting")
+    }
+    return runnable
   }
 
   private static func preprocessor(_ input: VisionInput) throws -> ImagePreprocessor {
@@ -132,8 +140,8 @@ public final class VisionLanguageModel: Sendable {
     public let inputIDs: [Int]
     /// Nil without an image, without a router, or when the granularity was forced.
     public let decision: RouterDecision?
-    /// Tokens a tile; nil without an image.
-    public let granularity: Int?
+    /// What each tile becomes; nil without an image.
+    public let granularity: Granularity?
     /// Tiles of the image, the whole one counted in; 0 without an image.
     public let tiles: Int
     /// What is fed to the decoder: [rows, hidden size].
@@ -152,9 +160,9 @@ public final class VisionLanguageModel: Sendable {
   /// Builds the decoder's input, asking the router for the granularity unless one is given.
   ///
   /// - Throws: 64 when the prompt and the image do not fit together, the granularity is none of the model's, or the prompt
-  ///   is longer than the context and that is to be refused.
+  ///   is longer than the context and that is to be refused; 65 when the router chooses what the layout cannot put together.
   public func prepare(
-    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Int? = nil,
+    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Granularity? = nil,
     overlength: Overlength = .refused, format: ConversationFormat? = nil
   ) throws -> PreparedPrompt {
     guard conversation.hasImage == (image != nil) else {
@@ -169,17 +177,25 @@ public final class VisionLanguageModel: Sendable {
         inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: truncated(text))
     }
     let vision = try requireVision()
-    if let forced, !configuration.granularities.contains(forced) {
+    if let wrong = forced?.values.subtracting(configuration.granularities).min() {
       throw GristError(
-        .usage, "the model has no granularity of \(forced) tokens",
+        .usage, "the model has no granularity of \(wrong) tokens",
         advice: "it has " + configuration.granularities.map(String.init).joined(separator: ", "))
     }
     let decision = forced == nil ? try route(vision, image, text: text) : nil
-    let granularity = forced ?? decision?.choice ?? vision.input.tower.patches
-    guard let grid = PoolingGrid(granularity: granularity, side: vision.side) else {
-      throw GristError(.badData, "the granularity does not fit the tower's grid", file: path, found: "\(granularity)")
+    let granularity = forced ?? decision?.granularity ?? .uniform(vision.input.tower.patches)
+    guard let grids = TileGrids(granularity, tiles: image.tileCount, side: vision.side) else {
+      throw GristError(
+        forced == nil ? .badData : .usage, "the granularity does not fit the picture's \(image.tileCount) tiles",
+        file: path,
+        found: "\(granularity)")
     }
-    let pooled = Scaler(side: vision.side).pool(image.features, tiles: image.tileCount, to: grid, compute)
+    guard grids.areAlike || vision.input.patchMerge == .flat else {
+      throw GristError(
+        .badData, "tiles of different granularities cannot be put together in rows", file: path, found: "\(granularity)"
+      )
+    }
+    let pooled = Scaler(side: vision.side).pool(image.features, to: grids, compute)
     let layout = ImageLayout(
       merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: try vision.projector.get().newline)
     try locating(file: path) {
@@ -188,7 +204,7 @@ public final class VisionLanguageModel: Sendable {
       }
     }
     let imageRows = layout.rows(
-      pooled, tiles: image.tileCount, grid: grid, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
+      pooled, grids: grids, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
       imageWidth: image.tiles.imageWidth, imageHeight: image.tiles.imageHeight)
     if overlength == .refused { try requireRoom(for: text.rows, images: imageRows.rows) }
     return PreparedPrompt(
@@ -196,13 +212,13 @@ public final class VisionLanguageModel: Sendable {
       rows: truncated(splice(text, imageRows, ids)))
   }
 
-  /// What each visual token of a picture stands for; nil for a granularity that is none of the model's.
+  /// What each visual token of a picture stands for; nil for a granularity that does not go with the model and its tiles.
   ///
   /// - Throws: 64 for a text-only model.
-  public func tokenGrid(of image: ImageFeatures, granularity: Int) throws -> TokenGrid? {
+  public func tokenGrid(of image: ImageFeatures, granularity: Granularity) throws -> TokenGrid? {
     let vision = try requireVision()
     let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
-    return PoolingGrid(granularity: granularity, side: vision.side).map {
+    return TileGrids(granularity, tiles: image.tileCount, side: vision.side).map {
       TokenGrid(
         image.tiles, $0, side: vision.side, layout: layout,
         isTurned: configuration.vision?.turnsPictures == true)
@@ -218,17 +234,9 @@ public final class VisionLanguageModel: Sendable {
 
   /// What the router decides for an image and a prompt; nil without a router.
   private func route(_ vision: Vision, _ image: ImageFeatures, text: FloatMatrix) throws -> RouterDecision? {
-    guard let router = vision.router, let settings = vision.input.router else { return nil }
-    let patches = vision.side * vision.side
-    let global = image.features.copy(rows: 0..<patches)
-    let filtered = TextFilter(count: settings.filteredTextTokens)(text: text, image: global, compute)
-    let kept = FloatMatrix(rows: filtered.order.count, columns: text.columns)
-    for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: text, toRow: row) }
-    let logits = try locating(file: path) {
-      try router.get().logits(features: image.features, text: kept, tiles: image.tileCount, compute)
-    }
-    return RouterDecision(
-      granularities: configuration.granularities, logits: logits, filterOrder: filtered.order)
+    guard let router = vision.router else { return nil }
+    let input = RouterInput(features: image.features, tiles: image.tileCount, text: text)
+    return try locating(file: path) { try router.get().decide(input, compute) }
   }
 
   /// Embeddings of token ids: [ids, hidden size].

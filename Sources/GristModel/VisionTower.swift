@@ -21,21 +21,15 @@ public struct VisionTower: Sendable {
     let fc1: BiasedLinear
     let fc2: BiasedLinear
 
-    init(_ store: some ParameterStore, layer: Int, _ configuration: VisionConfiguration) throws {
-      let prefix = ModelConfiguration.visionLayerPrefix(layer)
-      let width = configuration.hiddenSize
-      func linear(_ name: String, _ rows: Int, _ columns: Int) throws -> BiasedLinear {
-        try BiasedLinear(store, prefix + name, rows: rows, columns: columns)
-      }
-      let epsilon = configuration.layerNormEpsilon
-      norm1 = try LayerNorm(store, prefix + "layer_norm1", width: width, epsilon: epsilon)
-      query = try linear("self_attn.q_proj", width, width)
-      key = try linear("self_attn.k_proj", width, width)
-      value = try linear("self_attn.v_proj", width, width)
-      out = try linear("self_attn.out_proj", width, width)
-      norm2 = try LayerNorm(store, prefix + "layer_norm2", width: width, epsilon: epsilon)
-      fc1 = try linear("mlp.fc1", configuration.intermediateSize, width)
-      fc2 = try linear("mlp.fc2", width, configuration.intermediateSize)
+    init(_ store: any ParameterStore, _ tensors: TowerTensors.Layer, epsilon: Float) throws {
+      norm1 = try LayerNorm(store, tensors.norm1, epsilon: epsilon)
+      query = try BiasedLinear(store, tensors.query)
+      key = try BiasedLinear(store, tensors.key)
+      value = try BiasedLinear(store, tensors.value)
+      out = try BiasedLinear(store, tensors.out)
+      norm2 = try LayerNorm(store, tensors.norm2, epsilon: epsilon)
+      fc1 = try BiasedLinear(store, tensors.fc1)
+      fc2 = try BiasedLinear(store, tensors.fc2)
     }
   }
 
@@ -50,19 +44,14 @@ public struct VisionTower: Sendable {
   /// - Throws: 65 when a tensor is missing or has another shape.
   public init(_ store: some ParameterStore, _ configuration: VisionConfiguration, layersRun: Int) throws {
     precondition((0...configuration.layers).contains(layersRun))
-    let prefix = ModelConfiguration.visionPrefix
-    let width = configuration.hiddenSize
     self.configuration = configuration
-    patchEmbedding = try store.matrix(
-      prefix + "embeddings.patch_embedding.weight", rows: width, columns: configuration.patchWidth)
-    classEmbedding = try store.values(prefix + "embeddings.class_embedding", count: width)
-    positionEmbedding = try store.values(
-      prefix + "embeddings.position_embedding.weight", count: (configuration.patches + 1) * width)
-    preNorm = try LayerNorm(
-      store, prefix + "pre_layrnorm", width: width, epsilon: configuration.layerNormEpsilon)
-    layers = (0..<layersRun).map { layer in
-      Lazy { try Layer(store, layer: layer, configuration) }
-    }
+    let tensors = TowerTensors(configuration, layersRun: layersRun)
+    let epsilon = configuration.layerNormEpsilon
+    patchEmbedding = try store.matrix(tensors.patchEmbedding)
+    classEmbedding = try store.values(tensors.classEmbedding)
+    positionEmbedding = try store.values(tensors.positionEmbedding)
+    preNorm = try LayerNorm(store, tensors.preNorm, epsilon: epsilon)
+    layers = tensors.layers.prefix(layersRun).map { layer in Lazy { try Layer(store, layer, epsilon: epsilon) } }
   }
 
   /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width]. The class

@@ -33,7 +33,7 @@ struct Convert: ParsableCommand {
   var recipe: Recipe.Name?
 
   @Option(help: ArgumentHelp("Input columns that share a scale: 32, 64 or 128.", valueName: "n"))
-  var groupSize = StorageChoice.defaultGroupSize
+  var groupSize = RequestedScheme.defaultGroupSize
 
   @Option(
     name: .customLong("set"), parsing: .singleValue,

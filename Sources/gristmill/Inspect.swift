@@ -105,7 +105,7 @@ struct Inspect: ParsableCommand {
         .joined(separator: ", then "))
     if let template = provenance.promptTemplate {
       try Console.print(
-        ConfigurationChoices.isTemplateText(template)
+        ConfigurationOptions.isTemplateText(template)
           ? "asked by a chat template of its own, \(Format.bytes(template.utf8.count))"
           : template == ConversationFormat.rawName
             ? "asked without a template" : "asked by the template \(template.line)")

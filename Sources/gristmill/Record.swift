@@ -48,33 +48,25 @@ struct Record: ParsableCommand {
     let fingerprint = try source.fingerprint()
     let file = try output.map { try outputs.file($0, .record) }
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
+    var recording = Recording.Options()
+    recording.maxNewTokens = maxNewTokens
+    recording.clock = day.clock?.day
     var bar = ProgressBar(quiet: global.quiet)
-    let model = try source.model(compute: options.compute(global))
-    let clock = day.clock?.day
-    var cases = try model.record(probes, maxNewTokens: maxNewTokens, clock: clock) {
-      bar.show(Double($0) / Double(probes.count), "question \($0 + 1) of \(probes.count)")
-    }
-    if cases.contains(where: { $0.decision != nil }) {
-      let pool = model.compute.pool
-      cases = try ReferenceRecord.Case.trying(cases, of: source.parameters(pool: pool), pool: pool) {
-        bar.show(Double($0) / Double(probes.count), "choices in coarser arithmetic")
-      }
-    }
+    let record = try Recording(source, questions: probes, options: recording, compute: options.compute(global))
+      .run { bar.show($0, $1) }
     bar.clear()
-    let record = ReferenceRecord(
-      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: clock, cases: cases)
     let bytes = try record.encoded()
     let path = output ?? into ?? ""
     try target?.embed(bytes)
     try file?.finish(with: bytes)
     if global.json {
       let document: JSONValue = [
-        "output": JSONValue(path), "cases": JSONValue(cases.count), "bytes": JSONValue(bytes.count),
-        "fingerprint": JSONValue(fingerprint),
+        "output": JSONValue(path), "cases": JSONValue(record.cases.count), "bytes": JSONValue(bytes.count),
+        "fingerprint": JSONValue(record.fingerprint),
       ]
       try Console.print(document)
     } else if !global.quiet {
-      try Console.print("\(path): \(cases.count) cases, \(Format.bytes(bytes.count))")
+      try Console.print("\(path): \(record.cases.count) cases, \(Format.bytes(bytes.count))")
     }
   }
 }

@@ -71,7 +71,7 @@ struct Run: ParsableCommand {
     let features = try picture.map { try model.encode($0) }
     let encoded = clock.now
     let prepared = try model.prepare(
-      conversation, image: features, granularity: granularity.forcedTokens,
+      conversation, image: features, granularity: granularity.forced,
       overlength: truncate ? .truncated : .refused)
     let routed = clock.now
     let grid =
@@ -105,13 +105,8 @@ struct Run: ParsableCommand {
     template: String, timing: JSONValue
   ) -> JSONValue {
     var object: JSONObject = [
-      "router": prompt.decision.map {
-        [
-          "granularities": JSONValue($0.granularities), "logits": JSONValue($0.logits),
-          "choice": JSONValue($0.choice), "filter": JSONValue($0.filterOrder),
-        ]
-      } ?? .null,
-      "granularity": prompt.granularity.map { JSONValue($0) } ?? .null, "tiles": JSONValue(prompt.tiles),
+      "router": prompt.decision.map { $0.json(withChoice: true) } ?? .null,
+      "granularity": prompt.granularity.map(\.json) ?? .null, "tiles": JSONValue(prompt.tiles),
       "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
     ]
     if let grid { object["grid"] = grid.json }
@@ -130,8 +125,9 @@ struct Run: ParsableCommand {
   ) throws {
     var parts = [configuration.format.note, temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
     if let decision = prompt.decision {
+      let options = decision.wholePicture?.options ?? configuration.granularities
       parts.append(
-        "the router chose \(decision.choice) of \(decision.granularities.map(String.init).joined(separator: "/"))"
+        "the router chose \(decision.granularity) of \(options.map(String.init).joined(separator: "/"))"
           + " tokens a tile (margin \(NumberText.fixed(Double(decision.margin))))")
     } else if let granularity = prompt.granularity {
       parts.append("\(granularity) tokens a tile")
@@ -147,9 +143,20 @@ struct Run: ParsableCommand {
 
 extension TokenGrid {
   fileprivate var json: JSONValue {
+    var object: JSONObject = ["width": JSONValue(width), "height": JSONValue(height)]
+    if areas.count == 1, let area = areas.first {
+      for (name, value) in area.json.members { object[name] = value }
+    } else {
+      object["areas"] = .array(areas.map { .object($0.json) })
+    }
+    return .object(object)
+  }
+}
+
+extension TokenGrid.Area {
+  fileprivate var json: JSONObject {
     func numbers(_ values: [Double]) -> JSONValue { .array(values.map { JSONValue($0) }) }
     return [
-      "width": JSONValue(width), "height": JSONValue(height),
       "across": numbers([across.lowerBound, across.upperBound]),
       "down": numbers([down.lowerBound, down.upperBound]),
       "columns": numbers(columns), "rows": numbers(rows),

@@ -75,7 +75,7 @@ struct CheckpointOptions: ParsableArguments {
   func sourceOptions() throws -> SourceOptions {
     SourceOptions(
       visionTower: visionTower,
-      choices: ConfigurationChoices(
+      configuration: ConfigurationOptions(
         ignoredKeys: Set(ignoreKey), template: try templateChoice(), turnsPictures: orientation.turns),
       map: try map.map { try NameMap(path: $0) })
   }
@@ -89,7 +89,7 @@ struct CheckpointOptions: ParsableArguments {
         .missingInput, "no chat template of that name, and no such file", file: template,
         advice: "the names are " + PromptTemplate.allCases.map(\.rawValue).joined(separator: ", "))
     }
-    guard let text = try readFile(template, limit: Self.longestTemplate).utf8, ConfigurationChoices.isTemplateText(text)
+    guard let text = try readFile(template, limit: Self.longestTemplate).utf8, ConfigurationOptions.isTemplateText(text)
     else {
       throw GristError(
         .badData, "not a chat template: it holds no {{ and no {%", file: template,
@@ -183,20 +183,20 @@ enum AnswerLength {
 /// "auto", or tokens a tile.
 enum GranularityOption: ExpressibleByArgument, Equatable {
   case auto
-  case forced(Int)
+  case forced(Granularity)
 
   init?(argument: String) {
     if argument == "auto" {
       self = .auto
     } else if let tokens = Int(argument), tokens > 0 {
-      self = .forced(tokens)
+      self = .forced(.uniform(tokens))
     } else {
       return nil
     }
   }
 
   var defaultValueDescription: String { "auto" }
-  var forcedTokens: Int? { if case .forced(let tokens) = self { tokens } else { nil } }
+  var forced: Granularity? { if case .forced(let granularity) = self { granularity } else { nil } }
 }
 
 /// Options of commands that write a file.

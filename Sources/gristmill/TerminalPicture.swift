@@ -41,35 +41,59 @@ struct TerminalPicture {
   }
 
   private static func averaged(_ small: RGBImage, _ grid: TokenGrid) throws -> RGBImage {
-    /// For each pixel the number of lines before its middle; what no token stands for lies before the first or behind the last.
-    func cells(_ count: Int, _ lines: [Double], _ seen: ClosedRange<Double>, of extent: Int) -> [Int] {
+    let cells = cells(of: grid, width: small.width, height: small.height)
+    var sums: [Cell: (count: Int, channels: [Int])] = [:]
+    for (pixel, cell) in cells.enumerated() {
+      for channel in 0..<3 {
+        sums[cell, default: (0, [0, 0, 0])].channels[channel] += Int(small.pixels[3 * pixel + channel])
+      }
+      sums[cell]?.count += 1
+    }
+    var pixels: [UInt8] = []
+    pixels.reserveCapacity(small.pixels.count)
+    for cell in cells {
+      guard let sum = sums[cell] else { continue }
+      // What no token stands for is drawn dark.
+      for channel in 0..<3 { pixels.append(UInt8(sum.channels[channel] / sum.count / (cell.isSeen ? 1 : 4))) }
+    }
+    return try RGBImage(width: small.width, height: small.height, pixels: pixels)
+  }
+
+  /// Pixels that are drawn in one colour.
+  private struct Cell: Hashable {
+    let area: Int
+    /// Lines before it.
+    let column: Int
+    let row: Int
+    let isSeen: Bool
+  }
+
+  /// The cell of each pixel of a picture of this size. What no token stands for lies before the first line of the first area or
+  /// behind its last.
+  private static func cells(of grid: TokenGrid, width: Int, height: Int) -> [Cell] {
+    /// For each pixel the number of lines before its middle.
+    func places(_ count: Int, _ lines: [Double], _ seen: ClosedRange<Double>, of extent: Int) -> [Int] {
       (0..<count).map { pixel in
         let middle = (Double(pixel) + 0.5) * Double(extent) / Double(count)
         return ([seen.lowerBound] + lines + [seen.upperBound]).count { $0 <= middle }
       }
     }
-    let columns = cells(small.width, grid.columns, grid.across, of: grid.width)
-    let rows = cells(small.height, grid.rows, grid.down, of: grid.height)
-    let (across, down) = (grid.columns.count + 3, grid.rows.count + 3)
-    var sums = [Int](repeating: 0, count: 3 * across * down)
-    var counts = [Int](repeating: 0, count: across * down)
-    for y in 0..<small.height {
-      for x in 0..<small.width {
-        let cell = rows[y] * across + columns[x]
-        counts[cell] += 1
-        for channel in 0..<3 { sums[3 * cell + channel] += Int(small.pixels[3 * (y * small.width + x) + channel]) }
+    let places = grid.areas.map { area in
+      (
+        area: area, columns: places(width, area.columns, area.across, of: grid.width),
+        rows: places(height, area.rows, area.down, of: grid.height)
+      )
+    }
+    func cell(_ x: Int, _ y: Int, _ index: Int) -> Cell {
+      let (area, columns, rows) = places[index]
+      let isSeen = (1...area.columns.count + 1).contains(columns[x]) && (1...area.rows.count + 1).contains(rows[y])
+      return Cell(area: index, column: columns[x], row: rows[y], isSeen: isSeen)
+    }
+    return (0..<height).flatMap { y in
+      (0..<width).map { x in
+        places.indices.lazy.map { cell(x, y, $0) }.first(where: \.isSeen) ?? cell(x, y, 0)
       }
     }
-    var pixels: [UInt8] = []
-    pixels.reserveCapacity(small.pixels.count)
-    for row in rows {
-      for column in columns {
-        let cell = row * across + column
-        let isSeen = column > 0 && column < across - 1 && row > 0 && row < down - 1
-        for channel in 0..<3 { pixels.append(UInt8(sums[3 * cell + channel] / counts[cell] / (isSeen ? 1 : 4))) }
-      }
-    }
-    return try RGBImage(width: small.width, height: small.height, pixels: pixels)
   }
 
   /// The picture's lines, with what sets and resets colours.

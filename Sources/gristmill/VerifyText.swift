@@ -12,7 +12,8 @@ enum VerifyText {
       let ties = report.count(.tie)
       lines.append(
         "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
-          + "; text filter: same set in \(report.filterSetsEqual), same order in \(report.filterOrdersEqual)")
+          + (report.hasTextFilter
+            ? "; text filter: same set in \(report.filterSetsEqual), same order in \(report.filterOrdersEqual)" : ""))
       if !report.floors.isEmpty {
         let floors = report.floors.map {
           "\($0.changed) in \($0.rounding.rawValue) (\($0.beyondTies) beyond ties)"
@@ -65,9 +66,10 @@ enum VerifyText {
     for item in report.cases {
       rows.append([
         item.reference.question.image ?? "-", shortened(item.reference.question.prompt),
-        item.reference.decision.map { "\($0.choice)" } ?? "-", item.decision.map { "\($0.choice)" } ?? "-",
-        item.choice(tieMargin: report.limits.tieMargin) == .none
-          ? "" : item.choice(tieMargin: report.limits.tieMargin).rawValue,
+        item.reference.decision.map { "\($0.granularity)" } ?? "-",
+        item.decision.map { "\($0.granularity)" } ?? "-",
+        item.agreement(tieMargin: report.limits.tieMargin) == .none
+          ? "" : item.agreement(tieMargin: report.limits.tieMargin).rawValue,
         item.reference.decision.map { NumberText.fixed(Double($0.margin)) } ?? "-",
         NumberText.significant(item.kl.mean, digits: 2),
         "\(item.agreeingOnTop)/\(item.divergences.count)",

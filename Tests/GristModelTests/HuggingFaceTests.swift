@@ -85,13 +85,13 @@ import Testing
     try answers(source, "next-5")
     let recipe = try Recipe(.source)
     let conversion = try Source.open(
-      path: folder.path, options: SourceOptions(choices: ConfigurationChoices(template: "mistral")))
+      path: folder.path, options: SourceOptions(configuration: ConfigurationOptions(template: "mistral")))
     _ = try Converter(pool: ThreadPool(threads: 2), packing: .zstd).convert(
       conversion, plan: try ConversionPlan(conversion, recipe: recipe), recipe: recipe, to: folder.file("a.grist"))
     let model = try Source.open(path: folder.file("a.grist")).model(compute: Compute(pool: ThreadPool(threads: 1)))
     #expect(model.tokenizer is BytePairTokenizer && model.configuration.format.builtInTemplate == .mistral)
     let other = try Source.open(
-      path: folder.file("a.grist"), options: SourceOptions(choices: ConfigurationChoices(template: "chatml")))
+      path: folder.file("a.grist"), options: SourceOptions(configuration: ConfigurationOptions(template: "chatml")))
     #expect(
       try other.model(compute: Compute(pool: ThreadPool(threads: 1))).configuration.format.builtInTemplate == .chatml)
   }

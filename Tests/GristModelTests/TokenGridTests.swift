@@ -23,13 +23,15 @@ import Testing
     // Shapes that fill their tiles, so that no cell is cut: two tiles, a tile by two, three by one, two by two.
     for (width, height) in [(384, 192), (96, 192), (300, 100), (250, 250)] {
       let features = try model.encode(Self.picture(width, height))
-      let prompt = try model.prepare(conversation, image: features, granularity: granularity)
-      let grid = try #require(try model.tokenGrid(of: features, granularity: granularity))
+      let prompt = try model.prepare(conversation, image: features, granularity: .uniform(granularity))
+      let grid = try #require(try model.tokenGrid(of: features, granularity: .uniform(granularity)))
+      let area = try #require(grid.areas.first)
+      #expect(grid.areas.count == 1)
       let text = prompt.inputIDs.count - 1
-      let cells = (grid.columns.count + 1, grid.rows.count + 1)
+      let cells = (area.columns.count + 1, area.rows.count + 1)
       // A newline ends every row of cells; the tile that shows the whole picture comes first.
       #expect(prompt.sequenceLength - text == granularity + (cells.0 + 1) * cells.1, "\(width)×\(height): \(cells)")
-      #expect(grid.tileColumns.allSatisfy(grid.columns.contains) && grid.tileRows.allSatisfy(grid.rows.contains))
+      #expect(grid.tileColumns.allSatisfy(area.columns.contains) && grid.tileRows.allSatisfy(area.rows.contains))
       #expect((grid.tileColumns.count + 1) * (grid.tileRows.count + 1) == features.tileCount - 1)
     }
   }
@@ -39,29 +41,32 @@ import Testing
     let model = try Self.model()
     // On 2 × 2 tiles of 96, a square of 384 is halved; 36 tokens a tile are 6 × 6 windows of 16 pixels, 32 of the picture's.
     let square = try #require(
-      try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: 36))
-    #expect(square.columns == (1..<12).map { Double($0) * 32 } && square.rows == square.columns)
+      try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: .uniform(36)))
+    #expect(
+      square.areas[0].columns == (1..<12).map { Double($0) * 32 } && square.areas[0].rows == square.areas[0].columns)
     #expect(square.tileColumns == [192] && square.tileRows == [192])
-    #expect(square.across == 0...384 && square.down == 0...384)
+    #expect(square.areas[0].across == 0...384 && square.areas[0].down == 0...384)
     // 360 × 180 on 192 × 96 is scaled by 8/15 in both directions: 144 tokens are windows of 2 × 2 patches.
-    let wide = try #require(try model.tokenGrid(of: model.encode(Self.picture(360, 180)), granularity: 144))
+    let wide = try #require(try model.tokenGrid(of: model.encode(Self.picture(360, 180)), granularity: .uniform(144)))
     #expect(wide.width == 360 && wide.height == 180)
-    for lines in [wide.columns, wide.rows] {
+    for lines in [wide.areas[0].columns, wide.areas[0].rows] {
       #expect(zip(lines, (1..<24).map { Double($0) * 15 }).allSatisfy { abs($0 - $1) < 1e-9 })
     }
-    #expect(wide.columns.count == 23 && wide.rows.count == 11 && wide.tileColumns == [180] && wide.tileRows == [])
-    #expect(try model.tokenGrid(of: model.encode(Self.picture(50, 50)), granularity: 37) == nil)
+    #expect(
+      wide.areas[0].columns.count == 23 && wide.areas[0].rows.count == 11 && wide.tileColumns == [180]
+        && wide.tileRows == [])
+    #expect(try model.tokenGrid(of: model.encode(Self.picture(50, 50)), granularity: .uniform(37)) == nil)
   }
 
   @Test("cells that are not square leave out what upstream takes for padding")
   func unseen() throws {
     let model = try Self.model()
     // 72 tokens of a tile are 6 × 12 cells of 4 × 2 patches; of 12 × 24 cells, a square's middle 12 × 12 are kept.
-    let square = try #require(try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: 72))
-    #expect(square.across == 0...384 && square.down == 96...288)
-    #expect(square.columns.count == 11 && square.rows.count == 11)
+    let square = try #require(try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: .uniform(72)))
+    #expect(square.areas[0].across == 0...384 && square.areas[0].down == 96...288)
+    #expect(square.areas[0].columns.count == 11 && square.areas[0].rows.count == 11)
     // Padding itself: 192 × 64 lies in the middle of 192 × 96, whose 24 rows of 144 tokens' cells are 4 pixels high.
-    let long = try #require(try model.tokenGrid(of: model.encode(Self.picture(192, 64)), granularity: 144))
-    #expect(long.down == 0...64 && long.across == 0...192)
+    let long = try #require(try model.tokenGrid(of: model.encode(Self.picture(192, 64)), granularity: .uniform(144)))
+    #expect(long.areas[0].down == 0...64 && long.areas[0].across == 0...192)
   }
 }

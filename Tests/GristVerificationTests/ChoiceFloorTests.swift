@@ -73,11 +73,11 @@ import Testing
         Conversation(message: question.prompt, hasImage: true),
         image: model.encode(RGBImage(jpeg: try #require(question.imageBytes), name: "picture")))
       let decision = try #require(prepared.decision)
-      #expect(decision.logits.allSatisfy { rounding($0) == $0 })
+      #expect(decision.scores.allSatisfy { rounding($0) == $0 })
       for row in 0..<prepared.rows.rows { #expect(prepared.rows.row(row).allSatisfy { rounding($0) == $0 }) }
       // Not the same as in f32, and not far from it.
-      let exact = try #require(cases.first?.decision).logits
-      let differences = zip(decision.logits, exact).map { abs($0 - $1) }
+      let exact = try #require(cases.first?.decision).scores
+      let differences = zip(decision.scores, exact).map { abs($0 - $1) }
       #expect(differences.contains { $0 > 0 } && differences.allSatisfy { $0 < 0.1 })
     }
   }
@@ -102,14 +102,14 @@ import Testing
   func counted() throws {
     let item = try #require(cases.first)
     let decision = try #require(item.decision)
-    let other = try #require(decision.granularities.first { $0 != decision.choice })
+    let choice = try #require(decision.wholePicture)
+    let other = try #require(choice.options.first { $0 != choice.tokens })
     var firm = item
     var loose = item
-    firm.rounded = [.bfloat16: .granularity(decision.choice), .float16: .granularity(decision.choice)]
-    loose.rounded = [.bfloat16: .granularity(other), .float16: .granularity(decision.choice)]
+    firm.rounded = [.bfloat16: .granularity(decision.granularity), .float16: .granularity(decision.granularity)]
+    loose.rounded = [.bfloat16: .granularity(.uniform(other)), .float16: .granularity(decision.granularity)]
     let flipped = RouterDecision(
-      granularities: decision.granularities, logits: decision.granularities.map { $0 == other ? 9 : 0 }, filterOrder: []
-    )
+      granularities: choice.options, logits: choice.options.map { $0 == other ? 9 : 0 }, filterOrder: [])
     let report = VerificationReport(
       model: "m", reference: "r", limits: VerificationLimits(),
       cases: [firm, loose, loose].enumerated().map { index, reference in

@@ -102,7 +102,8 @@ import Testing
         question: item.question, inputIDs: item.inputIDs,
         decision: item.decision.map {
           RouterDecision(
-            granularities: $0.granularities, logits: $0.logits.map { _ in .nan }, filterOrder: $0.filterOrder)
+            granularities: $0.choices[0].options, logits: $0.scores.map { _ in .nan },
+            filterOrder: $0.filterOrder ?? [])
         }, granularity: item.granularity, sequenceLength: item.sequenceLength, tokens: item.tokens, logits: item.logits)
     }
     // Both sides dead: their first choices are the same, and still prove nothing.

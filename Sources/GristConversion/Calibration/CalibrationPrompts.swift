@@ -31,9 +31,11 @@ final class CalibrationPrompts {
   var hiddenSize: Int { model.configuration.hiddenSize }
   var layers: Int { model.configuration.layers }
 
-  func matrices(ofLayer layer: Int) -> [DecoderMatrix] { DecoderMatrix.all(ofLayer: layer, of: model.configuration) }
+  func matrices(ofLayer layer: Int) -> [ExpectedTensor] {
+    DecoderLayerTensors(layer, model.configuration.language).matrices
+  }
 
-  func head() throws -> any LinearWeights { try parameters.matrix(.head(of: model.configuration)) }
+  func head() throws -> any LinearWeights { try parameters.matrix(model.configuration.language.output) }
 
   /// Samples that were not prepared yet.
   var left: Int { samples.count - position + (waiting == nil ? 0 : 1) }
@@ -78,8 +80,8 @@ final class CalibrationPrompts {
       try observed.encode(observed.picture(jpeg: $0, name: "a picture to calibrate with"))
     }
     var prompt = try observed.prepare(conversation, image: image, format: format.format)
-    if let granularity = prompt.granularity, let most = finestGrid(within: sample.shareOfTokens), most < granularity {
-      prompt = try model.prepare(conversation, image: image, granularity: most, format: format.format)
+    if let most = finestGrid(within: sample.shareOfTokens), let chosen = prompt.granularity, most < chosen.finest {
+      prompt = try model.prepare(conversation, image: image, granularity: .uniform(most), format: format.format)
     }
     let answer =
       try sample.answer.map { try observed.tokenizer.encode($0) }

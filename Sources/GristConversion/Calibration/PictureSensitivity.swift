@@ -69,12 +69,12 @@ public struct PictureSensitivityMeter {
   ///
   /// - Parameters:
   ///   - names: which matrices; others stay as they are throughout.
-  ///   - choices: the schemes, the fewest bits first.
+  ///   - schemes: the schemes, the fewest bits first.
   ///   - progress: hears the fraction done.
   ///
   /// - Throws: What running the model throws, 130 when interrupted.
   public func measure(
-    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) throws -> Void = { _ in }
+    _ names: Set<ByteName>, schemes: [RequestedScheme], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let parts = parts(names)
     guard !parts.isEmpty else { return [] }
@@ -90,7 +90,7 @@ public struct PictureSensitivityMeter {
     }
     return try parts.enumerated().map { index, part in
       try progress(Double(index) / Double(parts.count))
-      return try measure(part, choices, cases, observer)
+      return try measure(part, schemes, cases, observer)
     }
   }
 
@@ -144,7 +144,7 @@ public struct PictureSensitivityMeter {
     }
     guard let question = asked.questions.first else { return views }
     let prompt = try model.prepare(
-      question, image: image, granularity: configuration.granularities.min(), format: format)
+      question, image: image, granularity: configuration.granularities.min().map { .uniform($0) }, format: format)
     let session = try model.start(prompt, newTokens: asked.tokens.count)
     views.logits.append(session.logits)
     for token in asked.tokens {
@@ -155,25 +155,25 @@ public struct PictureSensitivityMeter {
   }
 
   private func measure(
-    _ part: [ExpectedTensor], _ choices: [StorageChoice], _ cases: [Case], _ observer: InputObserver
+    _ part: [ExpectedTensor], _ schemes: [RequestedScheme], _ cases: [Case], _ observer: InputObserver
   ) throws -> Sensitivity {
     var replaced = ReplacedParameters(base: parameters)
-    var changes = [Double](repeating: 0, count: choices.count)
-    var byteCounts = [Int](repeating: 0, count: choices.count)
+    var changes = [Double](repeating: 0, count: schemes.count)
+    var byteCounts = [Int](repeating: 0, count: schemes.count)
     var weights = 0
     for expected in part {
       guard let tensor = trial.tensor(named: expected.name) else { continue }
       let name = ByteName(expected.name)
       weights += tensor.elementCount
       let feedback = trial.isCalibrated ? observer.feedback(for: expected.name) : nil
-      for (index, choice) in choices.enumerated() {
+      for (index, requested) in schemes.enumerated() {
         let error: ErrorSums
         if expected.kind == .embedding {
-          let quantized = try trial.quantizeTable(tensor, choice)
+          let quantized = try trial.quantizeTable(tensor, requested)
           if index == 0 { replaced.tables[name] = quantized.weights }
           (error, byteCounts[index]) = (quantized.error, byteCounts[index] + quantized.byteCount)
         } else {
-          let quantized = try trial.quantize(tensor, choice, feedback)
+          let quantized = try trial.quantize(tensor, requested, feedback)
           if index == 0 { replaced.matrices[name] = quantized.weights }
           (error, byteCounts[index]) = (quantized.error, byteCounts[index] + quantized.byteCount)
         }
@@ -189,7 +189,7 @@ public struct PictureSensitivityMeter {
       price += mean(zip(question.views.logits, views.logits).map { Divergence(reference: $0, model: $1).kl })
     }
     return Sensitivity(
-      names: part.map(\.name), weights: weights, tried: price / Double(cases.count), choices: choices,
+      names: part.map(\.name), weights: weights, tried: price / Double(cases.count), schemes: schemes,
       byteCounts: byteCounts,
       changes: changes)
   }

@@ -15,12 +15,12 @@ public struct Sensitivity: Sendable {
 
   /// What the scheme that was tried, the first, did, and what follows for the others from their squared changes: divergence
   /// grows with the square of a small change.
-  init(names: [String], weights: Int, tried: Double, choices: [StorageChoice], byteCounts: [Int], changes: [Double]) {
+  init(names: [String], weights: Int, tried: Double, schemes: [RequestedScheme], byteCounts: [Int], changes: [Double]) {
     self.names = names
     self.weights = weights
-    offers = choices.indices.map { index in
+    offers = schemes.indices.map { index in
       BitAllocation.Offer(
-        choice: choices[index], byteCount: byteCounts[index],
+        scheme: schemes[index], byteCount: byteCounts[index],
         price: changes[0] > 0 ? tried * changes[index] / changes[0] : 0)
     }
   }
@@ -63,7 +63,7 @@ public struct SensitivityMeter {
   private struct Stream {
     let name: String
     let weights: Int
-    let choices: [StorageChoice]
+    let schemes: [RequestedScheme]
     let byteCounts: [Int]
     /// Squared changes of what the matrix gives, of each scheme.
     let changes: [Double]
@@ -74,12 +74,12 @@ public struct SensitivityMeter {
   ///
   /// - Parameters:
   ///   - names: which matrices; others stay as they are throughout.
-  ///   - choices: the schemes, the fewest bits first.
+  ///   - schemes: the schemes, the fewest bits first.
   ///   - progress: hears the fraction done.
   ///
   /// - Throws: What running the model throws, 64 when there is nothing to ask, 130 when interrupted.
   public func measure(
-    _ names: Set<ByteName>, choices: [StorageChoice], progress: (Double) throws -> Void = { _ in }
+    _ names: Set<ByteName>, schemes: [RequestedScheme], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let width = prompts.hiddenSize
     let room = Self.streamBytes / ((names.count + 1) * width * MemoryLayout<Float>.size)
@@ -96,12 +96,12 @@ public struct SensitivityMeter {
       for index in streams.indices {
         streams[index].rows = try run(streams[index].rows, lengths, layer, weights)
       }
-      var tried: [(matrix: DecoderMatrix, codes: [TrialQuantization.Codes<any LinearWeights>], changes: [Double])] = []
+      var tried: [(matrix: ExpectedTensor, codes: [TrialQuantization.Codes<any LinearWeights>], changes: [Double])] = []
       base = try run(base, lengths, layer, weights) { matrices, input in
         for matrix in matrices where names.contains(ByteName(matrix.name)) {
           guard let tensor = trial.tensor(named: matrix.name), let original = weights[matrix.name] else { continue }
           let feedback = feedback(input)
-          let codes = try choices.map { try trial.quantize(tensor, $0, feedback) }
+          let codes = try schemes.map { try trial.quantize(tensor, $0, feedback) }
           let exact = compute.linear(input, original)
           tried.append((matrix, codes, codes.map { squaredDistance(compute.linear(input, $0.weights), exact) }))
         }
@@ -112,7 +112,7 @@ public struct SensitivityMeter {
         )
         streams.append(
           Stream(
-            name: matrix.name, weights: matrix.rows * matrix.columns, choices: choices,
+            name: matrix.name, weights: matrix.rows * matrix.columns, schemes: schemes,
             byteCounts: codes.map(\.byteCount), changes: changes, rows: rows))
       }
       weights.release()
@@ -130,7 +130,7 @@ public struct SensitivityMeter {
   /// Takes rows through one layer. `look` sees every group of matrices and what meets them.
   private func run(
     _ rows: FloatMatrix, _ lengths: [Int], _ layer: Int, _ weights: LayerWeights,
-    look: ([DecoderMatrix], FloatMatrix) throws -> Void = { _, _ in }
+    look: ([ExpectedTensor], FloatMatrix) throws -> Void = { _, _ in }
   ) throws -> FloatMatrix {
     let walk = try prompts.walk(rows, lengths: lengths, layer: layer, compute)
     while walk.layer == layer {
@@ -155,7 +155,7 @@ public struct SensitivityMeter {
     }
     return zip(streams, sums).map { stream, sum in
       Sensitivity(
-        names: [stream.name], weights: stream.weights, tried: sum / Double(base.rows), choices: stream.choices,
+        names: [stream.name], weights: stream.weights, tried: sum / Double(base.rows), schemes: stream.schemes,
         byteCounts: stream.byteCounts, changes: stream.changes)
     }
   }

@@ -29,33 +29,35 @@ struct TrialQuantization {
 
   /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
   func quantize(
-    _ tensor: SourceTensor, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+    _ tensor: SourceTensor, _ requested: RequestedScheme, _ feedback: ErrorFeedback?
   ) throws -> Codes<any LinearWeights> {
     // Feedback is for codes of a table.
-    let takesFeedback = choice.codeTable != nil
-    let scheme = matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
-    let finished = try finish(tensor, scheme, choice, takesFeedback ? feedback : nil)
-    guard let weights = finished.weights else { throw unfit(tensor, choice) }
+    let takesFeedback = requested.codeTable != nil
+    let scheme = matrixExtents(tensor.shape).flatMap {
+      requested.tiles(columns: $0.columns, isCalibrated: isCalibrated)
+    }
+    let finished = try finish(tensor, scheme, requested, takesFeedback ? feedback : nil)
+    guard let weights = finished.weights else { throw unfit(tensor, requested) }
     return Codes(weights: weights, byteCount: finished.byteCount, error: finished.error)
   }
 
   /// A table that is looked up by row; nothing flows into it, so there is no feedback.
   ///
   /// - Throws: 64 where the scheme cannot hold the tensor, 65 for values that are not finite.
-  func quantizeTable(_ tensor: SourceTensor, _ choice: StorageChoice) throws -> Codes<any EmbeddingTable> {
-    let finished = try finish(tensor, choice.rows, choice, nil)
-    guard let table = finished.table(of: tensor) else { throw unfit(tensor, choice) }
+  func quantizeTable(_ tensor: SourceTensor, _ requested: RequestedScheme) throws -> Codes<any EmbeddingTable> {
+    let finished = try finish(tensor, requested.rows, requested, nil)
+    guard let table = finished.table(of: tensor) else { throw unfit(tensor, requested) }
     return Codes(weights: table, byteCount: finished.byteCount, error: finished.error)
   }
 
   private func finish(
-    _ tensor: SourceTensor, _ scheme: TensorScheme?, _ choice: StorageChoice, _ feedback: ErrorFeedback?
+    _ tensor: SourceTensor, _ scheme: TensorScheme?, _ requested: RequestedScheme, _ feedback: ErrorFeedback?
   ) throws -> FinishedMatrix {
-    guard let scheme else { throw unfit(tensor, choice) }
+    guard let scheme else { throw unfit(tensor, requested) }
     return try ChunkedTensor(tensor, scheme: scheme, feedback: feedback).finished(pool)
   }
 
-  private func unfit(_ tensor: SourceTensor, _ choice: StorageChoice) -> GristError {
-    GristError(.usage, "cannot be stored as \(choice)", tensor: tensor.name, found: "\(tensor.shape)")
+  private func unfit(_ tensor: SourceTensor, _ requested: RequestedScheme) -> GristError {
+    GristError(.usage, "cannot be stored as \(requested)", tensor: tensor.name, found: "\(tensor.shape)")
   }
 }

@@ -6,11 +6,11 @@ import GristModel
 public struct BitBudget: Sendable {
   public let targetBits: Double
   /// The schemes that are to be had, the fewest bits first.
-  public let choices: [StorageChoice]
+  public let schemes: [RequestedScheme]
 
   public init(targetBits: Double, groupSize: Int) {
     self.targetBits = targetBits
-    choices =
+    schemes =
       [.grouped(.int4, groupSize: groupSize)]
       + (groupSize > 32 ? [.grouped(.int4, groupSize: 32)] : []) + [.grouped(.int8, groupSize: groupSize)]
   }
@@ -37,15 +37,15 @@ public struct BitBudget: Sendable {
     }
     try requireBudget(
       weights: entries.reduce(0) { $0 + $1.tensor.elementCount },
-      least: bytes(of: entries, as: choices.first), most: bytes(of: entries, as: choices.last))
+      least: bytes(of: entries, as: schemes.first), most: bytes(of: entries, as: schemes.last))
     return Set(entries.map { ByteName($0.tensor.name) })
   }
 
-  private func bytes(of entries: [ConversionPlan.Entry], as choice: StorageChoice?) -> Int {
+  private func bytes(of entries: [ConversionPlan.Entry], as requested: RequestedScheme?) -> Int {
     entries.compactMap { entry -> Int? in
       let shape = entry.tensor.shape
       guard let columns = matrixExtents(shape)?.columns,
-        let scheme = entry.isTable ? choice?.rows : choice?.tiles(columns: columns, isCalibrated: false)
+        let scheme = entry.isTable ? requested?.rows : requested?.tiles(columns: columns, isCalibrated: false)
       else { return nil }
       return PayloadUnits(scheme: scheme, shape: shape)?.payloadBytes
     }.reduce(0, +)
@@ -75,10 +75,10 @@ public struct BitBudget: Sendable {
     }
     var assignments: [ByteName: Recipe.Assignment] = [:]
     for (matrix, index) in zip(matrices, taken) {
-      let prices = matrix.offers.map { "\($0.choice) \(NumberText.significant($0.price))" }.joined(separator: ", ")
+      let prices = matrix.offers.map { "\($0.scheme) \(NumberText.significant($0.price))" }.joined(separator: ", ")
       let together = matrix.names.count > 1 ? " with the other \(matrix.names.count - 1) of its part" : ""
       let assignment = Recipe.Assignment(
-        choice: matrix.offers[index].choice, reason: "--target-bits: divergence\(together) of \(prices)")
+        scheme: matrix.offers[index].scheme, reason: "--target-bits: divergence\(together) of \(prices)")
       for name in matrix.names { assignments[ByteName(name)] = assignment }
     }
     return assignments

@@ -17,7 +17,7 @@ public struct Conversion: Sendable {
     /// Nil for what suits the source: `int4` for a checkpoint, `source` for a `.grist` file.
     public var recipe: Recipe.Name?
     /// Input columns that share a scale: 32, 64 or 128.
-    public var groupSize = StorageChoice.defaultGroupSize
+    public var groupSize = RequestedScheme.defaultGroupSize
     /// Exceptions from the recipe; the last that matches a tensor's name counts.
     public var overrides: [StorageOverride] = []
     /// Nil for ``CalibrationMode/block`` where a tensor becomes int4 and the model can be run.
@@ -180,9 +180,9 @@ public struct Conversion: Sendable {
       of: tensors(), recipe: recipe(), withPictures: samples.samples.contains { $0.picture != nil })
     let isCalibrated = calibration.mode != .none
     let seeing = try PictureSensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
-      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring the loss of tower and router")) }
+      .measure(names, schemes: budget.schemes) { try report(.progress($0, "measuring the loss of tower and router")) }
     let speaking = try SensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
-      .measure(names, choices: budget.choices) { try report(.progress($0, "measuring the loss of the language model")) }
+      .measure(names, schemes: budget.schemes) { try report(.progress($0, "measuring the loss of the language model")) }
     return try budget.spend(seeing + speaking)
   }
 
@@ -219,8 +219,8 @@ public struct Conversion: Sendable {
       "recipe": JSONValue(recipe.rawValue), "group_size": JSONValue(options.groupSize),
       "overrides": JSONValue(options.overrides.map(\.text)),
       "target_bits": options.targetBits.map { JSONValue($0) } ?? .null, "samples": JSONValue(samples.digest),
-      "files": .array(files), "ignored_keys": JSONValue(source.options.choices.ignoredKeys.sorted()),
-      "template": source.choices.template.map { JSONValue($0) } ?? .null,
+      "files": .array(files), "ignored_keys": JSONValue(source.options.configuration.ignoredKeys.sorted()),
+      "template": source.configurationOptions.template.map { JSONValue($0) } ?? .null,
       "instructions": JSONValue(Compute.instructionSet),
     ]
     return document.text()

@@ -69,7 +69,7 @@ public struct ConversionPlan: Sendable {
   public let sign: String?
   public let notes: [String]
   /// Configuration keys that are passed over on purpose.
-  public let choices: ConfigurationChoices
+  public let configurationOptions: ConfigurationOptions
   /// The template that the checkpoint told by what a file does not keep, its folder's name among that.
   let toldTemplate: PromptTemplate?
 
@@ -117,7 +117,7 @@ public struct ConversionPlan: Sendable {
     }
     var remaining = Dictionary(
       tensors.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
-    choices = source.choices
+    configurationOptions = source.configurationOptions
     let known = source.inventory
     let expected = Dictionary(
       known?.tensors.map { (ByteName($0.name), $0) } ?? [], uniquingKeysWith: { first, _ in first })

@@ -66,8 +66,8 @@ package struct Converter: Sendable {
         tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
         overrides: recipe.overrides.map(\.text), packing: packing,
         fingerprint: inherited?.fingerprint ?? "", sources: inherited?.sources ?? [],
-        lineage: inherited?.lineage ?? [], ignoredKeys: plan.choices.ignoredKeys.sorted(),
-        promptTemplate: plan.choices.template ?? plan.toldTemplate?.rawValue))
+        lineage: inherited?.lineage ?? [], ignoredKeys: plan.configurationOptions.ignoredKeys.sorted(),
+        promptTemplate: plan.configurationOptions.template ?? plan.toldTemplate?.rawValue))
     // A file that did not tell what its weights went through does not become one that does.
     let isTraced = inherited.map { !$0.lineage.isEmpty } ?? true
     var isLossy = false

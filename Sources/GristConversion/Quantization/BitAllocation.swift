@@ -4,13 +4,13 @@ import GristCore
 public enum BitAllocation {
   /// One way to store one matrix.
   public struct Offer: Sendable, Equatable {
-    public let choice: StorageChoice
+    public let scheme: RequestedScheme
     public let byteCount: Int
     /// What it costs, in a unit that adds up over matrices; 0 or more.
     public let price: Double
 
-    public init(choice: StorageChoice, byteCount: Int, price: Double) {
-      self.choice = choice
+    public init(scheme: RequestedScheme, byteCount: Int, price: Double) {
+      self.scheme = scheme
       self.byteCount = byteCount
       self.price = price
     }
@@ -44,7 +44,7 @@ public enum BitAllocation {
     var taken: [[UInt8]] = []
     for (offers, extras) in zip(matrices, extras) {
       var next = [Double](repeating: .infinity, count: steps + 1)
-      var choice = [UInt8](repeating: 0, count: steps + 1)
+      var picked = [UInt8](repeating: 0, count: steps + 1)
       // Smaller offers first, so that they win where prices are equal.
       for index in offers.indices.sorted(by: { extras[$0] < extras[$1] }) {
         let cost = (extras[index] + unit - 1) / unit
@@ -52,11 +52,11 @@ public enum BitAllocation {
         let price = offers[index].price
         for spent in cost...steps where best[spent - cost] + price < next[spent] {
           next[spent] = best[spent - cost] + price
-          choice[spent] = UInt8(clamping: index)
+          picked[spent] = UInt8(clamping: index)
         }
       }
       best = next
-      taken.append(choice)
+      taken.append(picked)
     }
     var spent = steps
     var result = [Int](repeating: 0, count: matrices.count)

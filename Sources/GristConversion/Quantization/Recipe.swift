@@ -34,19 +34,19 @@ public struct Recipe: Sendable {
 
   /// What a matrix was allotted, and why.
   public struct Assignment: Sendable {
-    public let choice: StorageChoice
+    public let scheme: RequestedScheme
     /// For people.
     public let reason: String
 
-    public init(choice: StorageChoice, reason: String) {
-      self.choice = choice
+    public init(scheme: RequestedScheme, reason: String) {
+      self.scheme = scheme
       self.reason = reason
     }
   }
 
   /// - Throws: 64 for a group size the kernels do not know.
   public init(
-    _ name: Name, groupSize: Int = StorageChoice.defaultGroupSize, overrides: [StorageOverride] = [],
+    _ name: Name, groupSize: Int = RequestedScheme.defaultGroupSize, overrides: [StorageOverride] = [],
     calibrated: Set<ByteName> = [], assignments: [ByteName: Assignment] = [:]
   ) throws {
     guard TileShape.groupSizes.contains(groupSize) else {
@@ -77,16 +77,16 @@ public struct Recipe: Sendable {
   /// - Throws: 64 when one asks for a real type where there are no real numbers.
   public func decide(_ tensor: SourceTensor, as expected: ExpectedTensor?) throws -> Decision {
     if let override = overrides.last(where: { $0.applies(to: tensor.name) }) {
-      if case .grouped = override.choice, !Self.canHoldGroups(tensor, expected) {
+      if case .grouped = override.scheme, !Self.canHoldGroups(tensor, expected) {
         return keep(tensor, "--set \(override.text) is for matrices only")
       }
       return Decision(
-        scheme: try scheme(override.choice, tensor, expected), reason: "--set \(override.text)",
-        keepsSource: override.choice == .source)
+        scheme: try scheme(override.scheme, tensor, expected), reason: "--set \(override.text)",
+        keepsSource: override.scheme == .source)
     }
     if let assignment = assignments[ByteName(tensor.name)] {
       return Decision(
-        scheme: try scheme(assignment.choice, tensor, expected), reason: assignment.reason, keepsSource: false)
+        scheme: try scheme(assignment.scheme, tensor, expected), reason: assignment.reason, keepsSource: false)
     }
     guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
     let kind = expected?.kind ?? .other
@@ -108,21 +108,22 @@ public struct Recipe: Sendable {
   }
 
   private func decideMatrix(_ tensor: SourceTensor, _ expected: ExpectedTensor?) throws -> Decision {
-    let choice = choice(for: expected?.part)
-    if case .grouped = choice {
+    let requested = requested(for: expected?.part)
+    if case .grouped = requested {
       guard let (rows, columns) = matrixExtents(tensor.shape), rows >= TileShape.kernelTileRows,
         columns >= TileShape.groupSizes[0]
       else { return keep(tensor, "too few rows or columns to quantize: padding would outweigh it") }
     }
     return Decision(
-      scheme: try scheme(choice, tensor, expected), reason: reason(for: expected?.part), keepsSource: choice == .source)
+      scheme: try scheme(requested, tensor, expected), reason: reason(for: expected?.part),
+      keepsSource: requested == .source)
   }
 
   private func keep(_ tensor: SourceTensor, _ reason: String) -> Decision {
     Decision(scheme: .plain(tensor.elementType), reason: reason, keepsSource: true)
   }
 
-  private func choice(for part: ModelPart?) -> StorageChoice {
+  private func requested(for part: ModelPart?) -> RequestedScheme {
     switch name {
     case .source: .source
     case .f32: .plain(.f32)
@@ -173,14 +174,14 @@ public struct Recipe: Sendable {
   }
 
   private func scheme(
-    _ choice: StorageChoice, _ tensor: SourceTensor, _ expected: ExpectedTensor?
+    _ requested: RequestedScheme, _ tensor: SourceTensor, _ expected: ExpectedTensor?
   ) throws -> TensorScheme {
-    switch choice {
+    switch requested {
     case .source: return .plain(tensor.elementType)
     case .plain(let type):
       guard tensor.elementType.isFloatingPoint else {
         throw GristError(
-          .usage, "cannot be stored as \(choice): it does not hold real numbers", tensor: tensor.name,
+          .usage, "cannot be stored as \(requested): it does not hold real numbers", tensor: tensor.name,
           found: tensor.elementType.rawValue)
       }
       return .plain(type)
@@ -188,11 +189,11 @@ public struct Recipe: Sendable {
       let isCalibrated = calibrated.contains(ByteName(tensor.name))
       let scheme =
         expected?.kind == .embedding
-        ? choice.rows
-        : matrixExtents(tensor.shape).flatMap { choice.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
+        ? requested.rows
+        : matrixExtents(tensor.shape).flatMap { requested.tiles(columns: $0.columns, isCalibrated: isCalibrated) }
       guard let scheme else {
         throw GristError(
-          .usage, "cannot be stored as \(choice): it is no matrix", tensor: tensor.name, found: "\(tensor.shape)")
+          .usage, "cannot be stored as \(requested): it is no matrix", tensor: tensor.name, found: "\(tensor.shape)")
       }
       return scheme
     }
@@ -208,13 +209,13 @@ public struct Recipe: Sendable {
   /// - Throws: 64 for an override that asks for integers and matches only tensors that cannot hold them.
   public func checkOverrides(_ tensors: [(tensor: SourceTensor, expected: ExpectedTensor?)]) throws {
     for override in overrides {
-      guard case .grouped = override.choice else { continue }
+      guard case .grouped = override.scheme else { continue }
       let matching = tensors.filter { override.applies(to: $0.tensor.name) }
       guard let first = matching.first, !matching.contains(where: { Self.canHoldGroups($0.tensor, $0.expected) }) else {
         continue
       }
       throw GristError(
-        .usage, "cannot be stored as \(override.choice): only matrices can", tensor: first.tensor.name,
+        .usage, "cannot be stored as \(override.scheme): only matrices can", tensor: first.tensor.name,
         found: "\(first.tensor.elementType.rawValue) \(first.tensor.shape)")
     }
   }

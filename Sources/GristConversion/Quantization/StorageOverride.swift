@@ -4,18 +4,18 @@ import GristCore
 public struct StorageOverride: Sendable {
   /// As the user wrote it.
   public let text: String
-  public let choice: StorageChoice
+  public let scheme: RequestedScheme
   private let matches: @Sendable (String) -> Bool
 
   /// Parses `REGEX=SCHEME`; the last "=" divides. A name matches when the expression is found anywhere in it.
   ///
   /// - Throws: 64.
-  public init(_ text: String, groupSize: Int = StorageChoice.defaultGroupSize) throws {
+  public init(_ text: String, groupSize: Int = RequestedScheme.defaultGroupSize) throws {
     guard let divider = text.lastIndex(of: "="), divider != text.startIndex else {
       throw GristError(.usage, "an override must read REGEX=SCHEME", found: text)
     }
     let pattern = String(text[..<divider])
-    choice = try StorageChoice(String(text[text.index(after: divider)...]), groupSize: groupSize)
+    scheme = try RequestedScheme(String(text[text.index(after: divider)...]), groupSize: groupSize)
     self.text = text
     matches = try nameMatcher(pattern)
   }

@@ -24,8 +24,7 @@ public struct DecodingCost: Sendable, Equatable {
       case .languageLayer:
         bytes += source.computedBytes(of: tensor.name)
         if tensor.kind == .linear { operations += 2 * (elementCount(of: tensor.shape) ?? 0) }
-      case .head where !(configuration.tiesWordEmbeddings && tensor.name == ModelConfiguration.headName),
-        .tokenEmbeddings where configuration.tiesWordEmbeddings:
+      case .head where tensor.isRequired, .tokenEmbeddings where configuration.tiesWordEmbeddings:
         bytes += source.computedBytes(of: tensor.name)
       default: break
       }

@@ -143,15 +143,15 @@ extension SideFiles {
   ///
   /// - Throws: 65 for one that this version does not know.
   func chosenFormat(seesPictures: Bool) throws -> ConversationFormat? {
-    guard let choice = choices.template else { return nil }
-    if choice == ConversationFormat.rawName { return .raw }
-    if let template = PromptTemplate(name: choice) { return .builtIn(template) }
-    guard ConfigurationChoices.isTemplateText(choice) else {
+    guard let given = options.template else { return nil }
+    if given == ConversationFormat.rawName { return .raw }
+    if let template = PromptTemplate(name: given) { return .builtIn(template) }
+    guard ConfigurationOptions.isTemplateText(given) else {
       throw GristError(
-        .badData, "a prompt template that this version does not know", file: path, found: choice,
+        .badData, "a prompt template that this version does not know", file: path, found: given,
         advice: "use a newer gristmill")
     }
-    return .program(try template(choice, place: path + ", its template", seesPictures: seesPictures))
+    return .program(try template(given, place: path + ", its template", seesPictures: seesPictures))
   }
 
   private func template(_ text: String, place: String, seesPictures: Bool) throws -> ChatTemplate {
@@ -207,7 +207,7 @@ extension SideFiles {
   }
 }
 
-extension ConfigurationChoices {
+extension ConfigurationOptions {
   /// Whether a text is a template's rather than the name of one.
   public static func isTemplateText(_ text: String) -> Bool { text.contains("{{") || text.contains("{%") }
 }

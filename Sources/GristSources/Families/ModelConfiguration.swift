@@ -42,7 +42,7 @@ public struct ModelConfiguration: Sendable {
     var copy = self
     if let ends = try files.generationEndTokens(vocabulary: language.vocabularySize) { copy.language.endTokens = ends }
     copy.generation = try files.generationSettings()
-    if let turns = files.choices.turnsPictures { copy.vision?.turnsPictures = turns }
+    if let turns = files.options.turnsPictures { copy.vision?.turnsPictures = turns }
     return copy
   }
 
@@ -54,10 +54,10 @@ public struct ModelConfiguration: Sendable {
   }
 
   /// The router; nil for a model that looks at pictures in one way only.
-  public var router: RouterConfiguration? { vision?.router }
+  public var router: (any Routing)? { vision?.router }
 
-  /// Tokens a tile, coarsest first as in the file: the router's outputs in order. Without a router: all patches. Empty
-  /// for a text-only model.
+  /// Visual tokens that a tile may become, in the configuration's order. Without a router: all patches. Empty for a text-only
+  /// model.
   public var granularities: [Int] { vision?.granularities ?? [] }
 }
 

@@ -45,12 +45,12 @@ public struct SideFiles {
   /// The model, for messages.
   public let path: String
   /// What was said about them.
-  public let choices: ConfigurationChoices
+  public let options: ConfigurationOptions
   private let find: (String) throws -> Bytes?
 
-  public init(path: String, choices: ConfigurationChoices, find: @escaping (String) throws -> Bytes?) {
+  public init(path: String, options: ConfigurationOptions, find: @escaping (String) throws -> Bytes?) {
     self.path = path
-    self.choices = choices
+    self.options = options
     self.find = find
   }
 
@@ -65,7 +65,7 @@ public struct SideFiles {
   }
 
   /// Configuration keys that are passed over on purpose.
-  public var ignoredKeys: Set<String> { choices.ignoredKeys }
+  public var ignoredKeys: Set<String> { options.ignoredKeys }
 
   /// A side file's bytes; nil when the model has none of that name.
   ///

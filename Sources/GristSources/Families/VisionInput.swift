@@ -1,7 +1,7 @@
 import GristCore
 
 /// How a picture becomes rows of the language model's input.
-public struct VisionInput: Sendable, Equatable {
+public struct VisionInput: Sendable {
   /// What becomes of an image before the tower sees it.
   public enum AspectRatio: Sendable, Equatable {
     /// The whole image, then tiles of the best fitting of these sizes (width, height).
@@ -40,16 +40,19 @@ public struct VisionInput: Sendable, Equatable {
   public let projectorDepth: Int
   public let patchMerge: PatchMerge
   public let unpadding: Unpadding
-  /// Tokens a tile, coarsest first as in the file: the router's outputs in order. Without a router: all patches.
+  /// Visual tokens that a tile may become, in the configuration's order. Without a router: all patches.
   public let granularities: [Int]
-  public let router: RouterConfiguration?
+  /// How the model decides what a tile becomes; nil for one that looks at pictures in one way only.
+  public let router: (any Routing)?
+  /// Whether the router is asked. Upstream keeps one that it does not ask where tiles are not merged spatially.
+  public let usesRouter: Bool
   /// Whether pictures are turned as their EXIF data say before anything else: transformers' loader does it, upstream's does not.
   public internal(set) var turnsPictures: Bool
 
   public init(
     tower: VisionConfiguration, towerName: String, layersRun: Int, normalization: ImageNormalization,
     aspectRatio: AspectRatio, projectorDepth: Int, patchMerge: PatchMerge, unpadding: Unpadding,
-    granularities: [Int]? = nil, router: RouterConfiguration? = nil, turnsPictures: Bool = false
+    granularities: [Int]? = nil, router: (any Routing)? = nil, usesRouter: Bool? = nil, turnsPictures: Bool = false
   ) {
     self.tower = tower
     self.towerName = towerName
@@ -61,25 +64,7 @@ public struct VisionInput: Sendable, Equatable {
     self.unpadding = unpadding
     self.granularities = granularities ?? [tower.patches]
     self.router = router
+    self.usesRouter = usesRouter ?? (router != nil)
     self.turnsPictures = turnsPictures
-  }
-
-  /// Upstream asks the router only where tiles are merged spatially.
-  public var usesRouter: Bool { router != nil && patchMerge != .flat }
-}
-
-/// The router's shape.
-public struct RouterConfiguration: Sendable, Equatable {
-  /// How many of the prompt's tokens the router sees.
-  public let filteredTextTokens: Int
-  /// Heads of the merger's attention.
-  public let heads: Int
-  /// Feed-forward width is the hidden size; LayerNorm epsilon as in PyTorch's default.
-  public let layerNormEpsilon: Float
-
-  public init(filteredTextTokens: Int, heads: Int, layerNormEpsilon: Float) {
-    self.filteredTextTokens = filteredTextTokens
-    self.heads = heads
-    self.layerNormEpsilon = layerNormEpsilon
   }
 }

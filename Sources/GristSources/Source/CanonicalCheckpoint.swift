@@ -5,9 +5,9 @@ extension Recognition {
   ///
   /// - Throws: 65 for a checkpoint that is quantized already, and what reading the configuration throws.
   init(_ checkpoint: Checkpoint, options: SourceOptions) throws {
-    try checkpoint.requireUnquantized(ignoring: options.choices.ignoredKeys)
+    try checkpoint.requireUnquantized(ignoring: options.configuration.ignoredKeys)
     try self.init(
-      SideFiles(path: checkpoint.path, choices: options.choices) { checkpoint.sideFile(named: $0) },
+      SideFiles(path: checkpoint.path, options: options.configuration) { checkpoint.sideFile(named: $0) },
       families: options.families)
   }
 }
@@ -40,7 +40,7 @@ extension Checkpoint {
     named = try named.withTiedHead(inventory?.configuration)
     if let tower = options.visionTower { return try named.withTowerWeights(from: tower, options) }
     guard let kept = options.keptTower, !kept.tensors.isEmpty,
-      !named.tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) })
+      !named.tensors.contains(where: { TowerTensors.contains($0.name) })
     else { return named }
     return named.with(tensors: named.tensors + kept.tensors, notes: [kept.note])
   }

@@ -68,7 +68,7 @@ extension ModelConfiguration {
   ///
   /// - Parameters:
   ///   - path: the model, for messages.
-  ///   - choices: what is said about it.
+  ///   - options: what is said about it.
   ///   - families: those to ask; the first that recognises the configuration reads it.
   ///   - storesHead: whether the weights hold a head: it is used then, tied or not.
   ///   - file: finds a small file by name; the tower's are under `vision_tower/`. What it throws is thrown on.
@@ -76,11 +76,11 @@ extension ModelConfiguration {
   /// - Throws: 66 when `config.json` or the tower's configuration is missing, 65 naming the field that makes no sense
   ///   or asks for something this version does not compute, or when no family knows the model.
   public init(
-    path: String, choices: ConfigurationChoices = ConfigurationChoices(),
+    path: String, options: ConfigurationOptions = ConfigurationOptions(),
     families: [any ModelFamily] = ModelFamilies.builtIn, storesHead: Bool = false,
     file: @escaping (String) throws -> Bytes?
   ) throws {
-    let files = SideFiles(path: path, choices: choices, find: file)
+    let files = SideFiles(path: path, options: options, find: file)
     self = try Recognition(files, families: families).storingHead(storesHead)
       .configuration(path: path, families: families)
   }

@@ -15,7 +15,7 @@ public struct Source: Sendable {
   /// What was said about it when it was opened.
   public let options: SourceOptions
   /// What is said about its configuration, now or at an earlier conversion.
-  public let choices: ConfigurationChoices
+  public let configurationOptions: ConfigurationOptions
   private let recognition: Recognition
 
   /// Opens what is at a path.
@@ -41,9 +41,9 @@ public struct Source: Sendable {
     let recognition = try Recognition(checkpoint, options: options)
     let named = try checkpoint.canonical(recognition.inventory, options)
     self.options = options
-    choices = options.choices
+    configurationOptions = options.configuration
     storage = .checkpoint(named)
-    self.recognition = recognition.storingHead(named.tensor(named: ModelConfiguration.headName) != nil)
+    self.recognition = recognition.storingHead(named.tensor(named: LanguageConfiguration.headName) != nil)
   }
 
   /// A `.grist` file.
@@ -51,11 +51,11 @@ public struct Source: Sendable {
   /// - Throws: 66 when the tower's configuration is missing, 65 when a configuration makes no sense.
   public init(_ file: GristFile, options: SourceOptions = SourceOptions()) throws {
     self.options = options
-    choices = options.choices.adding(to: ConfigurationChoices(file.manifest.provenance))
+    configurationOptions = options.configuration.adding(to: ConfigurationOptions(file.manifest.provenance))
     storage = .grist(file)
-    let files = SideFiles(path: file.path, choices: choices) { try file.sideFile(named: $0) }
+    let files = SideFiles(path: file.path, options: configurationOptions) { try file.sideFile(named: $0) }
     recognition = try Recognition(files, families: options.families).storingHead(
-      file.tensor(named: ModelConfiguration.headName) != nil)
+      file.tensor(named: LanguageConfiguration.headName) != nil)
   }
 
   public var path: String {
@@ -82,7 +82,7 @@ public struct Source: Sendable {
   }
 
   /// Its small files, with what is said about them.
-  public var sideFiles: SideFiles { SideFiles(path: path, choices: choices, find: sideFile) }
+  public var sideFiles: SideFiles { SideFiles(path: path, options: configurationOptions, find: sideFile) }
 
   /// All tensors; of a `.grist` file the quantized ones are expanded to f32 when they are read.
   ///

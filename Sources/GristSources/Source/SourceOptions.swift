@@ -7,7 +7,7 @@ public struct SourceOptions: Sendable {
   /// checkpoint has none. Of a checkpoint only.
   public var visionTower: String?
   /// What is said about its configuration.
-  public var choices: ConfigurationChoices
+  public var configuration: ConfigurationOptions
   /// How a checkpoint's tensor names are read; nil to find out.
   public var map: NameMap?
   /// The families that are asked whether they know its configuration; the first that does reads it.
@@ -18,11 +18,11 @@ public struct SourceOptions: Sendable {
   var keptTower: KeptTower?
 
   public init(
-    visionTower: String? = nil, choices: ConfigurationChoices = ConfigurationChoices(), map: NameMap? = nil,
+    visionTower: String? = nil, configuration: ConfigurationOptions = ConfigurationOptions(), map: NameMap? = nil,
     families: [any ModelFamily] = ModelFamilies.builtIn, hdf5Helper: String? = nil
   ) {
     self.visionTower = visionTower
-    self.choices = choices
+    self.configuration = configuration
     self.map = map
     self.families = families
     self.hdf5Helper = hdf5Helper
@@ -35,7 +35,7 @@ public struct SourceOptions: Sendable {
   public func completed(by converted: Source) throws -> SourceOptions {
     guard case .grist(let file) = converted.storage else { return self }
     var options = self
-    options.choices = choices.adding(to: ConfigurationChoices(file.manifest.provenance))
+    options.configuration = configuration.adding(to: ConfigurationOptions(file.manifest.provenance))
     guard visionTower == nil else { return options }
     options.keptTower = try KeptTower(file)
     return options
@@ -56,10 +56,10 @@ struct KeptTower: Sendable {
       let name = SideFiles.towerFolder + name
       return try file.sideFile(named: name).map { Checkpoint.SideFile(name: name, bytes: $0) }
     }
-    let records = file.manifest.tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
+    let records = file.manifest.tensors.filter { TowerTensors.contains($0.name) }
     let isWhole = records.allSatisfy { $0.keepsValues && $0.scheme == .plain($0.sourceElement) }
     tensors =
-      isWhole ? try file.sourceTensors().filter { ModelConfiguration.isTowerTensor($0.name) } : []
+      isWhole ? try file.sourceTensors().filter { TowerTensors.contains($0.name) } : []
     note = "the vision tower's \(tensors.count) tensors are those that \(file.path) keeps"
   }
 }

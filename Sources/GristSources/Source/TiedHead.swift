@@ -7,13 +7,13 @@ extension Checkpoint {
   ///
   /// - Throws: What reading the two throws.
   func withTiedHead(_ configuration: ModelConfiguration?) throws -> Checkpoint {
-    guard configuration?.tiesWordEmbeddings == true, let head = tensor(named: ModelConfiguration.headName) else {
+    guard configuration?.tiesWordEmbeddings == true, let head = tensor(named: LanguageConfiguration.headName) else {
       return self
     }
     let others = tensors.filter { $0.name != head.name }
-    guard let embeddings = tensor(named: ModelConfiguration.tokenEmbeddingsName) else {
+    guard let embeddings = tensor(named: LanguageConfiguration.tokenEmbeddingsName) else {
       return with(
-        tensors: others + [head.renamed(ModelConfiguration.tokenEmbeddingsName)],
+        tensors: others + [head.renamed(LanguageConfiguration.tokenEmbeddingsName)],
         notes: ["the head is tied and stored alone: \(head.sourceName) is the token embeddings too"])
     }
     return try head.isSame(as: embeddings)

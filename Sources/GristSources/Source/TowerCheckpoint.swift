@@ -32,7 +32,7 @@ extension Checkpoint {
   ///
   /// - Throws: What reading the tower's checkpoint throws, and 65 when that holds no tower.
   func withTowerWeights(from folder: String, _ options: SourceOptions) throws -> Checkpoint {
-    guard !tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) }) else {
+    guard !tensors.contains(where: { TowerTensors.contains($0.name) }) else {
       return with(
         tensors: tensors,
         notes: ["the checkpoint has its own vision tower weights; only the configuration of \(folder) is used"])
@@ -41,10 +41,10 @@ extension Checkpoint {
     let ownOptions = SourceOptions(families: options.families)
     var tower = try source.canonical(Recognition(source, options: ownOptions).inventory, ownOptions)
     // A configuration may say nothing of what it is of; names are transformers' then.
-    if !tower.tensors.contains(where: { ModelConfiguration.isTowerTensor($0.name) }) {
+    if !tower.tensors.contains(where: { TowerTensors.contains($0.name) }) {
       tower = try source.canonical(nil, SourceOptions(map: BundledMaps.huggingFaceCLIP))
     }
-    let visual = tower.tensors.filter { ModelConfiguration.isTowerTensor($0.name) }
+    let visual = tower.tensors.filter { TowerTensors.contains($0.name) }
     guard !visual.isEmpty else {
       throw GristError(
         .badData, "the folder holds no CLIP vision tower", file: folder, found: source.tensors.first?.name,
@@ -58,7 +58,7 @@ extension Checkpoint {
   }
 
   private func namedTowerFolder() throws -> String? {
-    let files = SideFiles(path: path, choices: ConfigurationChoices()) { sideFile(named: $0) }
+    let files = SideFiles(path: path, options: ConfigurationOptions()) { sideFile(named: $0) }
     guard let json = try files.json(SideFiles.configurationName),
       let name = json.value("mm_vision_tower")?.string ?? json.value("vision_tower")?.string, !name.isEmpty,
       name.utf8.first != UInt8(ascii: "/"), !name.split(atBytesOf: "/").contains("..")

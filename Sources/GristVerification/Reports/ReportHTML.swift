@@ -25,7 +25,7 @@ extension VerificationReport {
       \(figures)
       \(caseTable(pictures))
       \(parts.isEmpty ? "" : Self.partTable(parts))
-      \(ReportStyle.howToRead)
+      \(ReportStyle.howToRead(hasTextFilter: hasTextFilter))
       <footer>gristmill \(escaped(gristmillVersion))</footer>
       </main>
       </body>
@@ -74,8 +74,10 @@ extension VerificationReport {
         tile(
           "Router choices", "\(count(.agrees)) of \(decided)",
           remarks.isEmpty ? "all agree" : remarks.joined(separator: ", "), differing > 0 ? "bad" : ""))
-      tiles.append(
-        tile("Text filter", "\(filterSetsEqual) of \(decided)", "same set; same order in \(filterOrdersEqual)"))
+      if hasTextFilter {
+        tiles.append(
+          tile("Text filter", "\(filterSetsEqual) of \(decided)", "same set; same order in \(filterOrdersEqual)"))
+      }
     }
     tiles.append(
       tile(
@@ -123,7 +125,7 @@ extension VerificationReport {
 
   private func caseTable(_ pictures: ReportPictures) -> String {
     let chart = RouterChart(
-      cases.flatMap { ($0.reference.decision?.logits ?? []) + ($0.decision?.logits ?? []) })
+      cases.flatMap { ($0.reference.decision?.scores ?? []) + ($0.decision?.scores ?? []) })
     let rows = cases.enumerated().map { row($0.element, chart, pictures) }.joined(separator: "\n")
     let legend =
       decided > 0
@@ -141,7 +143,7 @@ extension VerificationReport {
       \(missing)
       <div class="scroll">
       <table class="cases">
-      <thead><tr><th>Picture and question</th><th>Router's choice</th><th>Router's logits</th><th>Text filter</th>\
+      <thead><tr><th>Picture and question</th><th>Router's choice</th><th>Router's logits</th>\(hasTextFilter ? "<th>Text filter</th>" : "")\
       <th class="n">KL mean</th><th class="n">Top-1</th><th class="n">Greedy match</th></tr></thead>
       <tbody>
       \(rows)
@@ -153,15 +155,15 @@ extension VerificationReport {
   }
 
   private func row(_ item: Case, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
-    let choice = item.choice(tieMargin: limits.tieMargin)
+    let agreement = item.agreement(tieMargin: limits.tieMargin)
     let question = item.reference.question
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
       <tr>
       <td>\(pictures.figure(item))<b>\(escaped(question.image ?? "no picture"))</b><p class="question">\(escaped(question.prompt))</p></td>
-      <td>\(Self.choiceCell(item, choice))</td>
+      <td>\(Self.choiceCell(item, agreement))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
-      <td>\(Self.filterCell(item))</td>
+      \(hasTextFilter ? "<td>\(Self.filterCell(item))</td>" : "")
       <td class="n \(tone)">\(NumberText.significant(item.kl.mean))<small>max \(NumberText.significant(item.kl.maximum))</small></td>
       <td class="n">\(item.agreeingOnTop)<small>of \(item.divergences.count)</small></td>
       <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
@@ -169,15 +171,15 @@ extension VerificationReport {
       """
   }
 
-  private static func choiceCell(_ item: Case, _ choice: Case.Choice) -> String {
-    guard choice != .none else { return "<span class=\"none\">nothing to choose</span>" }
+  private static func choiceCell(_ item: Case, _ agreement: Case.Agreement) -> String {
+    guard agreement != .none else { return "<span class=\"none\">nothing to choose</span>" }
     let label =
-      switch choice {
+      switch agreement {
       case .agrees: "agrees"
       case .tie: "tie"
       default: "differs"
       }
-    func text(_ decision: RouterDecision?) -> String { decision.map { "\($0.choice)" } ?? "none" }
+    func text(_ decision: RouterDecision?) -> String { decision.map { "\($0.granularity)" } ?? "none" }
     func margin(_ decision: RouterDecision?) -> String {
       decision.map { NumberText.fixed(Double($0.margin)) } ?? "none"
     }
@@ -187,13 +189,10 @@ extension VerificationReport {
   }
 
   private static func filterCell(_ item: Case) -> String {
-    guard let set = item.filterSetEqual, let order = item.filterOrderEqual,
-      let expected = item.reference.decision?.filterOrder, let found = item.decision?.filterOrder
-    else { return "<span class=\"none\">none</span>" }
-    if order { return "same<small>\(expected.count) tokens in order</small>" }
-    if set { return "same set<small>another order</small>" }
-    let exchanged = Set(expected).subtracting(found).count
-    return "\(exchanged) exchanged<small>of \(expected.count) tokens</small>"
+    guard let rankings = item.rankings else { return "<span class=\"none\">none</span>" }
+    if rankings.areEqual { return "same<small>\(rankings.kept) tokens in order</small>" }
+    if rankings.haveEqualSets { return "same set<small>another order</small>" }
+    return "\(rankings.exchanged) exchanged<small>of \(rankings.kept) tokens</small>"
   }
 
   // MARK: part by part

@@ -49,13 +49,13 @@ extension VerificationReport.Case {
     func optional<Value>(_ value: Value?, _ convert: (Value) -> JSONValue) -> JSONValue { value.map(convert) ?? .null }
     return [
       "image": optional(reference.question.image) { JSONValue($0) }, "prompt": JSONValue(reference.question.prompt),
-      "verdict": JSONValue(choice(tieMargin: limits.tieMargin).rawValue),
-      "reference_choice": optional(reference.decision) { JSONValue($0.choice) },
-      "choice": optional(decision) { JSONValue($0.choice) },
+      "verdict": JSONValue(agreement(tieMargin: limits.tieMargin).rawValue),
+      "reference_choice": optional(reference.decision) { $0.granularity.json },
+      "choice": optional(decision) { $0.granularity.json },
       "reference_holds_choice": optional(reference.holdsChoice) { JSONValue($0) },
       "reference_margin": optional(reference.decision) { JSONValue($0.margin) },
-      "reference_logits": optional(reference.decision) { JSONValue($0.logits) },
-      "logits": optional(decision) { JSONValue($0.logits) },
+      "reference_logits": optional(reference.decision) { JSONValue($0.scores) },
+      "logits": optional(decision) { JSONValue($0.scores) },
       "filter_set_equal": optional(filterSetEqual) { JSONValue($0) },
       "filter_order_equal": optional(filterOrderEqual) { JSONValue($0) },
       "failure": optional(failure) { JSONValue($0) },

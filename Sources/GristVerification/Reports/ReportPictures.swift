@@ -42,21 +42,30 @@ struct ReportPictures {
     let scale = min(Self.width / Double(grid.width), Self.width / Double(grid.height))
     let (width, height) = (Double(grid.width) * scale, Double(grid.height) * scale)
     func text(_ value: Double) -> String { NumberText.fixed(value, digits: 1) }
-    let (left, right) = (text(grid.across.lowerBound * scale), text(grid.across.upperBound * scale))
-    let (top, bottom) = (text(grid.down.lowerBound * scale), text(grid.down.upperBound * scale))
-    func lines(_ columns: [Double], _ rows: [Double]) -> String {
-      columns.map { "M\(text($0 * scale)) \(top)V\(bottom)" }.joined()
+    func path(_ columns: [Double], _ rows: [Double], in area: TokenGrid.Area) -> String {
+      let (left, right) = (text(area.across.lowerBound * scale), text(area.across.upperBound * scale))
+      let (top, bottom) = (text(area.down.lowerBound * scale), text(area.down.upperBound * scale))
+      return columns.map { "M\(text($0 * scale)) \(top)V\(bottom)" }.joined()
         + rows.map { "M\(left) \(text($0 * scale))H\(right)" }.joined()
     }
-    let fine = lines(grid.columns, grid.rows)
-    let cells = "\(grid.columns.count + 1) × \(grid.rows.count + 1) cells"
-    // Everything but the cells, which a hole leaves open.
-    let unseen = "M0 0H\(text(width))V\(text(height))H0ZM\(left) \(top)V\(bottom)H\(right)V\(top)Z"
+    func hole(_ area: TokenGrid.Area) -> String {
+      let (left, right) = (text(area.across.lowerBound * scale), text(area.across.upperBound * scale))
+      return "M\(left) \(text(area.down.lowerBound * scale))V\(text(area.down.upperBound * scale))H\(right)"
+        + "V\(text(area.down.lowerBound * scale))Z"
+    }
+    let fine = grid.areas.map { path($0.columns, $0.rows, in: $0) }.joined()
+    let between = grid.areas.map { path(grid.tileColumns, grid.tileRows, in: $0) }.joined()
+    let cells =
+      grid.areas.count == 1
+      ? grid.areas.map { "\($0.columns.count + 1) × \($0.rows.count + 1) cells" }.joined()
+      : "\(grid.areas.reduce(0) { $0 + $1.cells }) cells"
+    // Everything but the cells, which holes leave open.
+    let unseen = "M0 0H\(text(width))V\(text(height))H0Z" + grid.areas.map(hole).joined()
     return """
       <svg class="picture\(grid.isTurned ? " turned" : "") \(name)" viewBox="0 0 \(text(width)) \(text(height))" width="\(text(width))" height="\(text(height))" \
       role="img" aria-label="the picture, in \(cells)"><title>\(cells)</title>\
       <path class="unseen" d="\(unseen)"/><path class="under" d="\(fine)"/><path class="over" d="\(fine)"/>\
-      <path class="tiles" d="\(lines(grid.tileColumns, grid.tileRows))"/></svg>
+      <path class="tiles" d="\(between)"/></svg>
       """
   }
 }

@@ -81,16 +81,15 @@ enum ReportStyle {
     @media print { .picture { print-color-adjust: exact; } body { background: none; } .scroll, .figure { break-inside: avoid; } }
     """
 
-  static let howToRead = """
+  static func howToRead(hasTextFilter: Bool) -> String {
+    """
     <section>
     <h2>How to read this</h2>
     <dl>
     <dt>Router's choice</dt>
     <dd>How many visual tokens a tile the router asked for, reference first. A choice that differs is a tie when the \
     reference's own margin was below the tie limit; ties are shown, but do not fail a model.</dd>
-    <dt>Text filter</dt>
-    <dd>Before it decides, the router picks the prompt's tokens that are most like the picture, and looks at them in that \
-    order. A set or an order that changed can flip a later choice even where this one held.</dd>
+    \(hasTextFilter ? textFilter : "")
     <dt>KL divergence, top-1, greedy match</dt>
     <dd>Both models answer from the same visual tokens and are fed the reference's own answer token by token. KL is how \
     far the model's distribution over the next token is from the reference's, in nats. Top-1 counts positions with the \
@@ -101,5 +100,12 @@ enum ReportStyle {
     the file recorded for it, and no more. A record has no weights to compare.</dd>
     </dl>
     </section>
+    """
+  }
+
+  private static let textFilter = """
+    <dt>Text filter</dt>
+    <dd>Before it decides, the router picks the prompt's tokens that are most like the picture, and looks at them in that \
+    order. A set or an order that changed can flip a later choice even where this one held.</dd>
     """
 }

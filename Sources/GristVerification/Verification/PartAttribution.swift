@@ -91,14 +91,15 @@ public func attributeRouterChanges(
           image: images.features(of: item.question)
         ).decision
       else { continue }
-      if decision.choice != expected.choice {
+      if let margin = expected.greatestMargin(against: decision.granularity) {
         choices += 1
-        if Double(expected.margin) >= tieMargin { beyond += 1 }
+        if Double(margin) >= tieMargin { beyond += 1 }
       }
-      margins += Double(abs(expected.marginChange(in: decision)))
-      if Set(decision.filterOrder) != Set(expected.filterOrder) { sets += 1 }
-      if decision.filterOrder != expected.filterOrder { orders += 1 }
-      for (a, b) in zip(decision.logits, expected.logits) { largest = max(largest, Double(abs(a - b))) }
+      margins += Double(expected.marginChange(in: decision))
+      let rankings = RankingComparison(expected, decision)
+      if rankings?.haveEqualSets == false { sets += 1 }
+      if rankings?.areEqual == false { orders += 1 }
+      for (a, b) in zip(decision.scores, expected.scores) { largest = max(largest, Double(abs(a - b))) }
     }
     return PartEffect(
       part: part, choicesChanged: choices, changedBeyondTies: beyond, filterSetsChanged: sets,

@@ -90,8 +90,9 @@ extension ReferenceRecord {
       }
       var result = Case(
         question: Question(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
-        inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)), decision: try Self.decision(item),
-        granularity: item.has("granularity") ? try item.integer("granularity", in: 1...Int(Int32.max)) : nil,
+        inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)),
+        decision: item.has("router") ? try RouterDecision(item.object("router")) : nil,
+        granularity: item.has("granularity") ? try item.granularity("granularity") : nil,
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
         logits: try Self.rows(tensor))
       result.rounded = try Self.rounded(item)
@@ -106,23 +107,10 @@ extension ReferenceRecord {
     var result: [Compute.Rounding: Case.RoundedChoice] = [:]
     for rounding in Compute.Rounding.allCases where choices.has(rounding.rawValue) {
       // Written as 0 where a value left the type's range.
-      let choice = try choices.integer(rounding.rawValue, in: 0...Int(Int32.max))
-      result[rounding] = choice == 0 ? .notFinite : .granularity(choice)
+      result[rounding] =
+        choices.value(rounding.rawValue) == 0 ? .notFinite : .granularity(try choices.granularity(rounding.rawValue))
     }
     return result
-  }
-
-  private static func decision(_ item: JSONReader) throws -> RouterDecision? {
-    guard item.has("router") else { return nil }
-    let router = try item.object("router")
-    let granularities = try router.integers("granularities", in: 1...Int(Int32.max))
-    let logits = try router.array("logits").compactMap(\.double).map { Float($0) }
-    guard !logits.isEmpty, logits.count == granularities.count else {
-      throw router.failure("logits", "one number a granularity")
-    }
-    return RouterDecision(
-      granularities: granularities, logits: logits,
-      filterOrder: try router.integers("filter", in: 0...Int(Int32.max)))
   }
 
   private static func rows(_ tensor: SourceTensor) throws -> [[Float]] {
@@ -141,15 +129,12 @@ extension ReferenceRecord {
 
 extension ReferenceRecord.Case {
   private func json(_ decision: RouterDecision) -> JSONValue {
-    var object: JSONObject = [
-      "granularities": JSONValue(decision.granularities), "logits": JSONValue(decision.logits),
-      "filter": JSONValue(decision.filterOrder),
-    ]
+    var object = decision.json().object ?? [:]
     if !rounded.isEmpty {
       var choices = JSONObject()
       for rounding in Compute.Rounding.allCases {
         choices[rounding.rawValue] = rounded[rounding].map { choice in
-          if case .granularity(let tokens) = choice { JSONValue(tokens) } else { 0 }
+          if case .granularity(let tokens) = choice { tokens.json } else { 0 }
         }
       }
       object["rounded"] = .object(choices)
@@ -162,7 +147,7 @@ extension ReferenceRecord.Case {
       "image": question.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(question.prompt),
       "input_ids": JSONValue(inputIDs),
       "router": decision.map(json) ?? .null,
-      "granularity": granularity.map { JSONValue($0) } ?? .null, "sequence_length": JSONValue(sequenceLength),
+      "granularity": granularity.map(\.json) ?? .null, "sequence_length": JSONValue(sequenceLength),
       "tokens": JSONValue(tokens),
     ]
   }

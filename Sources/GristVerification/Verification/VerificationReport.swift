@@ -30,32 +30,43 @@ public struct VerificationReport: Sendable {
       self.failure = failure
     }
 
-    public enum Choice: String, Sendable { case agrees, tie, differs, none }
+    /// How the model's choices stand to the reference's.
+    public enum Agreement: String, Sendable {
+      case agrees
+      /// Choices differ only where the reference itself was close to another one.
+      case tie
+      case differs
+      /// There was nothing to choose.
+      case none
+    }
 
-    public func choice(tieMargin: Double) -> Choice {
+    /// - Parameter tieMargin: a choice that differs is a tie where the reference's margin is below this.
+    public func agreement(tieMargin: Double) -> Agreement {
       if failure != nil { return .differs }
       guard let expected = reference.decision else { return decision == nil ? .none : .differs }
       guard let decision else { return .differs }
       // Among logits that are not numbers there is no greatest one, and so no choice that could agree.
       guard expected.isFinite, decision.isFinite else { return .differs }
-      if decision.choice == expected.choice { return .agrees }
-      return Double(expected.margin) < tieMargin ? .tie : .differs
+      guard let margin = expected.greatestMargin(against: decision.granularity) else { return .agrees }
+      return Double(margin) < tieMargin ? .tie : .differs
     }
 
     /// Whether the choice differs, by more than a tie, where the reference's own does not hold in coarser arithmetic.
     public func differsWhereNotHeld(tieMargin: Double) -> Bool {
-      choice(tieMargin: tieMargin) == .differs && failure == nil && reference.holdsChoice == false
+      agreement(tieMargin: tieMargin) == .differs && failure == nil && reference.holdsChoice == false
     }
 
-    public var filterSetEqual: Bool? {
+    /// What both routers looked at; nil where nothing was ranked.
+    var rankings: RankingComparison? {
       guard let expected = reference.decision, let decision else { return nil }
-      return Set(expected.filterOrder) == Set(decision.filterOrder)
+      return RankingComparison(expected, decision)
     }
 
-    public var filterOrderEqual: Bool? {
-      guard let expected = reference.decision, let decision else { return nil }
-      return expected.filterOrder == decision.filterOrder
-    }
+    /// Whether the text filter kept the same tokens; nil without one.
+    public var filterSetEqual: Bool? { rankings?.haveEqualSets }
+
+    /// Whether it kept them in the same order, too; nil without one.
+    public var filterOrderEqual: Bool? { rankings?.areEqual }
 
     public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
   }
@@ -90,10 +101,12 @@ public struct VerificationReport: Sendable {
     self.parts = parts
   }
 
-  public func count(_ choice: Case.Choice) -> Int {
-    cases.filter { $0.choice(tieMargin: limits.tieMargin) == choice }.count
+  public func count(_ agreement: Case.Agreement) -> Int {
+    cases.filter { $0.agreement(tieMargin: limits.tieMargin) == agreement }.count
   }
 
+  /// Whether the router looks at some of the prompt's tokens only, as AVG-LLaVA's does.
+  public var hasTextFilter: Bool { cases.contains { $0.rankings != nil } }
   /// Cases in which the text filter kept the same tokens.
   public var filterSetsEqual: Int { cases.count { $0.filterSetEqual == true } }
   /// Cases in which it kept them in the same order.
@@ -121,11 +134,11 @@ public struct VerificationReport: Sendable {
   public var floors: [Floor] {
     Compute.Rounding.allCases.compactMap { rounding in
       let tried = cases.map(\.reference).filter { $0.decision != nil && $0.rounded[rounding] != nil }
-      let changed = tried.filter { $0.rounded[rounding] != $0.decision.map { .granularity($0.choice) } }
+      let changed = tried.filter { $0.rounded[rounding] != $0.decision.map { .granularity($0.granularity) } }
       guard !tried.isEmpty else { return nil }
       return Floor(
         rounding: rounding, tried: tried.count, changed: changed.count,
-        beyondTies: changed.filter { Double($0.decision?.margin ?? .infinity) >= limits.tieMargin }.count)
+        beyondTies: changed.filter { Double($0.marginOfChange(in: rounding)) >= limits.tieMargin }.count)
     }
   }
 

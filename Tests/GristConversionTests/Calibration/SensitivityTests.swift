@@ -21,7 +21,7 @@ import Testing
       Calibration(samples: Array(samples), name: "two"), source, isCalibrated: isCalibrated,
       pool: ThreadPool(threads: threads))
     return try meter.measure(
-      budget.matrices(of: plan(), recipe: Recipe(.int4), withPictures: false), choices: budget.choices)
+      budget.matrices(of: plan(), recipe: Recipe(.int4), withPictures: false), schemes: budget.schemes)
   }
 
   @Test("every matrix of the layers is measured, and more bits cost less", arguments: [false, true])
@@ -33,7 +33,7 @@ import Testing
     }
     #expect(Set(matrices.flatMap(\.names)) == Set(layers.map(\.tensor.name)) && matrices.count > 10)
     for matrix in matrices {
-      #expect(matrix.offers.map(\.choice) == budget.choices)
+      #expect(matrix.offers.map(\.scheme) == budget.schemes)
       let prices = matrix.offers.map(\.price)
       #expect(prices[0] > prices[1] && prices[1] > prices[2] && prices[2] > 0, "\(matrix.names): \(prices)")
       #expect(prices[2] < prices[0] / 5, "\(matrix.names): \(prices)")
@@ -45,7 +45,7 @@ import Testing
     let budget = BitBudget(targetBits: 5, groupSize: 64)
     let assignments = try budget.spend(Self.measure(budget))
     let other = try budget.spend(Self.measure(budget, threads: 1))
-    #expect(assignments.mapValues(\.choice) == other.mapValues(\.choice))
+    #expect(assignments.mapValues(\.scheme) == other.mapValues(\.scheme))
     let entries = try Self.plan(assignments).entries.filter { assignments[ByteName($0.tensor.name)] != nil }
     #expect(entries.count == assignments.count)
     let weights = entries.reduce(0) { $0 + $1.tensor.elementCount }
@@ -69,8 +69,8 @@ import Testing
     let bits = 8 * Double(budget) / Double(weights) + 1e-9
     let assignments = try BitBudget(targetBits: bits, groupSize: 64).spend(matrices)
     let chosen = matrices.reduce(0.0) { sum, matrix in
-      let choice = assignments[ByteName(matrix.names[0])]?.choice
-      return sum + (matrix.offers.first { $0.choice == choice }?.price ?? .infinity)
+      let scheme = assignments[ByteName(matrix.names[0])]?.scheme
+      return sum + (matrix.offers.first { $0.scheme == scheme }?.price ?? .infinity)
     }
     let alone = matrices.reduce(0) { $0 + ($1.names == first.names ? $1.offers[2].price : $1.offers[0].price) }
     #expect(chosen <= alone)
@@ -93,7 +93,7 @@ import Testing
     let calibration = Calibration.bundled(withPhotographs: true)
     let parts = try PictureSensitivityMeter(
       calibration, source, isCalibrated: isCalibrated, pool: pool, mostQuestions: 8
-    ).measure(names, choices: budget.choices)
+    ).measure(names, schemes: budget.schemes)
     #expect(Set(parts.flatMap(\.names).map { ByteName($0) }) == seen)
     // Token embeddings, the tower's and its two layers, projector, router.
     #expect(parts.count == 6 && parts.contains { $0.names.count == 6 })
@@ -106,10 +106,10 @@ import Testing
     let silent = Calibration.bundled(withPhotographs: false)
     #expect(
       try PictureSensitivityMeter(silent, source, isCalibrated: isCalibrated, pool: pool)
-        .measure(names, choices: budget.choices).isEmpty)
+        .measure(names, schemes: budget.schemes).isEmpty)
     let assignments = try BitBudget(targetBits: 6, groupSize: 64).spend(parts)
-    for part in parts { #expect(Set(part.names.map { assignments[ByteName($0)]?.choice.description }).count == 1) }
-    #expect(Set(assignments.values.map(\.choice.description)).count > 1)
+    for part in parts { #expect(Set(part.names.map { assignments[ByteName($0)]?.scheme.description }).count == 1) }
+    #expect(Set(assignments.values.map(\.scheme.description)).count > 1)
   }
 
   @Test("a budget that cannot be kept or not be spent is refused, and so is one for nothing")

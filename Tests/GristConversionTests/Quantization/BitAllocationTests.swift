@@ -15,7 +15,7 @@ import Testing
   }
 
   private func offers(_ sizes: [Int], _ prices: [Double]) -> [BitAllocation.Offer] {
-    zip(sizes, prices).map { .init(choice: .grouped(.int4, groupSize: 64), byteCount: $0, price: $1) }
+    zip(sizes, prices).map { .init(scheme: .grouped(.int4, groupSize: 64), byteCount: $0, price: $1) }
   }
 
   /// Every way to choose.

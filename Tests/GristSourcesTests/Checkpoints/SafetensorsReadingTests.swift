@@ -60,6 +60,16 @@ import Testing
     #expect(file.header.array == Array(bytes[..<(8 + header.utf8.count)]))
   }
 
+  @Test(
+    "a header's length may look like the first bytes of pickled or gzipped data",
+    arguments: [0x280, 0x380, 0x480, 0x580, 0x8b1f])
+  func misleadingLength(length: Int) throws {
+    let header = "{" + entry("a", "F32", [1], 0, 4)
+    let file = try open(
+      safetensors(header + String(repeating: " ", count: length - header.utf8.count - 1) + "}", data: 4))
+    #expect(file.tensors.map(\.name) == ["a"])
+  }
+
   @Test("a range of a tensor's bytes, and a tensor under another name")
   func ranges() throws {
     let tensor = try open(safetensors("{" + entry("w", "U8", [5], 0, 5) + "}", data: 5)).tensors[0]

@@ -12,7 +12,7 @@ import Testing
     _ files: [String: JSONValue], choice: String? = nil, of folder: String = "huggingface/next-5"
   ) throws -> ConversationFormat {
     let folder = Fixtures.path(folder)
-    let configuration = try ModelConfiguration(path: folder, choices: ConfigurationChoices(template: choice)) { name in
+    let configuration = try ModelConfiguration(path: folder, options: ConfigurationOptions(template: choice)) { name in
       if let file = files[name] { return Bytes(Array((file.string ?? file.text()).utf8)) }
       return ["config.json", "preprocessor_config.json"].contains(name) ? try readFile("\(folder)/\(name)") : nil
     }

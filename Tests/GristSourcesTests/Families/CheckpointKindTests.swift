@@ -34,7 +34,7 @@ import Testing
   private func same(_ tensor: SourceTensor) -> [(name: String, bytes: [UInt8])] { [(tensor.name, bytes(tensor))] }
   private func read() throws -> Checkpoint { try canonicalCheckpoint(folder.path) }
   private func configuration(_ checkpoint: Checkpoint) throws -> ModelConfiguration {
-    let stores = checkpoint.tensor(named: ModelConfiguration.headName) != nil
+    let stores = checkpoint.tensor(named: "lm_head.weight") != nil
     return try ModelConfiguration(path: folder.path, storesHead: stores) { checkpoint.sideFile(named: $0) }
   }
 

@@ -25,7 +25,7 @@ private func configuration(
     for (name, value) in change { object[name] = value }
     return Bytes(Array(JSONValue.object(object).text().utf8))
   }
-  return try ModelConfiguration(path: "model", choices: ConfigurationChoices(ignoredKeys: ignored)) { name in
+  return try ModelConfiguration(path: "model", options: ConfigurationOptions(ignoredKeys: ignored)) { name in
     switch name {
     case "config.json": changed(sound, change)
     case "vision_tower/config.json": tower.map { changed(soundTower, $0) }
@@ -51,7 +51,8 @@ private func failure(
     #expect(model.headDimension == 12 && model.keyValueHeads == 2 && model.rmsNormEpsilon == 1e-6)
     #expect(model.rotary == RotaryEmbedding(base: 10_000) && !model.tiesWordEmbeddings && model.maximumLength == 4096)
     #expect(model.vision?.projectorDepth == 2 && model.vision?.layersRun == 2)
-    #expect(model.granularities == [36, 72, 144, 288, 576] && model.router?.filteredTextTokens == 32)
+    #expect(
+      model.granularities == [36, 72, 144, 288, 576] && (model.router as? GranularityRouting)?.filteredTextTokens == 32)
     #expect(model.vision?.tower.patches == 576 && model.vision?.tower.patchWidth == 48)
     #expect(model.vision?.aspectRatio == .crop(shortestEdge: 96) && model.vision?.patchMerge == .flat)
     #expect(

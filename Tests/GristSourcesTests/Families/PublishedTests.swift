@@ -221,7 +221,7 @@ import Testing
     #expect(try read([:], of: Self.next).vision?.turnsPictures == true)
     #expect(try read([:]).vision?.turnsPictures == false)
     let config = JSONValue.object(Self.upstream).text()
-    let told = try ModelConfiguration(path: "model", choices: ConfigurationChoices(turnsPictures: true)) {
+    let told = try ModelConfiguration(path: "model", options: ConfigurationOptions(turnsPictures: true)) {
       $0 == "config.json" ? Bytes(Array(config.utf8)) : nil
     }
     #expect(told.vision?.turnsPictures == true)

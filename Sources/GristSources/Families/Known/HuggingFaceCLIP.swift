@@ -18,7 +18,7 @@ public struct HuggingFaceCLIP: ModelFamily {
   public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
     try ConfigurationKeys.tower.check(json, ignoring: files.ignoredKeys)
     return ModelInventory(
-      family: name, tensors: ModelConfiguration.towerTensors(try VisionConfiguration(json)), configuration: nil)
+      family: name, tensors: TowerTensors(try VisionConfiguration(json)).all, configuration: nil)
   }
 }
 

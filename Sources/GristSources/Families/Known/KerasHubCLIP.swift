@@ -28,7 +28,7 @@ public struct KerasHubCLIP: ModelFamily {
 
   public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
     ModelInventory(
-      family: name, tensors: ModelConfiguration.towerTensors(try Self.tower(json, ignoring: files.ignoredKeys)),
+      family: name, tensors: TowerTensors(try Self.tower(json, ignoring: files.ignoredKeys)).all,
       configuration: nil)
   }
 

@@ -36,13 +36,14 @@ public struct UpstreamLLaVA: ModelFamily {
     let processor = try settings.map {
       try ImageProcessor($0, tileSize: tower.imageSize, for: aspectRatio.use, ignoring: files.ignoredKeys)
     }
-    let (granularities, router) = try Self.granularities(json, patches: tower.patches, hiddenSize: language.hiddenSize)
+    let router = try Self.router(json, side: tower.gridSize, width: language.hiddenSize)
+    let patchMerge = try Self.patchMerge(json)
     let vision = VisionInput(
       tower: tower, towerName: towerName, layersRun: try tower.layersRun(json, "mm_vision_select_layer"),
       normalization: processor?.normalization ?? .clip,
       aspectRatio: aspectRatio.ratio ?? processor?.aspectRatio ?? .crop(shortestEdge: tower.imageSize),
-      projectorDepth: projectorDepth, patchMerge: try Self.patchMerge(json),
-      unpadding: .truncates, granularities: granularities, router: router)
+      projectorDepth: projectorDepth, patchMerge: patchMerge, unpadding: .truncates,
+      granularities: router?.granularities, router: router, usesRouter: router != nil && patchMerge != .flat)
     return ModelConfiguration(
       family: router == nil ? name : "avg_llava", language: language, vision: vision,
       format: try Self.format(json, files, backbone, seesPictures: true))
@@ -107,22 +108,20 @@ public struct UpstreamLLaVA: ModelFamily {
     }
   }
 
-  private static func granularities(
-    _ json: JSONReader, patches: Int, hiddenSize: Int
-  ) throws -> ([Int], RouterConfiguration?) {
-    guard try json.bool("router_select", default: false) else { return ([patches], nil) }
-    let granularities = try json.integers("vis_token_granularity", in: 1...patches)
+  private static func router(_ json: JSONReader, side: Int, width: Int) throws -> GranularityRouting? {
+    guard try json.bool("router_select", default: false) else { return nil }
+    let granularities = try json.integers("vis_token_granularity", in: 1...side * side)
     guard !granularities.isEmpty, Set(granularities).count == granularities.count else {
       throw json.failure("vis_token_granularity", "a list of different token counts")
     }
-    let side = Int(Double(patches).squareRoot())
     for granularity in granularities where PoolingGrid(granularity: granularity, side: side) == nil {
       throw json.failure("vis_token_granularity", "token counts that a \(side)×\(side) grid can be pooled to")
     }
     let heads = 8
-    guard hiddenSize % heads == 0 else { throw json.failure("hidden_size", "a multiple of the router's 8 heads") }
+    guard width % heads == 0 else { throw json.failure("hidden_size", "a multiple of the router's 8 heads") }
     let tokens = try json.integer("filtered_text_num", in: 0...65_536, default: 32)
-    return (granularities, RouterConfiguration(filteredTextTokens: tokens, heads: heads, layerNormEpsilon: 1e-5))
+    return GranularityRouting(
+      granularities: granularities, filteredTextTokens: tokens, heads: heads, width: width, side: side)
   }
 }
 

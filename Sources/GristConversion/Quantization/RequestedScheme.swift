@@ -3,7 +3,7 @@ import GristFormat
 import GristSources
 
 /// How a tensor is to be stored, before its own shape and type are looked at.
-public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
+public enum RequestedScheme: Sendable, Equatable, CustomStringConvertible {
   /// As it came.
   case source
   /// Element by element in this type (f32, f16 or bf16).
@@ -47,7 +47,7 @@ public enum StorageChoice: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-extension StorageChoice {
+extension RequestedScheme {
   /// The scheme of a matrix of this width that is multiplied with, in tiles; nil for a choice that is not codes in groups.
   ///
   /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does

@@ -2,7 +2,7 @@ import GristFormat
 
 /// What whoever reads a checkpoint says about its configuration, where that does not speak for itself. A converted file
 /// keeps it.
-public struct ConfigurationChoices: Sendable, Equatable {
+public struct ConfigurationOptions: Sendable, Equatable {
   /// Configuration keys that would be refused, which the user knows to change nothing.
   public var ignoredKeys: Set<String>
   /// How conversations are written down: the name of a ``PromptTemplate``, ``ConversationFormat/rawName``, or the text of a
@@ -17,9 +17,9 @@ public struct ConfigurationChoices: Sendable, Equatable {
     self.turnsPictures = turnsPictures
   }
 
-  /// These choices where they say something, else earlier ones; ignored keys of both.
-  public func adding(to earlier: ConfigurationChoices) -> ConfigurationChoices {
-    ConfigurationChoices(
+  /// These where they say something, else earlier ones; ignored keys of both.
+  public func adding(to earlier: ConfigurationOptions) -> ConfigurationOptions {
+    ConfigurationOptions(
       ignoredKeys: earlier.ignoredKeys.union(ignoredKeys), template: template ?? earlier.template,
       turnsPictures: turnsPictures ?? earlier.turnsPictures)
   }

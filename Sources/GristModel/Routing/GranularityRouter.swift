@@ -2,52 +2,9 @@ import GristCore
 import GristKernels
 import GristSources
 
-/// What the router decided for one image and prompt.
-public struct RouterDecision: Sendable {
-  /// Tokens a tile of each output, in order.
-  public let granularities: [Int]
-  /// One logit a granularity.
-  public let logits: [Float]
-  /// Indices of the text tokens (the image placeholder not counted) that the filter kept, most similar first.
-  public let filterOrder: [Int]
-
-  public init(granularities: [Int], logits: [Float], filterOrder: [Int]) {
-    self.granularities = granularities
-    self.logits = logits
-    self.filterOrder = filterOrder
-  }
-
-  /// Position of the greatest logit, the first of equal ones.
-  public var choiceIndex: Int { indexOfGreatest(logits) }
-  public var choice: Int { granularities[choiceIndex] }
-  /// Whether every logit is a number; among others there is no greatest one.
-  public var isFinite: Bool { logits.allSatisfy(\.isFinite) }
-  /// Distance between the two greatest logits.
-  public var margin: Float {
-    let sorted = logits.sorted(by: >)
-    return sorted.count > 1 ? sorted[0] - sorted[1] : .infinity
-  }
-
-  /// How much wider the margin between this decision's first two grids is in another decision over the same ones; 0 where there
-  /// is but one.
-  public func marginChange(in other: RouterDecision) -> Float {
-    let order = logits.indices.sorted { logits[$0] > logits[$1] }
-    guard order.count > 1, other.logits.count == logits.count else { return 0 }
-    return (other.logits[order[0]] - other.logits[order[1]]) - (logits[order[0]] - logits[order[1]])
-  }
-}
-
-/// Position of the greatest value, the first of equal ones; 0 for an empty list.
-public func indexOfGreatest(_ values: [Float]) -> Int {
-  var best = 0
-  for index in values.indices where values[index] > values[best] { best = index }
-  return best
-}
-
 /// AVG-LLaVA's visual granularity router.
-struct Router: Sendable {
-  private let configuration: RouterConfiguration
-  private let granularities: [Int]
+struct GranularityRouter: Router {
+  private let routing: GranularityRouting
   private let scaler: Scaler
   private let grids: [PoolingGrid]
   private let attentionIn: BiasedLinear
@@ -61,31 +18,30 @@ struct Router: Sendable {
   private let voter: [Float]
   private let norm: LayerNorm
 
-  init(_ store: some ParameterStore, _ model: ModelConfiguration, _ configuration: RouterConfiguration) throws {
-    self.configuration = configuration
-    granularities = model.granularities
-    let side = model.vision?.tower.gridSize ?? 0
-    scaler = Scaler(side: side)
-    grids = granularities.compactMap { PoolingGrid(granularity: $0, side: side) }
-    let prefix = ModelConfiguration.routerPrefix
-    let merger = prefix + "merger."
-    let hidden = model.hiddenSize
-    let epsilon = configuration.layerNormEpsilon
-    func linear(_ name: String, _ rows: Int) throws -> BiasedLinear {
-      try BiasedLinear(store, name, rows: rows, columns: hidden)
-    }
-    attentionIn = BiasedLinear(
-      weights: try store.matrix(merger + "self_attn.in_proj_weight", rows: 3 * hidden, columns: hidden),
-      bias: try store.values(merger + "self_attn.in_proj_bias", count: 3 * hidden))
-    attentionOut = try linear(merger + "self_attn.out_proj", hidden)
-    norm1 = try LayerNorm(store, merger + "norm1", width: hidden, epsilon: epsilon)
-    linear1 = try linear(merger + "linear1", hidden)
-    linear2 = try linear(merger + "linear2", hidden)
-    norm2 = try LayerNorm(store, merger + "norm2", width: hidden, epsilon: epsilon)
-    hiddenLayer = try linear(prefix + "router.0", hidden)
-    outputLayer = try linear(prefix + "router.2", model.granularities.count)
-    voter = try store.values(prefix + "voter", count: model.routerRows(configuration))
-    norm = try LayerNorm(store, prefix + "norm", width: model.granularities.count, epsilon: epsilon)
+  init(_ store: any ParameterStore, _ routing: GranularityRouting) throws {
+    self.routing = routing
+    scaler = Scaler(side: routing.side)
+    grids = routing.granularities.compactMap { PoolingGrid(granularity: $0, side: routing.side) }
+    let epsilon = routing.layerNormEpsilon
+    attentionIn = try BiasedLinear(store, routing.attentionIn)
+    attentionOut = try BiasedLinear(store, routing.attentionOut)
+    norm1 = try LayerNorm(store, routing.norm1, epsilon: epsilon)
+    linear1 = try BiasedLinear(store, routing.linear1)
+    linear2 = try BiasedLinear(store, routing.linear2)
+    norm2 = try LayerNorm(store, routing.norm2, epsilon: epsilon)
+    hiddenLayer = try BiasedLinear(store, routing.hiddenLayer)
+    outputLayer = try BiasedLinear(store, routing.outputLayer)
+    voter = try store.values(routing.voter)
+    norm = try LayerNorm(store, routing.norm, epsilon: epsilon)
+  }
+
+  func decide(_ input: RouterInput, _ compute: Compute) throws -> RouterDecision {
+    let wholePicture = input.features.copy(rows: 0..<scaler.side * scaler.side)
+    let filtered = TextFilter(count: routing.filteredTextTokens)(text: input.text, image: wholePicture, compute)
+    let kept = FloatMatrix(rows: filtered.order.count, columns: input.text.columns)
+    for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: input.text, toRow: row) }
+    let logits = try logits(features: input.features, text: kept, tiles: input.tiles, compute)
+    return RouterDecision(granularities: routing.granularities, logits: logits, filterOrder: filtered.order)
   }
 
   /// Logits for an image's features [tiles · side², width] and the filtered text's rows [kept, width], padded with zero
@@ -96,7 +52,7 @@ struct Router: Sendable {
   /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high enough
   /// that every grid's windows end where they end, go through one after the other, and text is a band of its own.
   func logits(features: FloatMatrix, text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
-    var votes = [Double](repeating: 0, count: granularities.count)
+    var votes = [Double](repeating: 0, count: grids.count)
     for patchRows in bands(tiles: tiles) {
       try Interruption.check()
       try compute.inPart("the router") {
@@ -177,7 +133,7 @@ struct Router: Sendable {
   private func add(
     votesOfText text: FloatMatrix, tiles: Int, to votes: inout [Double], _ compute: Compute
   ) throws {
-    let count = configuration.filteredTextTokens
+    let count = routing.filteredTextTokens
     // Where results are rounded, equal shares are rounded too.
     let copies = compute.rounding == .none ? 1 : tiles
     let sequence = FloatMatrix(rows: copies * count, columns: text.columns)
@@ -198,7 +154,7 @@ struct Router: Sendable {
     let layout = SequenceLayout(
       sequences: sequence.rows / tiles, length: tiles, sequenceStride: 1, elementStride: sequence.rows / tiles)
     let heads = AttentionHeads(
-      count: configuration.heads, keyValueCount: configuration.heads, dimension: width / configuration.heads)
+      count: routing.heads, keyValueCount: routing.heads, dimension: width / routing.heads)
     let parts = (0..<3).map { HeadRows(projected, firstColumn: $0 * width, dimension: heads.dimension) }
     let attended = compute.attention(
       queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
@@ -224,6 +180,28 @@ struct Router: Sendable {
       }
     }
   }
+}
+
+extension GranularityRouting: RunnableRouting {
+  public func router(_ parameters: any ParameterStore) throws -> any Router { try GranularityRouter(parameters, self) }
+}
+
+extension RouterDecision {
+  /// The name of ``GranularityRouting``'s reason: which of the prompt's tokens it looked at, most similar first, as positions in the
+  /// text without the picture's place.
+  public static let filter = "filter"
+
+  /// AVG-LLaVA's: the granularity of the greatest logit, for all tiles.
+  ///
+  /// - Precondition: There is a granularity, and there are as many logits.
+  public init(granularities: [Int], logits: [Float], filterOrder: [Int]) {
+    self.init(
+      [RouterChoice(.picture, options: granularities, scores: logits)],
+      reasons: [Reason(Self.filter, .ranking(filterOrder))])
+  }
+
+  /// The text tokens that the filter kept, most similar first; nil of another family's router.
+  public var filterOrder: [Int]? { ranking(Self.filter) }
 }
 
 private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
