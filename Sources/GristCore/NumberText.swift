@@ -13,6 +13,18 @@ public enum NumberText {
   /// A share of one: "25.0 %".
   public static func percent(_ value: Double) -> String { fixed(value * 100, digits: 1) + " %" }
 
+  /// A size: "12 bytes", "3.77 MB".
+  public static func bytes(_ count: Int) -> String {
+    let units = ["bytes", "KB", "MB", "GB", "TB"]
+    var value = Double(count)
+    var unit = 0
+    while value >= 1000, unit < units.count - 1 {
+      value /= 1000
+      unit += 1
+    }
+    return unit == 0 ? "\(count) bytes" : "\(fixed(value, digits: value < 10 ? 2 : 1)) \(units[unit])"
+  }
+
   private static func printed(_ format: String, _ value: Double) -> String {
     var buffer = [CChar](repeating: 0, count: 400)
     let count = withVaList([value]) { vsnprintf(&buffer, buffer.count, format, $0) }

@@ -34,6 +34,15 @@ public final class DecodingSession {
   /// Whether the context holds one token more.
   public var hasRoom: Bool { length < model.configuration.maximumLength }
 
+  /// Forgets all rows but the first `length`. ``logits`` stay what they were until a token follows those rows.
+  ///
+  /// - Precondition: `length` is from 1 to ``length``.
+  public func rewind(to length: Int) {
+    precondition((1...self.length).contains(length))
+    cache.rewind(to: length)
+    self.length = length
+  }
+
   /// Appends a token; ``logits`` are then those of the next one.
   ///
   /// - Throws: 64 when the context is full, 65 for a token without an embedding and for values that are not finite, 130

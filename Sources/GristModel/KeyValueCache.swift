@@ -29,4 +29,7 @@ final class KeyValueCache {
   }
 
   func advance(by rows: Int) { count += rows }
+
+  /// Forgets all rows but the first `count`.
+  func rewind(to count: Int) { self.count = min(count, self.count) }
 }

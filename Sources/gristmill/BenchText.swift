@@ -13,9 +13,9 @@ enum BenchText {
     lines.append(Format.table(rows(report), leftAligned: [0, 2]))
     lines += [
       "",
-      "a decoded token reads \(Format.bytes(report.cost.weightBytesPerToken)) of weights and "
-        + "\(Format.bytes(report.cacheBytesPerToken)) of cache for each row before it",
-      "the machine reads \(Format.bytes(Int(report.limits.memoryReadBytesPerSecond))) a second and does "
+      "a decoded token reads \(NumberText.bytes(report.cost.weightBytesPerToken)) of weights and "
+        + "\(NumberText.bytes(report.cacheBytesPerToken)) of cache for each row before it",
+      "the machine reads \(NumberText.bytes(Int(report.limits.memoryReadBytesPerSecond))) a second and does "
         + "\(NumberText.fixed(report.limits.int8OperationsPerSecond / 1e12, digits: 2))·10¹² int8 operations a second",
     ]
     return lines.joined(separator: "\n")
@@ -44,7 +44,7 @@ enum BenchText {
         "tokens/s, " + limit($0.tokensPerSecond, report.decodeLimit(depth: $0.depth)),
       ]
     }
-    rows.append(["peak memory", Format.bytes(report.peakResidentBytes), ""])
+    rows.append(["peak memory", NumberText.bytes(report.peakResidentBytes), ""])
     return rows
   }
 

@@ -53,7 +53,7 @@ struct Calibrate: ParsableCommand {
     } else if !global.quiet {
       try Console.print(
         "\(output): inputs of \(statistics.matrices.count) matrices over \(statistics.tokens) tokens, "
-          + "\(Format.bytes(bytes.count))")
+          + "\(NumberText.bytes(bytes.count))")
     }
   }
 }

@@ -148,10 +148,10 @@ struct Convert: ParsableCommand {
     if global.quiet { return }
     let ratio = Double(summary.byteCount) / Double(max(sourceBytes, 1))
     try Console.print(
-      "\(summary.path): \(Format.bytes(summary.byteCount)), \(NumberText.percent(ratio)) of the source's "
-        + "\(Format.bytes(sourceBytes)); \(summary.plan.entries.count) tensors, recipe \(summary.recipe.rawValue), "
+      "\(summary.path): \(NumberText.bytes(summary.byteCount)), \(NumberText.percent(ratio)) of the source's "
+        + "\(NumberText.bytes(sourceBytes)); \(summary.plan.entries.count) tensors, recipe \(summary.recipe.rawValue), "
         + (summary.calibration.map { "calibrated \($0.visible()), " } ?? "")
-        + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(Format.bytes(peakResidentBytes()))")
+        + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(NumberText.bytes(peakResidentBytes()))")
   }
 
   private func show(_ planned: Conversion.Plan, threads: Int) throws {
@@ -197,8 +197,8 @@ struct Convert: ParsableCommand {
       try Console.print("calibration: \(planned.calibration.rawValue), with \(samples.visible())")
     }
     try Console.print(
-      "total: \(Format.bytes(plan.sourceBytes)) → \(Format.bytes(plan.payloadBytes)) before packing; "
-        + "memory stays below \(Format.bytes(plan.memoryBound(threads: threads)))"
+      "total: \(NumberText.bytes(plan.sourceBytes)) → \(NumberText.bytes(plan.payloadBytes)) before packing; "
+        + "memory stays below \(NumberText.bytes(plan.memoryBound(threads: threads)))"
         + (planned.calibration == .none ? "" : " once the model was calibrated"))
   }
 }

@@ -1,18 +1,7 @@
 import GristCore
 
-/// Sizes and tables as people read them.
+/// Tables as people read them.
 enum Format {
-  static func bytes(_ count: Int) -> String {
-    let units = ["bytes", "KB", "MB", "GB", "TB"]
-    var value = Double(count)
-    var unit = 0
-    while value >= 1000, unit < units.count - 1 {
-      value /= 1000
-      unit += 1
-    }
-    return unit == 0 ? "\(count) bytes" : "\(NumberText.fixed(value, digits: value < 10 ? 2 : 1)) \(units[unit])"
-  }
-
   /// Columns aligned: the first to the left, the others to the right.
   static func table(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
     var lines: [String] = []

@@ -89,12 +89,12 @@ struct Inspect: ParsableCommand {
   private func describe(_ grist: GristFile, _ shown: [TensorSummary]) throws {
     let provenance = grist.manifest.provenance
     try Console.print(
-      "\(grist.path): \(Format.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
+      "\(grist.path): \(NumberText.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
         + "architecture \(provenance.architecture.line), recipe \(provenance.recipe.line), "
         + "packing \(provenance.packing.rawValue)")
     try Console.print("made by \(provenance.tool.line) from")
     for source in provenance.sources {
-      try Console.print("  \(source.name.line)  \(Format.bytes(source.byteCount))  sha256 \(source.sha256.line)")
+      try Console.print("  \(source.name.line)  \(NumberText.bytes(source.byteCount))  sha256 \(source.sha256.line)")
     }
     try Console.print(
       "through "
@@ -106,7 +106,7 @@ struct Inspect: ParsableCommand {
     if let template = provenance.promptTemplate {
       try Console.print(
         ConfigurationOptions.isTemplateText(template)
-          ? "asked by a chat template of its own, \(Format.bytes(template.utf8.count))"
+          ? "asked by a chat template of its own, \(NumberText.bytes(template.utf8.count))"
           : template == ConversationFormat.rawName
             ? "asked without a template" : "asked by the template \(template.line)")
     }

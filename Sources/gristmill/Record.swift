@@ -66,7 +66,7 @@ struct Record: ParsableCommand {
       ]
       try Console.print(document)
     } else if !global.quiet {
-      try Console.print("\(path): \(record.cases.count) cases, \(Format.bytes(bytes.count))")
+      try Console.print("\(path): \(record.cases.count) cases, \(NumberText.bytes(bytes.count))")
     }
   }
 }

@@ -57,6 +57,10 @@ enum VerifyText {
         "worst case: \(picture)\"\(shortened(worst.reference.question.prompt))\": KL "
           + "\(NumberText.significant(worst.kl.mean, digits: 2)), the same most likely token at "
           + "\(worst.agreeingOnTop) of \(worst.divergences.count) positions")
+      if let answers = worst.answers, answers.reference != answers.model {
+        lines.append("  the reference answers: \"\(shortened(answers.reference, to: 120))\"")
+        lines.append("  the model answers:     \"\(shortened(answers.model, to: 120))\"")
+      }
     }
     return lines.joined(separator: "\n")
   }
@@ -95,7 +99,7 @@ enum VerifyText {
     return Format.table(rows)
   }
 
-  private static func shortened(_ text: String) -> String {
-    text.count <= 44 ? text : text.prefix(43) + "…"
+  private static func shortened(_ text: String, to length: Int = 44) -> String {
+    text.count <= length ? text : text.prefix(length - 1) + "…"
   }
 }

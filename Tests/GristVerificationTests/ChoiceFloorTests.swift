@@ -111,7 +111,7 @@ import Testing
     let flipped = RouterDecision(
       granularities: choice.options, logits: choice.options.map { $0 == other ? 9 : 0 }, filterOrder: [])
     let report = VerificationReport(
-      model: "m", reference: "r", limits: VerificationLimits(),
+      model: .init(path: "m"), reference: .init(path: "r", kind: .record), limits: VerificationLimits(),
       cases: [firm, loose, loose].enumerated().map { index, reference in
         VerificationReport.Case(
           reference: reference, decision: index < 2 ? flipped : decision, divergences: [], greedyMatch: 0)

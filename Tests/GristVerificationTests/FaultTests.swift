@@ -108,7 +108,7 @@ import Testing
     }
     // Both sides dead: their first choices are the same, and still prove nothing.
     let dead = VerificationReport(
-      model: "m", reference: "r", limits: VerificationLimits(),
+      model: .init(path: "m"), reference: .init(path: "r", kind: .record), limits: VerificationLimits(),
       cases: zip(record.cases, cases).map { good, bad in
         .init(
           reference: isReference ? bad : good, decision: isReference ? good.decision : bad.decision,
@@ -130,7 +130,8 @@ import Testing
       sequenceLength: item.sequenceLength,
       tokens: item.tokens, logits: item.logits.map { $0.map { _ in .nan } })
     let report = VerificationReport(
-      model: "m", reference: "r", limits: VerificationLimits(maximumMeanKL: .infinity),
+      model: .init(path: "m"), reference: .init(path: "r", kind: .record),
+      limits: VerificationLimits(maximumMeanKL: .infinity),
       cases: [.init(reference: broken, decision: nil, divergences: [], greedyMatch: 0)])
     #expect(report.objections.contains { $0.contains("reference's own logits") }, "\(report.objections)")
   }

@@ -2,6 +2,7 @@ import Glibc
 import GristConversion
 import GristCore
 import GristFormat
+import GristImaging
 import GristKernels
 import GristModel
 import GristSources
@@ -58,6 +59,52 @@ import Testing
     #expect(count("<svg class=\"picture picture2\"") == 1)
     let grid = try #require(report.cases[0].grid?.areas.first)
     #expect(count("in \(grid.columns.count + 1) × \(grid.rows.count + 1) cells\"") == 2)
+  }
+
+  @Test("the model's answer in a report is the one that it gives by itself")
+  func answers() throws {
+    let path = try tampered { $0.name == "model.layers.1.mlp.down_proj.weight" ? try scaled($0, by: 3) : nil }
+    let source = try Source.open(path: converted(.int4All, from: path))
+    let model = try source.model(compute: compute)
+    let report = try source.verify(
+      against: ReferenceRecord(fingerprint: source.fingerprint(), source: "r", cases: reference.cases),
+      compute: compute)
+    #expect(report.cases.contains { $0.greedyMatch < $0.reference.tokens.count })
+    for item in report.cases {
+      let question = item.reference.question
+      let image = try question.imageBytes.map { try model.encode(RGBImage(jpeg: $0, name: "picture")) }
+      let prompt = try model.prepare(
+        Conversation(message: question.prompt, hasImage: image != nil), image: image,
+        granularity: item.reference.granularity)
+      let own = try model.answer(
+        prompt, maxNewTokens: item.reference.tokens.count, sampler: Sampler(temperature: 0, topP: 1, seed: 0))
+      #expect(item.answers?.model == own.text)
+      let expected = item.reference.tokens.filter { !model.endTokens.contains($0) }
+      #expect(try item.answers?.reference == model.tokenizer.decode(expected))
+    }
+  }
+
+  @Test("the page says when, with what and of which weights, and shows the worst case first")
+  func page() throws {
+    let path = try converted(.int4)
+    var report = try verify(path)
+    #expect(report.model.kind == .file && report.model.recipe == "int4" && report.reference.kind == .record)
+    #expect(report.model.byteCount == (try readFile(path).count) && report.model.fingerprint == reference.fingerprint)
+    #expect(report.date.hasSuffix("Z") && report.arithmetic.hasSuffix("int8 activations"))
+    let order = report.cases.sorted { $0.kl.mean > $1.kl.mean }.map(\.reference.question.prompt)
+    #expect(order != report.cases.map(\.reference.question.prompt))
+    let page = report.html
+    let places = try order.map { try #require(page.range(of: "<p class=\"question\">" + $0)?.lowerBound) }
+    #expect(places == places.sorted())
+    #expect(
+      page.contains(report.date) && page.contains("recipe int4, against <b>small-f32</b>, a record of its answers"))
+    #expect(page.contains("Both were made from the weights of fingerprint <code>\(reference.fingerprint)</code>"))
+    report = try Verification(
+      Source.open(path: path), against: .model(Source.open(path: Fixtures.conformanceCheckpoint)),
+      questions: [Self.probes()[2]], compute: compute
+    ).run()
+    #expect(report.reference.kind == .checkpoint && report.reference.fingerprint == reference.fingerprint)
+    #expect(report.html.contains("a checkpoint of 3.77 MB") && report.json["reference_side"]?["kind"] == "checkpoint")
   }
 
   @Test("the source recipe differs in nothing")
@@ -176,7 +223,8 @@ import Testing
     let comparison = try compareWeights(path)
     #expect(comparison.rejected.map(\.name) == [name])
     let report = VerificationReport(
-      model: "m", reference: "r", limits: VerificationLimits(), cases: try verify(path).cases, hasRouter: true,
+      model: .init(path: "m"), reference: .init(path: "r", kind: .record), limits: VerificationLimits(),
+      cases: try verify(path).cases, hasRouter: true,
       weights: comparison)
     #expect(!report.passed)
   }
@@ -233,7 +281,8 @@ import Testing
 
   @Test("nothing to compare is no success")
   func empty() {
-    let report = VerificationReport(model: "a", reference: "b", limits: VerificationLimits(), cases: [])
+    let report = VerificationReport(
+      model: .init(path: "a"), reference: .init(path: "b", kind: .record), limits: VerificationLimits(), cases: [])
     #expect(!report.passed)
   }
 

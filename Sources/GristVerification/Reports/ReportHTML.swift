@@ -13,7 +13,7 @@ extension VerificationReport {
       <meta charset="utf-8">
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <meta name="color-scheme" content="light dark">
-      <title>\(passed ? "Passed" : "Failed"): \(escaped(fileName(of: model)))</title>
+      <title>\(passed ? "Passed" : "Failed"): \(escaped(fileName(of: model.path)))</title>
       <style>
       \(ReportStyle.css)
       \(pictures.css)
@@ -39,12 +39,26 @@ extension VerificationReport {
     return """
       <header>
       <p class="verdict \(passed ? "good" : "bad")">\(passed ? "Passed" : "Failed")</p>
-      <h1>\(escaped(fileName(of: model)))</h1>
-      <p class="against">against <b>\(escaped(fileName(of: reference)))</b>\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")</p>
+      <h1>\(escaped(fileName(of: model.path)))</h1>
+      <p class="against">\(escaped(model.summary)), against <b>\(escaped(fileName(of: reference.path)))</b>, \(escaped(reference.summary))\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")</p>
+      \(origin)
       \(why.isEmpty ? "" : "<ul class=\"why\">\n\(why)\n</ul>")
       \(remarks)
       </header>
       """
+  }
+
+  /// When and by what it was found, and of which weights.
+  private var origin: String {
+    let when = date.isEmpty ? "" : "Verified at \(escaped(date)) with \(escaped(arithmetic)). "
+    let prints = [("model", model.fingerprint), ("reference", reference.fingerprint)].compactMap { side, print in
+      print.flatMap { $0.isEmpty ? nil : (side, $0) }
+    }
+    let weights =
+      prints.count == 2 && prints[0].1 == prints[1].1
+      ? "Both were made from the weights of fingerprint <code>\(escaped(prints[0].1))</code>."
+      : prints.map { "Fingerprint of the \($0.0)'s weights: <code>\(escaped($0.1))</code>." }.joined(separator: " ")
+    return when.isEmpty && weights.isEmpty ? "" : "<p class=\"against\">\(when)\(weights)</p>"
   }
 
   /// What the verdict does not tell.
@@ -126,7 +140,7 @@ extension VerificationReport {
   private func caseTable(_ pictures: ReportPictures) -> String {
     let chart = RouterChart(
       cases.flatMap { ($0.reference.decision?.scores ?? []) + ($0.decision?.scores ?? []) })
-    let rows = cases.enumerated().map { row($0.element, chart, pictures) }.joined(separator: "\n")
+    let rows = worstFirst.map { row(cases[$0], number: $0 + 1, chart, pictures) }.joined(separator: "\n")
     let legend =
       decided > 0
       ? "<p class=\"legend\"><span class=\"key r\"></span>reference <span class=\"key m\"></span>model "
@@ -138,7 +152,7 @@ extension VerificationReport {
       : ""
     return """
       <section>
-      <h2>Case by case</h2>
+      <h2>Case by case, the worst first</h2>
       \(legend)
       \(missing)
       <div class="scroll">
@@ -154,13 +168,29 @@ extension VerificationReport {
       """
   }
 
-  private func row(_ item: Case, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
+  /// Places of the cases: those that could not be answered, then choices that differ, ties, and the rest; among alike ones by
+  /// divergence.
+  private var worstFirst: [Int] {
+    func severity(_ item: Case) -> Double {
+      if item.failure != nil { return 3 }
+      switch item.agreement(tieMargin: limits.tieMargin) {
+      case .differs: return 2
+      case .tie: return 1
+      case .agrees, .none: return 0
+      }
+    }
+    func divergence(_ item: Case) -> Double { item.kl.mean.isNaN ? .infinity : item.kl.mean }
+    let keys = cases.map { (severity($0), divergence($0)) }
+    return cases.indices.sorted { keys[$0] == keys[$1] ? $0 < $1 : keys[$0] > keys[$1] }
+  }
+
+  private func row(_ item: Case, number: Int, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
     let agreement = item.agreement(tieMargin: limits.tieMargin)
     let question = item.reference.question
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
       <tr>
-      <td>\(pictures.figure(item))<b>\(escaped(question.image ?? "no picture"))</b><p class="question">\(escaped(question.prompt))</p></td>
+      <td>\(pictures.figure(item))<b>\(number). \(escaped(question.image ?? "no picture"))</b><p class="question">\(escaped(question.prompt))</p></td>
       <td>\(Self.choiceCell(item, agreement))</td>
       <td>\(chart.svg(reference: item.reference.decision, model: item.decision))</td>
       \(hasTextFilter ? "<td>\(Self.filterCell(item))</td>" : "")
@@ -168,7 +198,28 @@ extension VerificationReport {
       <td class="n">\(item.agreeingOnTop)<small>of \(item.divergences.count)</small></td>
       <td class="n">\(item.greedyMatch)<small>of \(item.reference.tokens.count)</small></td>
       </tr>
+      \(Self.answersRow(item, columns: hasTextFilter ? 7 : 6))
       """
+  }
+
+  /// Both answers side by side, or one where they are the same.
+  private static func answersRow(_ item: Case, columns: Int) -> String {
+    let cells: [(name: String, key: String, text: String)]
+    if let failure = item.failure {
+      cells = [("The model could not answer", "m", failure)]
+    } else if let answers = item.answers {
+      cells =
+        answers.reference == answers.model
+        ? [("Both answer", "", answers.model)]
+        : [("Reference", "r", answers.reference), ("Model", "m", answers.model)]
+    } else {
+      return ""
+    }
+    let blocks = cells.map { cell in
+      let key = cell.key.isEmpty ? "" : "<span class=\"key \(cell.key)\"></span>"
+      return "<div>\(key)<small>\(cell.name)</small><p>\(escaped(cell.text))</p></div>"
+    }
+    return "<tr class=\"answers\"><td colspan=\"\(columns)\"><div class=\"sides\">\(blocks.joined())</div></td></tr>"
   }
 
   private static func choiceCell(_ item: Case, _ agreement: Case.Agreement) -> String {

@@ -4,8 +4,10 @@ extension VerificationReport {
   /// The report as the command's contract describes it.
   public var json: JSONValue {
     var document: JSONObject = [
-      "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model),
-      "not_tested": JSONValue(notTested), "reference": JSONValue(reference),
+      "passed": JSONValue(passed), "objections": JSONValue(objections), "model": JSONValue(model.path),
+      "not_tested": JSONValue(notTested), "reference": JSONValue(reference.path),
+      "date": JSONValue(date), "arithmetic": JSONValue(arithmetic), "model_side": model.json,
+      "reference_side": reference.json,
       "reference_loss": referenceLoss.map { JSONValue($0) } ?? .null,
       "limits": [
         "tie_margin": JSONValue(limits.tieMargin), "max_kl": JSONValue(limits.maximumMeanKL),
@@ -64,6 +66,17 @@ extension VerificationReport.Case {
         divergences.isEmpty
           ? 0 : Double(agreeingOnTop) / Double(divergences.count)),
       "greedy_match": JSONValue(greedyMatch), "greedy_length": JSONValue(reference.tokens.count),
+      "reference_text": optional(answers) { JSONValue($0.reference) },
+      "text": optional(answers) { JSONValue($0.model) },
+    ]
+  }
+}
+
+extension VerifiedSide {
+  fileprivate var json: JSONValue {
+    [
+      "kind": JSONValue(kind.rawValue), "bytes": byteCount.map { JSONValue($0) } ?? .null,
+      "recipe": recipe.map { JSONValue($0) } ?? .null, "fingerprint": fingerprint.map { JSONValue($0) } ?? .null,
     ]
   }
 }

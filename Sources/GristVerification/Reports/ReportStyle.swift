@@ -47,7 +47,15 @@ enum ReportStyle {
     table { border-collapse: collapse; width: 100%; }
     th, td { padding: 10px 14px; text-align: left; vertical-align: top; }
     th { font-size: 12.5px; color: var(--soft); font-weight: 600; white-space: nowrap; }
+    code { font-size: 12px; overflow-wrap: anywhere; }
+    tr.answers td { padding-top: 0; }
+    .sides { display: flex; gap: 24px; flex-wrap: wrap; }
+    .sides div { flex: 1 1 320px; }
+    .sides small { display: inline; }
+    .sides p { margin: 2px 0 0; overflow-wrap: anywhere; }
+    .sides .key { margin-left: 0; }
     tbody tr { border-top: 1px solid var(--line); }
+    tbody tr.answers { border-top: none; }
     .n { text-align: right; font-variant-numeric: tabular-nums; }
     .parts { width: fit-content; max-width: 100%; }
     .cases td:nth-child(2), .cases td:nth-child(4) { white-space: nowrap; }
@@ -94,7 +102,8 @@ enum ReportStyle {
     <dd>Both models answer from the same visual tokens and are fed the reference's own answer token by token. KL is how \
     far the model's distribution over the next token is from the reference's, in nats. Top-1 counts positions with the \
     same most likely token; the greedy match is how many tokens come out the same before the first that does not. The \
-    mean KL decides; the other two are for information.</dd>
+    mean KL decides; the other two are for information. The answers shown are each model's own: where the model's departs from \
+    the reference's, it goes on by itself.</dd>
     <dt>Weights</dt>
     <dd>Against a checkpoint, every stored tensor is compared with the checkpoint's own. It may differ by the error that \
     the file recorded for it, and no more. A record has no weights to compare.</dd>

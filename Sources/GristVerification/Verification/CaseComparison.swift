@@ -58,6 +58,8 @@ extension VisionLanguageModel {
     let session = try start(prompt, newTokens: reference.tokens.count)
     var divergences: [Divergence] = []
     var greedyMatch = 0
+    /// The first token that the model would have chosen otherwise.
+    var departure: Int?
     for (index, token) in reference.tokens.enumerated() {
       guard reference.logits[index].count == session.logits.count else {
         throw GristError(
@@ -67,10 +69,30 @@ extension VisionLanguageModel {
       let divergence = Divergence(reference: reference.logits[index], model: session.logits, token: token)
       divergences.append(divergence)
       if greedyMatch == index, divergence.agreesOnTop { greedyMatch += 1 }
+      if departure == nil, greedyMatch <= index { departure = indexOfGreatest(session.logits) }
       if index + 1 < reference.tokens.count { try session.advance(token) }
     }
     return VerificationReport.Case(
       reference: reference, decision: own.decision, divergences: divergences, greedyMatch: greedyMatch,
-      grid: try grid(image, own))
+      grid: try grid(image, own),
+      answers: try answers(reference.tokens, session, departure: departure, after: greedyMatch, prompt))
+  }
+
+  /// Both answers as text. Where the model's own departs from the reference's, it goes on from there by itself.
+  private func answers(
+    _ expected: [Int], _ session: DecodingSession, departure: Int?, after match: Int, _ prompt: PreparedPrompt
+  ) throws -> VerificationReport.Case.Answers {
+    var own = Array(expected.prefix(match))
+    if var token = departure {
+      session.rewind(to: prompt.sequenceLength + match)
+      while own.count < expected.count {
+        own.append(token)
+        if endTokens.contains(token) || own.count == expected.count || !session.hasRoom { break }
+        try session.advance(token)
+        token = indexOfGreatest(session.logits)
+      }
+    }
+    func text(_ tokens: [Int]) throws -> String { try tokenizer.decode(tokens.filter { !endTokens.contains($0) }) }
+    return try VerificationReport.Case.Answers(reference: text(expected), model: text(own))
   }
 }

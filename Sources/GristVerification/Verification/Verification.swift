@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 import GristCore
 import GristKernels
 import GristModel
@@ -57,10 +58,21 @@ public struct Verification: Sendable {
     let cases = try model.model(compute: compute).cases(against: record) {
       progress(Double($0) / Double(record.cases.count), "asking the model")
     }
+    let weights = try weights(progress)
     return VerificationReport(
-      model: model.path, reference: record.source, referenceLoss: record.loss, limits: options.limits, cases: cases,
-      hasRouter: try model.configuration().vision?.usesRouter == true, weights: try weights(progress),
+      model: VerifiedSide(model, fingerprint: weights?.modelFingerprint), reference: side(record, weights),
+      date: Date.now.formatted(.iso8601),
+      arithmetic: "\(Compute.instructionSet), \(compute.activations.rawValue) activations",
+      referenceLoss: record.loss, limits: options.limits, cases: cases,
+      hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
       hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))
+  }
+
+  private func side(_ record: ReferenceRecord, _ weights: WeightComparison?) -> VerifiedSide {
+    switch reference {
+    case .record: VerifiedSide(record)
+    case .model(let source): VerifiedSide(source, fingerprint: weights?.referenceFingerprint)
+    }
   }
 
   /// The reference's answers: the record's, or freshly computed ones.

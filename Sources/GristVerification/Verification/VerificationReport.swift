@@ -15,18 +15,21 @@ public struct VerificationReport: Sendable {
     public let greedyMatch: Int
     /// What the visual tokens of the model's own choice stand for; nil without a picture.
     public let grid: TokenGrid?
+    /// Both answers as text; nil where nothing was answered.
+    public let answers: Answers?
     /// What the model said when it could not answer, because it computed a value that is not finite; nil when it did.
     public let failure: String?
 
     package init(
       reference: ReferenceRecord.Case, decision: RouterDecision?, divergences: [Divergence],
-      greedyMatch: Int, grid: TokenGrid? = nil, failure: String? = nil
+      greedyMatch: Int, grid: TokenGrid? = nil, answers: Answers? = nil, failure: String? = nil
     ) {
       self.reference = reference
       self.decision = decision
       self.divergences = divergences
       self.greedyMatch = greedyMatch
       self.grid = grid
+      self.answers = answers
       self.failure = failure
     }
 
@@ -71,8 +74,12 @@ public struct VerificationReport: Sendable {
     public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
   }
 
-  public let model: String
-  public let reference: String
+  public let model: VerifiedSide
+  public let reference: VerifiedSide
+  /// When, in universal time: `2026-07-31T12:00:00Z`.
+  public let date: String
+  /// The kernels that computed, and how activations were kept.
+  public let arithmetic: String
   /// What the reference's own weights had lost since upstream; nil for upstream's own.
   public let referenceLoss: String?
   public let limits: VerificationLimits
@@ -87,9 +94,12 @@ public struct VerificationReport: Sendable {
   public let parts: [PartEffect]
 
   package init(
-    model: String, reference: String, referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case],
-    hasRouter: Bool = false, weights: WeightComparison? = nil, hasExactChoices: Bool? = nil, parts: [PartEffect] = []
+    model: VerifiedSide, reference: VerifiedSide, date: String = "", arithmetic: String = "",
+    referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case], hasRouter: Bool = false,
+    weights: WeightComparison? = nil, hasExactChoices: Bool? = nil, parts: [PartEffect] = []
   ) {
+    self.date = date
+    self.arithmetic = arithmetic
     self.model = model
     self.reference = reference
     self.referenceLoss = referenceLoss
@@ -165,6 +175,17 @@ public struct VerificationReport: Sendable {
 }
 
 extension VerificationReport.Case {
+  /// What both said, each by itself.
+  public struct Answers: Sendable, Equatable {
+    public let reference: String
+    public let model: String
+
+    public init(reference: String, model: String) {
+      self.reference = reference
+      self.model = model
+    }
+  }
+
   /// Positions at which both have the same most likely token.
   public var agreeingOnTop: Int { divergences.filter(\.agreesOnTop).count }
 }

@@ -27,6 +27,9 @@ public struct WeightComparison: Sendable {
   public let missing: [String]
   /// Whose weights the model was made from.
   public let origin: Origin
+  /// Of the weights that each was made from.
+  public let modelFingerprint: String
+  public let referenceFingerprint: String
 
   public enum Origin: String, Sendable {
     /// The reference's: both have the same fingerprint.
@@ -72,13 +75,17 @@ public struct WeightComparison: Sendable {
     self.tensors = tensors
     missing = unmatched.sorted().map(\.text)
     let areEqual = missing.isEmpty && tensors.allSatisfy { $0.relativeError == 0 }
-    origin = try Self.origin(of: model, in: reference, areEqual: areEqual)
+    modelFingerprint = try model.fingerprint()
+    referenceFingerprint = try reference.fingerprint()
+    origin =
+      modelFingerprint == referenceFingerprint
+      ? .same : try Self.castOrigin(of: model, modelFingerprint, in: reference, areEqual: areEqual)
   }
 
   /// - Parameter areEqual: whether all that was compared is the same, value for value.
-  private static func origin(of model: Source, in reference: Source, areEqual: Bool) throws -> Origin {
-    let fingerprint = try model.fingerprint()
-    if try fingerprint == reference.fingerprint() { return .same }
+  private static func castOrigin(
+    of model: Source, _ fingerprint: String, in reference: Source, areEqual: Bool
+  ) throws -> Origin {
     guard let file = model.file else { return areEqual ? .cast : .other }
     // The file knows of which type each tensor was: the reference's, cast to that, has the same fingerprint.
     var cast = SourceFingerprint()
