@@ -38,7 +38,8 @@ let package = Package(
     .target(name: "CGristProgram", dependencies: ["CGristSystem"]),
     // Loads OpenBLAS when it is needed.
     .target(name: "CGristBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
-    .target(name: "CGristKernels"),
+    // x86/, arm/ and the portable kernels are instances of templates/; one table of functions each.
+    .target(name: "CGristKernels", cSettings: [.headerSearchPath(".")]),
 
     .target(
       name: "GristCore",

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "grist_kernels.h"
-#include "grist_vectors.h"
+#include "templates/grist_vectors.h"
 
 enum { kWeight = GRIST_LIMITS_WEIGHT, kActivation = GRIST_LIMITS_ACTIVATION };
 

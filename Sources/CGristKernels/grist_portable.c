@@ -1,7 +1,7 @@
 #if defined(__aarch64__)
 #define GRIST_HAS_HALF /* every aarch64 converts halves */
 #endif
-#include "grist_template.h"
+#include "templates/grist_template.h"
 
 #include "grist_tables.h"
 

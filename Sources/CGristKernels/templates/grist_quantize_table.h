@@ -10,8 +10,8 @@
 #ifndef GRIST_QUANTIZE_TABLE_H
 #define GRIST_QUANTIZE_TABLE_H
 
-#include "grist_code_values.h"
-#include "grist_quantize.h"
+#include "templates/grist_code_values.h"
+#include "templates/grist_quantize.h"
 
 #pragma clang fp contract(off)
 

@@ -4,7 +4,7 @@
 #define GRIST_HALVES_H
 
 #include "grist_kernels.h"
-#include "grist_vectors.h"
+#include "templates/grist_vectors.h"
 
 static inline float half_bits_to_float(uint16_t bits) {
 #ifdef GRIST_HAS_HALF

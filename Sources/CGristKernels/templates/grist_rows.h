@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "grist_dots.h"
+#include "templates/grist_dots.h"
 
 static void rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count) {
   float inverse = 1.0f / sqrtf(dot_float(x, x, count) / (float)count + epsilon);

@@ -9,11 +9,11 @@
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
-#define GRIST_NEAREST "grist_nearest_avx512.h"
+#define GRIST_NEAREST "x86/grist_nearest_avx512.h"
 #define GRIST_LARGE_SECOND_LEVEL
-#include "grist_template.h"
+#include "templates/grist_template.h"
 
-#include "grist_blocking.h"
+#include "templates/grist_blocking.h"
 #include "grist_tables.h"
 
 /* vpdpbusd multiplies unsigned by signed bytes. int4 codes are stored biased by 8, int8 codes become biased by 128 when

@@ -8,9 +8,9 @@
 #ifndef GRIST_ATTENTION_H
 #define GRIST_ATTENTION_H
 
-#include "grist_cells.h"
-#include "grist_halves.h"
-#include "grist_rows.h"
+#include "templates/grist_cells.h"
+#include "templates/grist_halves.h"
+#include "templates/grist_rows.h"
 
 enum {
   /* Queries in a block at most, keys in a block; a panel's columns. */

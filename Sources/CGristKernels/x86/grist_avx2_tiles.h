@@ -20,7 +20,7 @@
 
 #include <immintrin.h>
 
-#include "grist_avx2_span.h"
+#include "x86/grist_avx2_span.h"
 
 enum {
   kActivationBytes = 384 * 1024, /* that stay in the second-level cache */

@@ -5,7 +5,7 @@
 #ifndef GRIST_AVX2_LONE_H
 #define GRIST_AVX2_LONE_H
 
-#include "grist_avx2_tiles.h"
+#include "x86/grist_avx2_tiles.h"
 
 enum {
   kLoneTiles = 4, /* of two halves each: eight sums leave room in the registers */

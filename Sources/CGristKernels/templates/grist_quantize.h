@@ -12,9 +12,9 @@
 
 #include <float.h>
 
-#include "grist_columns.h"
-#include "grist_halves.h"
-#include "grist_stored_codes.h"
+#include "templates/grist_columns.h"
+#include "templates/grist_halves.h"
+#include "templates/grist_stored_codes.h"
 
 #pragma clang fp contract(off)
 

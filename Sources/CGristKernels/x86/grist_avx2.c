@@ -6,10 +6,10 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
-#define GRIST_NEAREST "grist_nearest_avx2.h"
+#define GRIST_NEAREST "x86/grist_nearest_avx2.h"
 #define GRIST_TILES_TOGETHER 4
 #define GRIST_STREAMED_BYTES (1024 * 1024)
-#include "grist_template.h"
+#include "templates/grist_template.h"
 
 #include "grist_tables.h"
 
@@ -17,7 +17,7 @@
    0...15, and a narrow table's values become 0...64: two products of at most 64*127 stay far below 32767. int8 codes and
    other tables' values hand their sign to the activations first: two products of at most 127*127 just fit. */
 
-#include "grist_blocking.h"
+#include "templates/grist_blocking.h"
 
 enum { kInt8Bias = 0 };
 
@@ -28,11 +28,11 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-#include "grist_ymm_tiles.h"
+#include "x86/grist_ymm_tiles.h"
 
-#include "grist_avx2_tiles.h"
+#include "x86/grist_avx2_tiles.h"
 
-#include "grist_avx2_lone.h"
+#include "x86/grist_avx2_lone.h"
 
 GRIST_INLINE void multiply_tiles(const grist_tile_product *p, int kind) {
   if (p->tokens == 1)

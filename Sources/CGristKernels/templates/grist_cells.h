@@ -3,7 +3,7 @@
 #ifndef GRIST_CELLS_H
 #define GRIST_CELLS_H
 
-#include "grist_vectors.h"
+#include "templates/grist_vectors.h"
 
 #ifdef GRIST_BF16_DOTS
 

@@ -6,7 +6,7 @@
 #ifndef GRIST_BLOCKING_H
 #define GRIST_BLOCKING_H
 
-#include "grist_columns.h"
+#include "templates/grist_columns.h"
 #include "grist_fetch.h"
 
 /* Kinds of codes: how wide they are and what they stand for. A narrow table's values lie within -kNarrowMost...kNarrowMost: the

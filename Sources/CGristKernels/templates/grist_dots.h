@@ -2,7 +2,7 @@
 #ifndef GRIST_DOTS_H
 #define GRIST_DOTS_H
 
-#include "grist_halves.h"
+#include "templates/grist_halves.h"
 
 #define GRIST_LANES 32
 

@@ -6,9 +6,9 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
-#include "grist_template.h"
+#include "templates/grist_template.h"
 
-#include "grist_blocking.h"
+#include "templates/grist_blocking.h"
 #include "grist_tables.h"
 
 /* sdot multiplies signed bytes: of four rows with four columns each and four activations, one row's dot product comes

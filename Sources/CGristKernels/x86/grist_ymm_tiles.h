@@ -11,7 +11,7 @@
 
 #include <immintrin.h>
 
-#include "grist_blocking.h"
+#include "templates/grist_blocking.h"
 
 /* Both halves of four tokens: eight sums leave room in the registers for what they meet, and halves share loads of
    activations. */

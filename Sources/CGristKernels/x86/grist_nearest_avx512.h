@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "grist_code_values.h"
+#include "templates/grist_code_values.h"
 
 enum { kAtOnce = 4 };
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "grist_vectors.h"
+#include "templates/grist_vectors.h"
 
 /* What codes stand for. Bucket b holds the numbers that times `unit` lie from 8b to 8(b + 1), b from -16 to 15, and stands at b
    modulo 32. */

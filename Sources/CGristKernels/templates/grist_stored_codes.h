@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#include "grist_columns.h"
-#include "grist_halves.h"
-#include "grist_vectors.h"
+#include "templates/grist_columns.h"
+#include "templates/grist_halves.h"
+#include "templates/grist_vectors.h"
 
 /* Four columns of codes as bytes: lane r holds row r's, the first column lowest. */
 GRIST_INLINE vec16i four_columns(const vec16 *codes, int bias, int mask) {

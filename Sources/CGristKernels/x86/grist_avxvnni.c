@@ -6,8 +6,8 @@
 
 #define GRIST_OWN_TILE_PRODUCTS
 #define GRIST_HAS_HALF
-#define GRIST_NEAREST "grist_nearest_avx2.h"
-#include "grist_template.h"
+#define GRIST_NEAREST "x86/grist_nearest_avx2.h"
+#include "templates/grist_template.h"
 
 #include "grist_tables.h"
 
@@ -20,7 +20,7 @@ GRIST_INLINE __m256i dot4(__m256i sums, __m256i weights, __m256i x, int kind) {
   return _mm256_dpbusd_avx_epi32(sums, weights, x);
 }
 
-#include "grist_ymm_tiles.h"
+#include "x86/grist_ymm_tiles.h"
 
 GRIST_TILE_PRODUCTS
 

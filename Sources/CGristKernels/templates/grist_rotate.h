@@ -4,7 +4,7 @@
 #define GRIST_ROTATE_H
 
 #include "grist_kernels.h"
-#include "grist_vectors.h"
+#include "templates/grist_vectors.h"
 
 #pragma clang fp contract(off)
 

@@ -10,7 +10,7 @@
 #define GRIST_HAS_HALF
 #define GRIST_ATTENTION_ROWS 8
 #define GRIST_BF16_DOTS
-#include "grist_attention.h"
+#include "templates/grist_attention.h"
 
 #include "grist_tables.h"
 

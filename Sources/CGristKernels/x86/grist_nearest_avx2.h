@@ -8,7 +8,7 @@
 
 #include <immintrin.h>
 
-#include "grist_code_values.h"
+#include "templates/grist_code_values.h"
 
 /* What nearest_in_buckets takes is x times this and the table's unit. */
 #define GRIST_NEAREST_UNIT 2.0f

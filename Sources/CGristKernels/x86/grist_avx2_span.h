@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-#include "grist_blocking.h"
+#include "templates/grist_blocking.h"
 
 enum {
   kSpanTiles = GRIST_TILES_TOGETHER,

@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "grist_blocking.h"
-#include "grist_columns.h"
-#include "grist_dots.h"
+#include "templates/grist_blocking.h"
+#include "templates/grist_columns.h"
+#include "templates/grist_dots.h"
 #include "grist_kernels.h"
-#include "grist_rows.h"
-#include "grist_stored_codes.h"
-#include "grist_vectors.h"
+#include "templates/grist_rows.h"
+#include "templates/grist_stored_codes.h"
+#include "templates/grist_vectors.h"
 
 /* An instruction set that defines GRIST_OWN_TILE_PRODUCTS brings its own multiply_int8_tiles and multiply_int4_tiles
    after this file; one whose CPUs convert f16 by instruction defines GRIST_HAS_HALF. */
@@ -131,13 +131,13 @@ static void multiply_int4_tiles(const grist_tile_product *p) {
 
 #endif
 
-#include "grist_attention.h"
+#include "templates/grist_attention.h"
 
-#include "grist_rotate.h"
+#include "templates/grist_rotate.h"
 
-#include "grist_quantize.h"
+#include "templates/grist_quantize.h"
 
-#include "grist_quantize_table.h"
+#include "templates/grist_quantize_table.h"
 
 static uint16_t greatest_magnitude_bits16(const uint16_t *x, size_t count) {
   uint16_t greatest = 0;
