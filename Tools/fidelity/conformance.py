@@ -1,4 +1,4 @@
-"""What each recipe and calibration does to the conformance kit: `kit.py WORK [--gristmill PROGRAM]`, the tables of Docs/verification.md."""
+"""What each recipe and calibration does to the conformance kit: `conformance.py WORK [--gristmill PROGRAM]`, the tables of Docs/verification.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The conformance kit in every form that HDF5 takes: converts each, and holds it to the safetensors that it was made from.
 
-    kit.py WORK [--gristmill PATH]
+    forms.py WORK [--gristmill PATH]
 
 (a) dumped by h5py, flat and nested, contiguous and compressed; (b) from real Keras layers, as model.weights.h5, in shards, and
 as an archive; (c) in Keras's older format. Of each: the fingerprint, the weights' bytes in the file, and whether a record of the
