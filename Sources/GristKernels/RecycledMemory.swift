@@ -7,9 +7,9 @@ internal import Synchronization
 /// A prompt's intermediate results are some megabytes each, and of the same sizes layer after layer. Memory that the system
 /// has just handed out costs as much to be cleared, page by page, as a tenth of the arithmetic that fills it; so what a
 /// matrix leaves behind is kept for the next of its size.
-enum RecycledMemory {
+package enum RecycledMemory {
   /// What is kept at most, beside what is in use.
-  private static let keptBytes = 256 << 20
+  package static let keptBytes = 256 << 20
   /// Smaller pieces are the allocator's business.
   private static let smallestKept = 64 << 10
   private static let hugePage = 2 << 20

@@ -32,7 +32,7 @@ struct LanguageModel: Sendable {
 
   /// Rows that run through the layers together: so few that what a layer computes stays in the last cache, so many
   /// that reading its weights again for the next block is nothing.
-  private static let blockRows = 512
+  static let blockRows = 512
 
   /// Runs rows [tokens, hidden] that follow what `cache` holds, and appends them to it. Returns the last row's logits,
   /// one a vocabulary entry.

@@ -3,6 +3,7 @@ import GristConversion
 import GristCore
 import GristFormat
 import GristKernels
+import GristModel
 import GristSources
 
 struct Convert: ParsableCommand {
@@ -134,6 +135,8 @@ struct Convert: ParsableCommand {
 
   private func show(_ summary: Conversion.Summary, seconds: Double, threads: Int) throws {
     let sourceBytes = summary.plan.sourceBytes
+    // Of what can be run; what cannot was a note of the conversion.
+    let running = (try? Source.open(path: summary.path)).flatMap { RunningMemory($0) }
     if global.json {
       let document: JSONValue = [
         "output": JSONValue(summary.path), "recipe": JSONValue(summary.recipe.rawValue),
@@ -142,6 +145,7 @@ struct Convert: ParsableCommand {
         "peak_resident_bytes": JSONValue(peakResidentBytes()),
         "memory_bound_bytes": JSONValue(summary.plan.memoryBound(threads: threads)),
         "calibration": summary.calibration.map { JSONValue($0) } ?? .null, "notes": JSONValue(summary.notes),
+        "running": running?.json ?? .null,
       ]
       return try Console.print(document)
     }
@@ -152,6 +156,7 @@ struct Convert: ParsableCommand {
         + "\(NumberText.bytes(sourceBytes)); \(summary.plan.entries.count) tensors, recipe \(summary.recipe.rawValue), "
         + (summary.calibration.map { "calibrated \($0.visible()), " } ?? "")
         + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(NumberText.bytes(peakResidentBytes()))")
+    if let running { try Console.print(running.sentence) }
   }
 
   private func show(_ planned: Conversion.Plan, threads: Int) throws {

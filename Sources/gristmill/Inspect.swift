@@ -2,6 +2,7 @@ import ArgumentParser
 import GristConversion
 import GristCore
 import GristFormat
+import GristModel
 import GristSources
 
 struct Inspect: ParsableCommand {
@@ -63,6 +64,7 @@ struct Inspect: ParsableCommand {
       "ignored_keys": JSONValue(provenance.ignoredKeys),
       "prompt_template": provenance.promptTemplate.map { JSONValue($0) } ?? .null,
       "generation": .array((generation(grist)?.settings ?? []).map { JSONValue($0) }),
+      "running": running(grist)?.json ?? .null,
       "checked": JSONValue(check), "chunks": JSONValue(grist.chunkCount),
       "sources": .array(
         provenance.sources.map {
@@ -78,6 +80,13 @@ struct Inspect: ParsableCommand {
     ]
   }
 
+  /// What running it takes; nil where it cannot be run.
+  private func running(_ grist: GristFile) -> RunningMemory? { (try? Source(grist)).flatMap { RunningMemory($0) } }
+
+  private func payloadBytes(_ grist: GristFile) -> Int {
+    grist.manifest.tensors.reduce(0) { $0 + (TensorSummary($1, in: grist)?.payloadBytes ?? 0) }
+  }
+
   /// How the model's makers would have answers drawn, where the file keeps that.
   private func generation(_ grist: GristFile) -> GenerationSettings? {
     guard let bytes = try? grist.sideFile(named: GenerationSettings.fileName),
@@ -91,7 +100,8 @@ struct Inspect: ParsableCommand {
     try Console.print(
       "\(grist.path): \(NumberText.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
         + "architecture \(provenance.architecture.line), recipe \(provenance.recipe.line), "
-        + "packing \(provenance.packing.rawValue)")
+        + "packing \(provenance.packing.rawValue), "
+        + "\(NumberText.bytes(payloadBytes(grist))) of weights before packing")
     try Console.print("made by \(provenance.tool.line) from")
     for source in provenance.sources {
       try Console.print("  \(source.name.line)  \(NumberText.bytes(source.byteCount))  sha256 \(source.sha256.line)")
@@ -120,6 +130,7 @@ struct Inspect: ParsableCommand {
     if !provenance.overrides.isEmpty {
       try Console.print("with --set " + provenance.overrides.map(\.line).joined(separator: " --set "))
     }
+    if let running = running(grist) { try Console.print(running.sentence) }
     try Console.print("holding " + grist.manifest.files.map(\.name.line).joined(separator: ", "))
     try Console.printTable(
       heading: ["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error", "worst row"], shown

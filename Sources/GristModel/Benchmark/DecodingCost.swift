@@ -44,13 +44,3 @@ extension MachineLimits {
     memoryReadBytesPerSecond / Double(max(cost.weightBytesPerToken + cacheBytes, 1))
   }
 }
-
-extension Source {
-  /// Bytes of a tensor as the kernels read it, unpacked; 0 for one that is not there.
-  fileprivate func computedBytes(of name: String) -> Int {
-    switch storage {
-    case .grist(let file): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
-    case .checkpoint(let checkpoint): checkpoint.tensor(named: name)?.byteCount ?? 0
-    }
-  }
-}
