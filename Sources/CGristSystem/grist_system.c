@@ -2,6 +2,9 @@
 #include "grist_system.h"
 
 #include <errno.h>
+#ifdef __linux__
+#include <malloc.h>
+#endif
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -186,6 +189,14 @@ static size_t high_water_mark(void) {
   return (size_t)kilobytes * 1024;
 }
 #endif
+
+void grist_system_return_memory(size_t kept) {
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+  if (mallinfo2().fordblks > kept) malloc_trim(0);
+#else
+  (void)kept;
+#endif
+}
 
 size_t grist_system_peak_resident_bytes(void) {
 #ifdef __linux__

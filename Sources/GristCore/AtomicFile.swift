@@ -3,13 +3,13 @@ internal import Glibc
 
 /// A file that appears under its name complete or not at all.
 ///
-/// Bytes go to an unnamed file in the destination's folder (or, where the file system has none, to a hidden sibling of a
-/// random name that signals and errors remove). ``commit()`` flushes it to the disk and renames it over the destination.
-/// Dropping the value without a commit leaves nothing behind, and what was at the destination stays.
+/// Bytes go to an unnamed file in the destination's folder (or, where the file system has none, to a hidden sibling of
+/// a random name that signals and errors remove). ``commit()`` flushes it to the disk and renames it over the
+/// destination. Dropping the value without a commit leaves nothing behind, and what was at the destination stays.
 ///
-/// Make it before the work whose outcome it takes: all that can be known of the destination is found out then, and nobody
-/// else can write the same output meanwhile. A destination that is a link stays one: what it names is written. What is
-/// replaced leaves its permissions to what replaces it.
+/// Make it before the work whose outcome it takes: all that can be known of the destination is found out then, and
+/// nobody else can write the same output meanwhile. A destination that is a link stays one: what it names is written.
+/// What is replaced leaves its permissions to what replaces it.
 public final class AtomicFile {
   /// As it was named.
   public let path: String
@@ -29,14 +29,16 @@ public final class AtomicFile {
   ///   - path: the destination.
   ///   - kind: what it holds; a file of another kind that is there is not replaced. Nil replaces any.
   ///   - forces: replaces a file of another kind, or one that is protected against writing, all the same.
-  ///   - replaced: of a file that was read to be replaced, the state it was read in.
   ///
   /// - Throws: 74 when the destination's folder cannot be written, the file there is protected or another program is
-  ///   writing it; 64 when the destination is a folder, a device or a pipe, has no name, is a file that the program reads,
-  ///   or one of another kind.
-  public init(
-    path: String, kind: OutputKind? = nil, forces: Bool = false, replacing replaced: FileIdentity? = nil
-  ) throws {
+  ///   writing it; 64 when the destination is a folder, a device or a pipe, has no name, is a file that the program
+  ///   reads, or one of another kind.
+  public convenience init(path: String, kind: OutputKind? = nil, forces: Bool = false) throws {
+    try self.init(path: path, kind: kind, forces: forces, replacing: nil)
+  }
+
+  /// - Parameter replaced: of a file that was read to be replaced, the state it was read in.
+  package init(path: String, kind: OutputKind? = nil, forces: Bool = false, replacing replaced: FileIdentity?) throws {
     self.path = path
     self.replaced = replaced
     target = try Self.target(of: path)

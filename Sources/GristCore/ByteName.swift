@@ -1,21 +1,21 @@
 /// A name as a checkpoint gives it: two names are the same when their UTF-8 bytes are.
 ///
-/// A `String` compares by canonical equivalence, which makes one of "é" and "e" with a combining accent; a file that holds
-/// both holds two tensors. Keys and comparisons of names that come from files go through this.
-public struct ByteName: Hashable, Comparable, Sendable {
-  public let text: String
+/// A `String` compares by canonical equivalence, which makes one of "é" and "e" with a combining accent; a file that
+/// holds both holds two tensors. Keys and comparisons of names that come from files go through this.
+package struct ByteName: Hashable, Comparable, Sendable {
+  package let text: String
 
-  public init(_ text: String) { self.text = text }
+  package init(_ text: String) { self.text = text }
 
-  public static func == (a: ByteName, b: ByteName) -> Bool {
+  package static func == (a: ByteName, b: ByteName) -> Bool {
     let (a, b) = (a.text.utf8, b.text.utf8)
     return b.withContiguousStorageIfAvailable { a.equals(UnsafeRawBufferPointer($0)) } ?? a.elementsEqual(b)
   }
 
   /// In the order of the bytes.
-  public static func < (a: ByteName, b: ByteName) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
+  package static func < (a: ByteName, b: ByteName) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
 
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     var text = text
     text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     // A terminator, so that neighbouring names of a compound key cannot trade bytes.

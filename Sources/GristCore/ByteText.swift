@@ -1,14 +1,14 @@
-// Text that means something to a program is compared byte by byte: to a `String`, a character and the combining mark, joiner
-// or variation selector behind it are one character, and no longer the one that was looked for.
+// Text that means something to a program is compared byte by byte: to a `String`, a character and the combining mark,
+// joiner or variation selector behind it are one character, and no longer the one that was looked for.
 
 extension StringProtocol {
   /// Whether these bytes stand anywhere in the text.
-  public func contains(bytesOf text: String) -> Bool {
+  package func contains(bytesOf text: String) -> Bool {
     Array(utf8).firstRange(of: Array(text.utf8)) != nil
   }
 
   /// The parts between occurrences of some bytes, from the left.
-  public func split(atBytesOf separator: String) -> [String] {
+  package func split(atBytesOf separator: String) -> [String] {
     var parts: [String] = []
     var rest = Array(utf8)[...]
     let separator = Array(separator.utf8)
@@ -20,7 +20,7 @@ extension StringProtocol {
   }
 
   /// The text with every occurrence of some bytes replaced.
-  public func replacing(bytesOf old: String, with new: String) -> String {
+  package func replacing(bytesOf old: String, with new: String) -> String {
     old.isEmpty ? String(self) : split(atBytesOf: old).joined(separator: new)
   }
 }

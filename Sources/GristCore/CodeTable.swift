@@ -12,10 +12,10 @@ public struct CodeTable: Sendable, Hashable {
 
   private init(known values: [Int8]) { self.values = values }
 
-  /// Finer near zero, where weights are dense. Within −32…32 sums of four products with an int8 stay within 16 bits, which is
-  /// what products cost least in where no instruction adds up bytes in 32 bits (AVX2). Of such tables
-  /// `Tools/fidelity/code_table.py` found this one by search: what it leaves of weights that were turned is what the values of
-  /// llama.cpp's IQ4_NL leave, which take all of int8, and less of others (`Docs/quantization.md`).
+  /// Finer near zero, where weights are dense. Within −32…32 sums of four products with an int8 stay within 16 bits,
+  /// which is what products cost least in where no instruction adds up bytes in 32 bits (AVX2). Of such tables
+  /// `Tools/fidelity/code_table.py` found this one by search: what it leaves of weights that were turned is what the
+  /// values of llama.cpp's IQ4_NL leave, which take all of int8, and less of others (`Docs/quantization.md`).
   public static let nonlinear = CodeTable(
     known: [-32, -24, -19, -15, -11, -8, -5, -2, 0, 3, 6, 9, 12, 16, 21, 28])
 }

@@ -1,5 +1,5 @@
-/// The codes that quantized weights are written in. What the format, the kernels and the recipes have to know of a width stands
-/// here; a new one is a case more.
+/// The codes that quantized weights are written in. What the format, the kernels and the recipes have to know of a
+/// width stands here; a new one is a case more.
 public enum CodeWidth: Int, Sendable, CaseIterable {
   /// Four bits, two codes a byte: steps from −8 to 7, or places in a table of sixteen values.
   case int4 = 4

@@ -40,8 +40,8 @@ public enum ElementType: String, Sendable, CaseIterable {
     return bits % 8 == 0 ? bits / 8 : nil
   }
 
-  /// Whether elements are real numbers that a quantizer or a matrix product can work on. All others are carried byte for
-  /// byte.
+  /// Whether elements are real numbers that a quantizer or a matrix product can work on. All others are carried byte
+  /// for byte.
   public var isFloatingPoint: Bool {
     switch self {
     case .f64, .f32, .f16, .bf16: true

@@ -1,10 +1,10 @@
 /// What a file turns out to be that should have been another: what people most often have in its place.
-public enum FileContents: Sendable, CaseIterable {
+package enum FileContents: Sendable, CaseIterable {
   // Looked for in this order: a safetensors file begins with a length, which may look like anything's first bytes.
   case nothing, safetensors, pointer, page, zip, gzip, gguf, hdf5, grist, pickle
 
   /// Nil when the bytes begin like none of them.
-  public init?(of bytes: Bytes) {
+  package init?(of bytes: Bytes) {
     let start = bytes.slice(0, min(bytes.count, 64))?.array ?? []
     guard let contents = Self.allCases.first(where: { $0.matches(start) }) else { return nil }
     self = contents
@@ -30,7 +30,7 @@ public enum FileContents: Sendable, CaseIterable {
   }
 
   /// For people: "a git-lfs pointer".
-  public var name: String {
+  package var name: String {
     switch self {
     case .nothing: "an empty file"
     case .pointer: "a git-lfs pointer, which stands for the file"
@@ -46,7 +46,7 @@ public enum FileContents: Sendable, CaseIterable {
   }
 
   /// How to come by the file that was wanted; nil where that does not follow.
-  public var advice: String? {
+  package var advice: String? {
     switch self {
     case .nothing: "fetch the file again"
     case .pointer: "fetch the file itself: git lfs pull"

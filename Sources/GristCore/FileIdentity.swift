@@ -2,10 +2,10 @@ internal import Glibc
 
 /// Which file it is, whatever it is called, and the state that it was in: what tells that a file is another one, or was
 /// written to since.
-public struct FileIdentity: Sendable, Hashable {
+package struct FileIdentity: Sendable, Hashable {
   private let device: UInt
   private let inode: UInt
-  public let byteCount: Int
+  package let byteCount: Int
   private let modified: [Int]
   private let changed: [Int]
 
@@ -18,21 +18,21 @@ public struct FileIdentity: Sendable, Hashable {
   }
 
   /// Of what is at a path, links followed; nil when nothing is there.
-  public init?(at path: String) {
+  package init?(at path: String) {
     var status = stat()
     guard path.withSystemPath({ stat($0, &status) }) == 0 else { return nil }
     self.init(status)
   }
 
   /// Of an open file; nil when the system does not tell.
-  public init?(descriptor: Int32) {
+  package init?(descriptor: Int32) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { return nil }
     self.init(status)
   }
 
   /// Whether both are the same file, in whatever state.
-  public func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
+  package func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 
   /// What tells the file apart, whatever state it is in.
   var place: [UInt] { [device, inode] }

@@ -1,6 +1,6 @@
 extension JSONValue {
-  /// Parses one JSON document (RFC 8259). Stricter than most: duplicate names, a byte order mark, invalid UTF-8,
-  /// lone surrogates, numbers that overflow a double and nesting beyond 128 levels are errors. So are more values than a
+  /// Parses one JSON document (RFC 8259). Stricter than most: duplicate names, a byte order mark, invalid UTF-8, lone
+  /// surrogates, numbers that overflow a double and nesting beyond 128 levels are errors. So are more values than a
   /// million and one for every eight bytes: each takes some thirty bytes of memory, and real documents have fewer.
   ///
   /// - Throws: ``GristError`` 65 with the byte offset at which the document stops making sense.
@@ -16,8 +16,8 @@ extension JSONValue {
   ///
   /// - Parameters:
   ///   - bytes: the document.
-  ///   - body: hears each member's name and value, in the order in which they are written. A name that is written twice is
-  ///     noticed at its second place.
+  ///   - body: hears each member's name and value, in the order in which they are written. A name that is written twice
+  ///     is noticed at its second place.
   ///
   /// - Throws: 65 with the byte offset at which the document stops making sense, and what `body` throws.
   public static func parseMembers(of bytes: Bytes, _ body: (String, JSONValue) throws -> Void) throws {
@@ -233,8 +233,9 @@ private struct JSONParser {
     }
   }
 
-  /// The bytes as text, or nil when they are not valid UTF-8: what had to be repaired has other bytes. `String(validating:)` says
-  /// the same, but looks up its generic types each time, which took a fifth of opening a file.
+  /// The bytes as text, or nil when they are not valid UTF-8: what had to be repaired has other bytes.
+  /// `String(validating:)` says the same, but looks up its generic types each time, which took a fifth of opening a
+  /// file.
   static func text(_ bytes: UnsafeRawBufferPointer) -> String? {
     let text = String(decoding: bytes, as: UTF8.self)
     return text.utf8.equals(bytes) ? text : nil

@@ -3,22 +3,22 @@ internal import Glibc
 
 /// A file mapped read-only into memory.
 ///
-/// When somebody shrinks the file while it is mapped, touching the lost part is a bus error, which ends the program: with
-/// a sentence and exit code 74 where ``Interruption/watch()`` was called.
-public final class MappedFile: @unchecked Sendable {
+/// When somebody shrinks the file while it is mapped, touching the lost part is a bus error, which ends the program:
+/// with a sentence and exit code 74 where ``Interruption/watch()`` was called.
+package final class MappedFile: @unchecked Sendable {
   // Unchecked: immutable after init; the mapping is read-only.
-  public let path: String
-  public let count: Int
+  package let path: String
+  package let count: Int
   private let base: UnsafeMutableRawPointer?
   private let guardToken: UnsafeMutableRawPointer?
   /// Which file it was when it was opened, and in which state.
-  public let identity: FileIdentity
+  package let identity: FileIdentity
 
   /// Maps the whole file.
   ///
-  /// - Throws: 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file, 71 when the system refuses
-  ///   the memory.
-  public convenience init(path: String) throws { try self.init(path: path, isInput: true) }
+  /// - Throws: 66 when it is not there, 74 when it cannot be read, 65 when it is no plain file, 71 when the system
+  ///   refuses the memory.
+  package convenience init(path: String) throws { try self.init(path: path, isInput: true) }
 
   /// - Parameter isInput: whether what the file says matters to the program, and so must not be replaced by it.
   init(path: String, isInput: Bool) throws {
@@ -52,7 +52,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// - Throws: 74 when the file under this name is another one by now, or was written to since it was opened.
-  public func requireUnchanged() throws {
+  package func requireUnchanged() throws {
     guard FileIdentity(at: path) == identity else {
       throw GristError(
         .inputOutput, "the file was changed or replaced while it was being read", file: path,
@@ -60,10 +60,10 @@ public final class MappedFile: @unchecked Sendable {
     }
   }
 
-  public var bytes: Bytes { Bytes(base: base.map { UnsafeRawPointer($0) }, count: count, owner: self) }
+  package var bytes: Bytes { Bytes(base: base.map { UnsafeRawPointer($0) }, count: count, owner: self) }
 
   /// How the pages of a range will be used next.
-  public enum Advice: Sendable {
+  package enum Advice: Sendable {
     /// Start reading the range from disk.
     case willNeed
     /// Drop the range from this process's memory; touching it again reads it anew.
@@ -72,7 +72,7 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Tells the kernel about a byte range. A hint: failures are ignored. For `.dontNeed` only whole pages inside the
   /// range are dropped.
-  public func advise(_ advice: Advice, offset: Int, count: Int) {
+  package func advise(_ advice: Advice, offset: Int, count: Int) {
     guard let base, offset >= 0, count > 0, offset <= self.count, count <= self.count - offset else { return }
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let end = offset + count
@@ -91,7 +91,7 @@ public final class MappedFile: @unchecked Sendable {
 /// A descriptor of the file, to be closed.
 ///
 /// - Throws: 66 when it is not there, 74 when it cannot be opened, 130 when the user interrupts the wait for it.
-public func openForReading(_ path: String) throws -> Int32 { try openForReading(path, isInput: true) }
+package func openForReading(_ path: String) throws -> Int32 { try openForReading(path, isInput: true) }
 
 func openForReading(_ path: String, isInput: Bool) throws -> Int32 {
   // Without O_NONBLOCK opening a pipe waits for its writer; what is no plain file is refused right after.
@@ -113,7 +113,7 @@ func openForReading(_ path: String, isInput: Bool) throws -> Int32 {
 /// The length of an open file in bytes.
 ///
 /// - Throws: 65 when it is no plain file.
-public func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
+package func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
   var status = stat()
   guard fstat(descriptor, &status) == 0 else {
     throw GristError(.inputOutput, "cannot read the file's length: \(systemMessage())", file: path)
@@ -125,4 +125,4 @@ public func plainFileLength(_ descriptor: Int32, path: String) throws -> Int {
 }
 
 /// The system's message for the current `errno`.
-public func systemMessage() -> String { String(cString: strerror(errno)) }
+package func systemMessage() -> String { String(cString: strerror(errno)) }

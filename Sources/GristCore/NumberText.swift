@@ -1,20 +1,20 @@
 internal import Glibc
 
 /// Numbers as people read them, the same in every locale.
-public enum NumberText {
+package enum NumberText {
   /// With a fixed count of decimals: "0.250".
-  public static func fixed(_ value: Double, digits: Int = 3) -> String { printed("%.\(digits)f", value) }
+  package static func fixed(_ value: Double, digits: Int = 3) -> String { printed("%.\(digits)f", value) }
 
   /// With a count of significant digits, and an exponent where it is shorter: "0.25", "2.5e-07"; "0" for nothing.
-  public static func significant(_ value: Double, digits: Int = 3) -> String {
+  package static func significant(_ value: Double, digits: Int = 3) -> String {
     value == 0 ? "0" : printed("%.\(digits)g", value)
   }
 
   /// A share of one: "25.0 %".
-  public static func percent(_ value: Double) -> String { fixed(value * 100, digits: 1) + " %" }
+  package static func percent(_ value: Double) -> String { fixed(value * 100, digits: 1) + " %" }
 
   /// A size: "12 bytes", "3.77 MB".
-  public static func bytes(_ count: Int) -> String {
+  package static func bytes(_ count: Int) -> String {
     let units = ["bytes", "KB", "MB", "GB", "TB"]
     var value = Double(count)
     var unit = 0

@@ -1,8 +1,8 @@
 internal import CGristSystem
 internal import Glibc
 
-/// Keeps a second program away from an output while it is being made: an empty file `.NAME.lock` beside it that is locked,
-/// and goes with the value. What a killed program leaves of it is taken over.
+/// Keeps a second program away from an output while it is being made: an empty file `.NAME.lock` beside it that is
+/// locked, and goes with the value. What a killed program leaves of it is taken over.
 final class OutputLock {
   private let path: String
   private var descriptor: Int32

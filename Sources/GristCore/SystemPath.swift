@@ -1,11 +1,11 @@
-// A path is bytes, and need not be UTF-8; a `String` must be. Bytes that are none stand in a path as scalars of a private plane,
-// one each, and become bytes again where the system is asked.
+// A path is bytes, and need not be UTF-8; a `String` must be. Bytes that are none stand in a path as scalars of a
+// private plane, one each, and become bytes again where the system is asked.
 
 private let firstEscape: UInt32 = 0x10_f700
 
 extension String {
   /// A path, or a name in a folder, as the system gives it.
-  public init(systemPath bytes: some Sequence<UInt8>) {
+  package init(systemPath bytes: some Sequence<UInt8>) {
     let bytes = Array(bytes)
     if let text = String(validating: bytes, as: UTF8.self), !text.holdsInvalidBytes {
       self = text
@@ -31,7 +31,7 @@ extension String {
   }
 
   /// Whether the text came with bytes that are no UTF-8.
-  public var holdsInvalidBytes: Bool { unicodeScalars.contains(where: \.isEscape) }
+  package var holdsInvalidBytes: Bool { unicodeScalars.contains(where: \.isEscape) }
 
   /// Calls `body` with the path as the system wants it. The pointer must not be kept.
   ///
@@ -64,7 +64,7 @@ extension Unicode.Scalar {
 }
 
 /// The program's arguments, its name first.
-public func programArguments() -> [String] {
+package func programArguments() -> [String] {
   (0..<Int(CommandLine.argc)).compactMap { index in
     CommandLine.unsafeArgv[index].map { argument in
       var bytes: [UInt8] = []

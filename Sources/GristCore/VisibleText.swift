@@ -1,6 +1,6 @@
 extension String {
   /// The text where it is no longer than a line of a message should be, else its beginning and how long it is.
-  public func shortened(to longest: Int = 240) -> String {
+  package func shortened(to longest: Int = 240) -> String {
     // Bytes are counted first: their number is known, that of characters is not.
     guard utf8.count > longest, unicodeScalars.count > longest else { return self }
     return String(String.UnicodeScalarView(unicodeScalars.prefix(longest))) + "… (\(utf8.count) bytes)"
@@ -9,7 +9,7 @@ extension String {
   /// The text with everything made visible that would steer a terminal instead of being shown: control characters
   /// (escape sequences begin with one) and the marks that reorder text, as `\u{1b}`. Line ends and tabs stay where
   /// `keepingLines` says so.
-  public func visible(keepingLines: Bool = false) -> String {
+  package func visible(keepingLines: Bool = false) -> String {
     guard unicodeScalars.contains(where: { $0.steersTerminal && !(keepingLines && ($0 == "\n" || $0 == "\t")) }) else {
       return self
     }

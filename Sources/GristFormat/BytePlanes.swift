@@ -3,8 +3,9 @@ import GristCore
 
 /// Floats of one width with their exponents apart, packed.
 ///
-/// A float's exponent straddles its two top bytes. Rotated left by one bit, the top byte is the exponent alone, which takes few
-/// values and packs to a third; sign and mantissa are noise and stay as they are, a plane of bytes after the other.
+/// A float's exponent straddles its two top bytes. Rotated left by one bit, the top byte is the exponent alone, which
+/// takes few values and packs to a third; sign and mantissa are noise and stay as they are, a plane of bytes after the
+/// other.
 enum BytePlanes<Word: FixedWidthInteger & UnsignedInteger> {
   private static var width: Int { MemoryLayout<Word>.size }
 

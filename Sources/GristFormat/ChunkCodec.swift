@@ -2,7 +2,7 @@ internal import CZstd
 import GristCore
 
 /// How one chunk's payload is stored.
-public enum ChunkCodec: UInt8, Sendable {
+package enum ChunkCodec: UInt8, Sendable {
   /// As it is.
   case raw = 0
   /// One zstd frame.
@@ -18,10 +18,10 @@ public enum ChunkCodec: UInt8, Sendable {
 public enum Packing: String, Sendable, CaseIterable { case zstd, raw }
 
 /// A chunk ready to be written.
-public struct PackedChunk: Sendable {
-  public let codec: ChunkCodec
-  public let payloadLength: Int
-  public let stored: Bytes
+package struct PackedChunk: Sendable {
+  package let codec: ChunkCodec
+  package let payloadLength: Int
+  package let stored: Bytes
 
   init(codec: ChunkCodec, payloadLength: Int, stored: Bytes) {
     (self.codec, self.payloadLength, self.stored) = (codec, payloadLength, stored)
@@ -30,7 +30,7 @@ public struct PackedChunk: Sendable {
   /// Packs a payload; what would not shrink by at least a fiftieth stays raw. `element` is the type of a plain tensor.
   ///
   /// - Throws: 74 when libzstd fails.
-  public init(_ payload: Bytes, packing: Packing, element: ElementType? = nil) throws {
+  package init(_ payload: Bytes, packing: Packing, element: ElementType? = nil) throws {
     payloadLength = payload.count
     let codec: ChunkCodec =
       switch (packing, element) {

@@ -213,8 +213,8 @@ public final class GristFile: Sendable {
     return tensors
   }
 
-  /// Reads a chunk and finds out whether it is whole: its checksum, that it unpacks, and that its codes are such that all
-  /// kernels agree on them.
+  /// Reads a chunk and finds out whether it is whole: its checksum, that it unpacks, and that its codes are such that
+  /// all kernels agree on them.
   ///
   /// - Parameters:
   ///   - index: the chunk's.

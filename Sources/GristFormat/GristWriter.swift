@@ -2,7 +2,7 @@ import GristCore
 
 /// Writes a `.grist` file from front to back: segments of chunks, then the index, and last of all the header that makes
 /// it one. The file appears under its name only after ``finish()``; until then nothing is there to find.
-public final class GristWriter {
+package final class GristWriter {
   private let output: AtomicFile
   private var manifest: Manifest
   private var chunks: [ChunkEntry] = []
@@ -12,7 +12,7 @@ public final class GristWriter {
   private var firstChunkOfTensor = 0
 
   /// - Throws: What `AtomicFile` throws of its destination.
-  public convenience init(path: String, provenance: Provenance) throws {
+  package convenience init(path: String, provenance: Provenance) throws {
     try self.init(AtomicFile(path: path, kind: .grist), provenance: provenance)
   }
 
@@ -21,26 +21,26 @@ public final class GristWriter {
   ///   - provenance: what the file came from, as far as it is known.
   ///
   /// - Throws: 74 when it cannot be written.
-  public init(_ output: AtomicFile, provenance: Provenance) throws {
+  package init(_ output: AtomicFile, provenance: Provenance) throws {
     self.output = output
     manifest = Manifest(provenance: provenance)
     try write([UInt8](repeating: 0, count: GristLayout.superblockFields))
   }
 
   /// Where it is written.
-  public var path: String { output.path }
+  package var path: String { output.path }
 
   /// Bytes written so far.
-  public var byteCount: Int { output.count }
+  package var byteCount: Int { output.count }
 
   /// The provenance can be completed until the file is finished: hashes are known only after the last tensor was read.
-  public var provenance: Provenance {
+  package var provenance: Provenance {
     get { manifest.provenance }
     set { manifest.provenance = newValue }
   }
 
   /// Everything written from here on belongs to a new segment.
-  public func beginSegment(_ name: String) {
+  package func beginSegment(_ name: String) {
     manifest.segments.append(SegmentRecord(name: name, first: chunks.count, count: 0))
     startsSegment = true
   }
@@ -48,7 +48,7 @@ public final class GristWriter {
   /// Starts a tensor; its chunks follow by ``append(_:)``, ``endTensor(_:unitsPerChunk:)`` closes it.
   ///
   /// - Throws: 65 when a tensor of that name is there already.
-  public func beginTensor(named name: String) throws {
+  package func beginTensor(named name: String) throws {
     guard names.insert(ByteName(name)).inserted else {
       throw GristError(.badData, "a tensor is there twice", file: output.path, tensor: name)
     }
@@ -56,7 +56,7 @@ public final class GristWriter {
   }
 
   /// Closes the tensor that was begun: its chunks held `unitsPerChunk` units each, the last one what remained.
-  public func endTensor(_ tensor: TensorRecord, unitsPerChunk: Int) {
+  package func endTensor(_ tensor: TensorRecord, unitsPerChunk: Int) {
     var record = tensor
     record.chunks = ChunkRun(
       first: firstChunkOfTensor, count: chunks.count - firstChunkOfTensor, unitsPerChunk: unitsPerChunk)
@@ -66,7 +66,7 @@ public final class GristWriter {
   /// Adds a file. `sha256` is its hash in hexadecimal.
   ///
   /// - Throws: 65 when a file of that name is there already, 74 when writing fails.
-  public func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
+  package func add(file name: String, _ bytes: Bytes, sha256: String, packing: Packing) throws {
     guard fileNames.insert(ByteName(name)).inserted else {
       throw GristError(.badData, "a file is there twice", file: output.path, found: name)
     }
@@ -86,7 +86,7 @@ public final class GristWriter {
   ///
   /// - Precondition: A segment was begun.
   /// - Throws: 74 when the disk is full, 65 for a row beyond 4 GiB.
-  public func append(_ chunk: PackedChunk) throws {
+  package func append(_ chunk: PackedChunk) throws {
     precondition(!manifest.segments.isEmpty, "a chunk belongs to a segment")
     guard chunk.stored.count <= UInt32.max, chunk.payloadLength <= UInt32.max else {
       throw GristError(
@@ -109,7 +109,7 @@ public final class GristWriter {
   /// Writes the index and the header, flushes everything to the disk and gives the file its name.
   ///
   /// - Throws: 74 when writing fails.
-  public func finish() throws {
+  package func finish() throws {
     manifest.segments.removeAll { $0.count == 0 }
     try output.pad(toMultipleOf: GristLayout.chunkAlignment)
     let manifestOffset = output.count

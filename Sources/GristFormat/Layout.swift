@@ -1,21 +1,21 @@
 import GristCore
 
 /// The numbers of the byte layout; `Formats/grist.md` is their description.
-public enum GristLayout {
+package enum GristLayout {
   /// "GRIST", then bytes that a text-mode transfer would change.
   static let magic: [UInt8] = [0x47, 0x52, 0x49, 0x53, 0x54, 0x0d, 0x0a, 0x1a]
   /// Layouts may still change until version 1: a reader takes only its own.
-  public static let version: UInt32 = 0
+  package static let version: UInt32 = 0
   /// The superblock is padded to this with zeros, and segments start on multiples of it.
-  public static let segmentAlignment = 65_536
+  package static let segmentAlignment = 65_536
   /// Chunks, and the two parts of the index, start on multiples of this.
-  public static let chunkAlignment = 64
+  package static let chunkAlignment = 64
   /// Payload bytes a chunk aims for; it always holds at least one unit (a tile, a row, an element).
-  public static let chunkTarget = 1 << 20
+  package static let chunkTarget = 1 << 20
   /// The same for tables that are looked up by row.
-  public static let tableChunkTarget = 64 << 10
-  /// A chunk whose payload is larger than this unpacks to no more than ``greatestRatio`` times what is stored, so that a small
-  /// file cannot fill the memory.
+  package static let tableChunkTarget = 64 << 10
+  /// A chunk whose payload is larger than this unpacks to no more than ``greatestRatio`` times what is stored, so that
+  /// a small file cannot fill the memory.
   static let boundlessPayload = 16 << 20
   static let greatestRatio = 8
   static let superblockFields = 64

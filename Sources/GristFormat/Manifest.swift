@@ -113,7 +113,7 @@ public struct Provenance: Sendable, Equatable {
   /// Whether the weights are no longer upstream's, value for value; a file that does not tell counts as such.
   public var isLossy: Bool { lineage.isEmpty || lineage.contains(where: \.isLossy) }
 
-  public init(
+  package init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,
     sources: [Source], lineage: [Step], ignoredKeys: [String] = [],
     promptTemplate: String? = nil

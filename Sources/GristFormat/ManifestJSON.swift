@@ -76,7 +76,7 @@ extension Manifest {
 
 extension Provenance.Step {
   /// The step as the manifest holds it.
-  public var json: JSONValue {
+  package var json: JSONValue {
     var json: JSONObject = ["tool": JSONValue(tool), "recipe": JSONValue(recipe), "lossy": JSONValue(isLossy)]
     if let calibration { json["calibration"] = JSONValue(calibration) }
     return .object(json)

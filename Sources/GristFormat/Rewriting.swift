@@ -4,7 +4,7 @@ extension GristFile {
   /// What is to take this file's place. Nobody else can write it meanwhile.
   ///
   /// - Throws: 74 when it cannot be written.
-  public func replacement() throws -> AtomicFile { try AtomicFile(path: path, replacing: identity) }
+  package func replacement() throws -> AtomicFile { try AtomicFile(path: path, replacing: identity) }
 
   /// Writes this file anew, chunks copied as they are stored, with one of the files inside added or replaced. The new
   /// file takes the old one's place in one step; this value goes on reading the old one.
@@ -17,7 +17,7 @@ extension GristFile {
   ///
   /// - Throws: 65 when the file is damaged, 74 when writing fails or the file is another one by now, 130 when the user
   ///   interrupts.
-  public func rewrite(replacing name: String, with bytes: Bytes, sha256: String, to output: AtomicFile? = nil) throws {
+  package func rewrite(replacing name: String, with bytes: Bytes, sha256: String, to output: AtomicFile? = nil) throws {
     let writer = try GristWriter(output ?? replacement(), provenance: manifest.provenance)
     var nextSegment = manifest.segments[...]
     func startSegments(upTo chunk: Int) {

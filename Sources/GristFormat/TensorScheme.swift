@@ -52,7 +52,7 @@ public enum TensorScheme: Sendable, Equatable {
     }
 
     /// Nil when the scheme cannot hold a matrix of this shape.
-    public func shape(rows: Int, columns: Int) -> TileShape? {
+    package func shape(rows: Int, columns: Int) -> TileShape? {
       guard coding.rotation.fits(columns: columns), coding.table == nil || codes.takesTable else { return nil }
       return TileShape(
         rows: rows, columns: columns, codes: codes, groupSize: groupSize,

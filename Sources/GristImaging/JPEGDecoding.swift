@@ -47,7 +47,8 @@ extension RGBImage {
   }
 }
 
-/// An image of more pixels than this has no more than ``pixelsOfByte`` for each byte of its file: an empty one has 40 to 60.
+/// An image of more pixels than this has no more than ``pixelsOfByte`` for each byte of its file: an empty one has 40
+/// to 60.
 private let boundlessPixels = 32 << 20
 private let pixelsOfByte = 64
 

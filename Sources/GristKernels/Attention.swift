@@ -2,13 +2,13 @@ internal import CGristKernels
 import GristCore
 
 /// Heads of a multi-head attention. With fewer key-value heads than heads, neighbouring heads share one (GQA).
-public struct AttentionHeads: Sendable {
-  public let count: Int
-  public let keyValueCount: Int
-  public let dimension: Int
+package struct AttentionHeads: Sendable {
+  package let count: Int
+  package let keyValueCount: Int
+  package let dimension: Int
 
   /// - Precondition: Counts and dimension are positive, and `count` is a multiple of `keyValueCount`.
-  public init(count: Int, keyValueCount: Int, dimension: Int) {
+  package init(count: Int, keyValueCount: Int, dimension: Int) {
     precondition(count > 0 && keyValueCount > 0 && count % keyValueCount == 0 && dimension > 0)
     self.count = count
     self.keyValueCount = keyValueCount
@@ -17,13 +17,13 @@ public struct AttentionHeads: Sendable {
 }
 
 /// How the rows of a matrix form sequences: element i of sequence s is row `s · sequenceStride + i · elementStride`.
-public struct SequenceLayout: Sendable {
-  public let sequences: Int
-  public let length: Int
-  public let sequenceStride: Int
-  public let elementStride: Int
+package struct SequenceLayout: Sendable {
+  package let sequences: Int
+  package let length: Int
+  package let sequenceStride: Int
+  package let elementStride: Int
 
-  public init(sequences: Int, length: Int, sequenceStride: Int, elementStride: Int) {
+  package init(sequences: Int, length: Int, sequenceStride: Int, elementStride: Int) {
     self.sequences = sequences
     self.length = length
     self.sequenceStride = sequenceStride
@@ -31,7 +31,7 @@ public struct SequenceLayout: Sendable {
   }
 
   /// Rows that stand one after the other, `length` to a sequence.
-  public static func consecutive(sequences: Int, length: Int) -> SequenceLayout {
+  package static func consecutive(sequences: Int, length: Int) -> SequenceLayout {
     SequenceLayout(sequences: sequences, length: length, sequenceStride: length, elementStride: 1)
   }
 
@@ -40,7 +40,7 @@ public struct SequenceLayout: Sendable {
 }
 
 /// Where the queries, keys or values of all heads lie: rows of f32, f16 or int8 codes, head by head.
-public struct HeadRows: Sendable {
+package struct HeadRows: Sendable {
   /// Keeps the memory alive.
   private let owner: any AnyObject & Sendable
   // Read-only, and owned: unsafe in name only.
@@ -61,7 +61,7 @@ public struct HeadRows: Sendable {
   /// Columns of a matrix from `firstColumn` on, `dimension` to a head.
   ///
   /// - Precondition: The first column and a head's width lie in the matrix.
-  public init(_ matrix: FloatMatrix, firstColumn: Int = 0, dimension: Int) {
+  package init(_ matrix: FloatMatrix, firstColumn: Int = 0, dimension: Int) {
     precondition(firstColumn >= 0 && dimension > 0 && firstColumn + dimension <= matrix.columns)
     owner = matrix
     base = UnsafeRawPointer(matrix.base + firstColumn)
@@ -113,14 +113,15 @@ extension Compute {
   ///   - keyLayout: likewise, for keys and values.
   ///   - causalOffset: nil lets every query see every key; otherwise query i sees keys 0 ... causalOffset + i.
   ///   - window: how many of the keys that a query would see it sees at most, the last ones; nil for all.
-  ///   - mayNarrow: whether queries, keys, values and softmax weights may be rounded to bf16 before they are multiplied, which
-  ///     is done where the CPU has dot products of them and there are many queries; see ``mayNarrow(isQuantized:)``.
+  ///   - mayNarrow: whether queries, keys, values and softmax weights may be rounded to bf16 before they are
+  ///     multiplied, which is done where the CPU has dot products of them and there are many queries; see
+  ///     ``mayNarrow(isQuantized:)``.
   ///
   /// Where the keys were turned, the queries are turned too, which leaves every product as it is.
   ///
   /// - Returns: rows laid out as the queries are, `heads.count · heads.dimension` wide.
   /// - Precondition: Rows, heads and layouts go together as said; anything else traps.
-  public func attention(
+  package func attention(
     queries: HeadRows, keys: HeadRows, values: HeadRows, heads: AttentionHeads, queryLayout: SequenceLayout,
     keyLayout: SequenceLayout, causalOffset: Int? = nil, window: Int? = nil, mayNarrow: Bool = false
   ) -> FloatMatrix {

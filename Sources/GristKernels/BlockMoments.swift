@@ -1,29 +1,29 @@
 internal import CGristBLAS
 import GristCore
 
-/// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over all
-/// tokens seen, of inputs whose blocks were turned by the Hadamard matrix as `Rotation.hadamard64` turns them.
-public final class BlockMoments {
-  public let columns: Int
+/// Second moments of a matrix's inputs inside blocks of 64 columns: for every block the 64 × 64 sums of products over
+/// all tokens seen, of inputs whose blocks were turned by the Hadamard matrix as `Rotation.hadamard64` turns them.
+package final class BlockMoments {
+  package let columns: Int
   private var sums: [Float]
   /// Rows that were added.
-  public private(set) var rows = 0
+  package private(set) var rows = 0
 
   /// Nil when the columns do not divide into blocks.
-  public init?(columns: Int) {
+  package init?(columns: Int) {
     guard columns > 0, Rotation.hadamard64.fits(columns: columns) else { return nil }
     self.columns = columns
     sums = [Float](repeating: 0, count: columns * Rotation.block)
   }
 
   /// Row-major, block after block.
-  public var values: [Float] { sums }
+  package var values: [Float] { sums }
 
-  /// Adds the rows of `x`, [tokens, columns]. The order in which rows come decides how sums are rounded; the number of threads
-  /// does not.
+  /// Adds the rows of `x`, [tokens, columns]. The order in which rows come decides how sums are rounded; the number of
+  /// threads does not.
   ///
   /// - Precondition: `x` has `columns` columns.
-  public func add(_ x: FloatMatrix, _ compute: Compute) {
+  package func add(_ x: FloatMatrix, _ compute: Compute) {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }
     let turned = x.turned(compute)

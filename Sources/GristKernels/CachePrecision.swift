@@ -5,8 +5,9 @@ public enum CachePrecision: String, Sendable, CaseIterable {
   case f32
   /// Rounded to nearest even; values beyond 65504 become infinite.
   case f16
-  /// Codes from -127 to 127 with an f32 scale for each row of each head, its greatest magnitude over 127. Blocks of 64 values
-  /// are turned before, where heads are made of such, so that a channel that stands out is spread over its block.
+  /// Codes from -127 to 127 with an f32 scale for each row of each head, its greatest magnitude over 127. Blocks of 64
+  /// values are turned before, where heads are made of such, so that a channel that stands out is spread over its
+  /// block.
   case int8
 
   /// Bytes of a value.

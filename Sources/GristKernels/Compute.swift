@@ -31,14 +31,14 @@ public struct Compute: Sendable {
     self.activations = activations
   }
 
-  /// How keys and values of a decoder are kept: quantized weights on int8 activations leave f16 nothing to lose; anything more
-  /// precise keeps f32.
+  /// How keys and values of a decoder are kept: quantized weights on int8 activations leave f16 nothing to lose;
+  /// anything more precise keeps f32.
   public func cachePrecision(isQuantized: Bool) -> CachePrecision {
     cache ?? (isQuantized && activations == .int8 ? .f16 : .f32)
   }
 
-  /// Whether attention may multiply bf16 values: what quantized weights on int8 activations have computed is not as precise
-  /// as those are. Anything more precise keeps f32.
+  /// Whether attention may multiply bf16 values: what quantized weights on int8 activations have computed is not as
+  /// precise as those are. Anything more precise keeps f32.
   public func mayNarrow(isQuantized: Bool) -> Bool { isQuantized && activations == .int8 && rounding == .none }
 
   /// The name of the instruction set whose kernels run here.

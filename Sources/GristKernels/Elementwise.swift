@@ -102,8 +102,8 @@ extension Compute {
 }
 
 extension FloatMatrix {
-  /// Row `row` becomes the mean of a window of `source`'s rows, summed in order: `rows` times `columns` of them, where those
-  /// of a window's row follow each other, and its rows begin `rowStride` apart, the first at `first`.
+  /// Row `row` becomes the mean of a window of `source`'s rows, summed in order: `rows` times `columns` of them, where
+  /// those of a window's row follow each other, and its rows begin `rowStride` apart, the first at `first`.
   ///
   /// - Precondition: All rows that are meant lie in the matrices, which are equally wide.
   public func setRow(

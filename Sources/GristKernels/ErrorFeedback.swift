@@ -1,37 +1,38 @@
 import GristCore
 
-/// How what the rounding of one column loses is best made up for by columns still to come, given the second moments H of the
-/// inputs that meet them.
+/// How what the rounding of one column loses is best made up for by columns still to come, given the second moments H
+/// of the inputs that meet them.
 ///
-/// With H = F·D·Fᵀ, F unit upper triangular and D diagonal, column j is rounded after Σ lost(i) · F[i, j] of the columns
-/// i < j was added to it; what is left is weighed by D[j] (Frantar et al. 2022, "GPTQ", in the form of Chee et al. 2023,
-/// "QuIP").
+/// With H = F·D·Fᵀ, F unit upper triangular and D diagonal, column j is rounded after Σ lost(i) · F[i, j] of the
+/// columns i < j was added to it; what is left is weighed by D[j] (Frantar et al. 2022, "GPTQ", in the form of Chee et
+/// al. 2023, "QuIP").
 public final class ErrorFeedback: Sendable {
-  public let columns: Int
+  package let columns: Int
   /// Columns among which the kernel feeds losses on itself.
   let window: Int
-  /// F inside the windows: [columns, window], row i holding the shares of its window's columns; zero up to the diagonal.
+  /// F inside the windows: [columns, window], row i holding the shares of its window's columns; zero up to the
+  /// diagonal.
   let near: [Float]
   /// D.
   let importance: [Float]
   /// F whole, of which what lies above the diagonal counts; nil where losses stay inside their window.
   let far: FloatMatrix?
-  /// Columns whose moments were too small to say anything, or contradicted the others: they count as little as damping alone
-  /// makes them.
-  public let raisedPivots: Int
+  /// Columns whose moments were too small to say anything, or contradicted the others: they count as little as damping
+  /// alone makes them.
+  package let raisedPivots: Int
   /// Blocks whose moments were all zero: their columns are rounded each for itself.
-  public let emptyBlocks: Int
+  package let emptyBlocks: Int
 
   /// Feedback inside blocks of 64 columns.
   ///
   /// - Parameters:
-  ///   - moments: for every block of 64 columns the 64 × 64 sums of products of inputs, row-major and symmetric, turned as
-  ///     the weights will be.
-  ///   - damping: share of the mean of a block's diagonal that is added to it, so that directions no input had do not count
-  ///     for nothing.
+  ///   - moments: for every block of 64 columns the 64 × 64 sums of products of inputs, row-major and symmetric, turned
+  ///     as the weights will be.
+  ///   - damping: share of the mean of a block's diagonal that is added to it, so that directions no input had do not
+  ///     count for nothing.
   ///
   /// Nil when the count is no multiple of a block or a moment is not finite.
-  public init?(moments: [Float], damping: Double = 0.01) {
+  package init?(moments: [Float], damping: Double = 0.01) {
     let size = Rotation.block
     guard !moments.isEmpty, moments.count % (size * size) == 0, moments.allSatisfy(\.isFinite) else { return nil }
     columns = moments.count / size
@@ -63,7 +64,8 @@ public final class ErrorFeedback: Sendable {
     raisedPivots = raised
   }
 
-  /// Feedback among all columns, from a factor R of the damped moments, H = R·Rᵀ, whose upper triangle is given and becomes F.
+  /// Feedback among all columns, from a factor R of the damped moments, H = R·Rᵀ, whose upper triangle is given and
+  /// becomes F.
   init(factor: FloatMatrix, raisedPivots: Int, _ compute: Compute) {
     precondition(factor.rows == factor.columns)
     let columns = factor.columns
@@ -93,9 +95,9 @@ public final class ErrorFeedback: Sendable {
   }
 }
 
-/// R upper triangular with R·Rᵀ = A, in place over the upper triangle of a small A (row-major); what lies below is left as
-/// it was. A pivot below `floor`, which no rounding leads to but a matrix that is not what it should be, is raised to it.
-/// Returns how many were.
+/// R upper triangular with R·Rᵀ = A, in place over the upper triangle of a small A (row-major); what lies below is left
+/// as it was. A pivot below `floor`, which no rounding leads to but a matrix that is not what it should be, is raised
+/// to it. Returns how many were.
 func factorUpper(_ matrix: inout [Double], _ size: Int, floor: Double) -> Int {
   var raised = 0
   matrix.withUnsafeMutableBufferPointer { matrix in

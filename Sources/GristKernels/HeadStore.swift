@@ -3,11 +3,11 @@ import GristCore
 
 /// Keys or values of one decoder layer, kept head by head, [heads, capacity, dimension], so that a head's are read in
 /// one stride.
-public final class HeadStore {
-  public let heads: AttentionHeads
-  public let precision: CachePrecision
+package final class HeadStore {
+  package let heads: AttentionHeads
+  package let precision: CachePrecision
   /// Rows there is room for; grows as rows are stored.
-  public private(set) var capacity: Int
+  package private(set) var capacity: Int
   private var memory: Memory
   /// Values from a row to the next.
   private let rowStride: Int
@@ -16,7 +16,7 @@ public final class HeadStore {
   /// Room for `capacity` ≥ 0 rows to begin with.
   ///
   /// - Precondition: `capacity` is 0 or more.
-  public init(heads: AttentionHeads, capacity: Int, precision: CachePrecision) {
+  package init(heads: AttentionHeads, capacity: Int, precision: CachePrecision) {
     precondition(capacity >= 0)
     self.heads = heads
     self.precision = precision
@@ -68,14 +68,14 @@ public final class HeadStore {
   }
 
   /// Bytes kept for each row.
-  public var bytesPerRow: Int {
+  package var bytesPerRow: Int {
     heads.keyValueCount * (rowStride * precision.byteCount + (precision == .int8 ? MemoryLayout<Float>.size : 0))
   }
 
   /// Keeps rows [tokens, heads · dimension] at positions `first` and on, where everything before `first` is stored.
   ///
   /// - Precondition: Rows are as wide as all heads together, and follow what is there without a gap.
-  public func store(_ rows: FloatMatrix, at first: Int, _ compute: Compute) {
+  package func store(_ rows: FloatMatrix, at first: Int, _ compute: Compute) {
     let dimension = heads.dimension
     precondition(rows.columns == heads.keyValueCount * dimension)
     precondition(first >= 0 && first <= capacity)
@@ -120,7 +120,7 @@ public final class HeadStore {
   }
 
   /// The rows stored so far and those to come.
-  public var rows: HeadRows {
+  package var rows: HeadRows {
     HeadRows(
       owner: memory, base: UnsafeRawPointer(memory.base), scales: memory.scales.map { UnsafePointer($0) },
       precision: precision, rotation: rotation, rows: capacity, rowStride: rowStride, heads: heads)

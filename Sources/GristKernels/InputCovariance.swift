@@ -1,10 +1,11 @@
 internal import CGristBLAS
 import GristCore
 
-/// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose blocks
-/// were turned as `Rotation.hadamard64` turns them. Takes 4 · columns² bytes, which the feedback made of it takes over.
-public final class InputCovariance {
-  public let columns: Int
+/// Second moments of all of a matrix's inputs: xᵀ·x summed over the tokens seen, [columns, columns], of inputs whose
+/// blocks were turned as `Rotation.hadamard64` turns them. Takes 4 · columns² bytes, which the feedback made of it
+/// takes over.
+package final class InputCovariance {
+  package let columns: Int
   /// Only what lies on and above the diagonal is kept.
   private let sums: FloatMatrix
   private let compute: Compute
@@ -14,10 +15,10 @@ public final class InputCovariance {
   private static let panel = 256
 
   /// Whether moments of inputs of this width can be kept: they divide into blocks.
-  public static func fits(columns: Int) -> Bool { columns > 0 && Rotation.hadamard64.fits(columns: columns) }
+  package static func fits(columns: Int) -> Bool { columns > 0 && Rotation.hadamard64.fits(columns: columns) }
 
   /// Nil when the columns do not fit.
-  public init?(columns: Int, _ compute: Compute) {
+  package init?(columns: Int, _ compute: Compute) {
     guard Self.fits(columns: columns) else { return nil }
     self.columns = columns
     self.compute = compute
@@ -27,7 +28,7 @@ public final class InputCovariance {
   /// Adds the rows of `x`, [tokens, columns].
   ///
   /// - Precondition: `x` has `columns` columns.
-  public func add(_ x: FloatMatrix) {
+  package func add(_ x: FloatMatrix) {
     precondition(x.columns == columns)
     guard x.rows > 0 else { return }
     let turned = x.turned(compute)
@@ -41,10 +42,11 @@ public final class InputCovariance {
     }
   }
 
-  /// The feedback that these moments ask for; nil when one is not finite or all are zero. The moments are gone afterwards.
+  /// The feedback that these moments ask for; nil when one is not finite or all are zero. The moments are gone
+  /// afterwards.
   ///
   /// - Parameter damping: share of the diagonal's mean that is added to it.
-  public func feedback(damping: Double = 0.01) -> ErrorFeedback? {
+  package func feedback(damping: Double = 0.01) -> ErrorFeedback? {
     let diagonal = (0..<columns).map { Double(sums[$0, $0]) }
     let mean = diagonal.reduce(0, +) / Double(columns)
     guard mean.isFinite, mean > 0 else { return nil }

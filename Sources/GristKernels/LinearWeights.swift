@@ -103,9 +103,9 @@ extension LinearWeights {
     }
   }
 
-  /// How many rows of weights are multiplied at a time: as many as stay in a core's cache. But every block packs all tokens
-  /// anew, so where those are many it is larger; and there are four blocks or a multiple, so that threads end together. No
-  /// number of threads changes it, nor so what is computed.
+  /// How many rows of weights are multiplied at a time: as many as stay in a core's cache. But every block packs all
+  /// tokens anew, so where those are many it is larger; and there are four blocks or a multiple, so that threads end
+  /// together. No number of threads changes it, nor so what is computed.
   private func rowsTogether(tokens: Int) -> Int {
     func rows(of weights: Int, atMost most: Int) -> Int { min(max(16, weights / max(columns, 1) / 16 * 16), most) }
     guard tokens > 256 else { return rows(of: 1 << 18, atMost: 256) }

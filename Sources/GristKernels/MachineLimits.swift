@@ -3,14 +3,14 @@ internal import Glibc
 import GristCore
 
 /// What this machine can do at best with the pool's threads, measured by loops that do nothing else.
-public struct MachineLimits: Sendable {
+package struct MachineLimits: Sendable {
   /// Bytes a second that all threads together read from memory.
-  public let memoryReadBytesPerSecond: Double
+  package let memoryReadBytesPerSecond: Double
   /// int8 multiplications and additions a second of all threads together, between registers, with the instructions that
   /// the chosen kernels use.
-  public let int8OperationsPerSecond: Double
+  package let int8OperationsPerSecond: Double
 
-  public init(memoryReadBytesPerSecond: Double, int8OperationsPerSecond: Double) {
+  package init(memoryReadBytesPerSecond: Double, int8OperationsPerSecond: Double) {
     self.memoryReadBytesPerSecond = memoryReadBytesPerSecond
     self.int8OperationsPerSecond = int8OperationsPerSecond
   }
@@ -19,10 +19,11 @@ public struct MachineLimits: Sendable {
   ///
   /// - Parameters:
   ///   - pool: whose threads are measured.
-  ///   - bufferBytes: size of the memory that is read, rounded up to whole blocks; should be far larger than the caches.
+  ///   - bufferBytes: size of the memory that is read, rounded up to whole blocks; should be far larger than the
+  ///     caches.
   ///   - rounds: length of the arithmetic loop; about 10 ns each.
   ///   - trials: how many are tried, 1 or more.
-  public static func measure(
+  package static func measure(
     pool: ThreadPool, bufferBytes: Int = 512 << 20, rounds: Int = 10_000_000, trials: Int = 3
   ) -> MachineLimits {
     let loops = grist_limits_of_kernels().pointee

@@ -2,17 +2,17 @@ internal import CGristKernels
 import GristCore
 
 /// Weights stored element by element, row-major, in one or more runs of whole rows.
-public struct PlainWeights: LinearWeights {
-  public let rows: Int
-  public let columns: Int
-  public var isQuantized: Bool { false }
-  public let elementType: ElementType
+package struct PlainWeights: LinearWeights {
+  package let rows: Int
+  package let columns: Int
+  package var isQuantized: Bool { false }
+  package let elementType: ElementType
   private let runs: [Bytes]
   private let rowsPerRun: Int
 
   /// `runs` hold `rowsPerRun` rows each, the last one what remains. Returns nil when their lengths do not fit the
   /// shape, or the type is not a real number of at most 32 bits (f64 is converted by whoever reads the checkpoint).
-  public init?(rows: Int, columns: Int, elementType: ElementType, runs: [Bytes], rowsPerRun: Int) {
+  package init?(rows: Int, columns: Int, elementType: ElementType, runs: [Bytes], rowsPerRun: Int) {
     guard rows >= 0, columns >= 0, rowsPerRun > 0, [.f32, .f16, .bf16].contains(elementType) else { return nil }
     guard runs.count == (rows + rowsPerRun - 1) / rowsPerRun else { return nil }
     for (index, run) in runs.enumerated() {
@@ -43,13 +43,13 @@ public struct PlainWeights: LinearWeights {
     }
   }
 
-  public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+  package func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     forEachRow(range) { row, source in
       expandElements(source, elementType, count: columns, into: out + (row - range.lowerBound) * columns)
     }
   }
 
-  public func product(
+  package func product(
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
     let x = input.x
@@ -110,7 +110,7 @@ private func withAlignedCopy<Result>(
 
 extension PlainWeights {
   /// Weights in one run. f64 is rounded to f32. Nil when the length does not fit or the type is no real number.
-  public init?(rows: Int, columns: Int, bytes: Bytes, elementType: ElementType) {
+  package init?(rows: Int, columns: Int, bytes: Bytes, elementType: ElementType) {
     guard elementType != .f64 else {
       let converted = floats(bytes, .f64).withUnsafeBytes { Bytes([UInt8]($0)) }
       self.init(rows: rows, columns: columns, elementType: .f32, runs: [converted], rowsPerRun: max(rows, 1))
@@ -121,7 +121,7 @@ extension PlainWeights {
 }
 
 /// Elements as f32. Empty when the type is not a real number.
-public func floats(_ bytes: Bytes, _ type: ElementType) -> [Float] {
+package func floats(_ bytes: Bytes, _ type: ElementType) -> [Float] {
   guard type.isFloatingPoint else { return [] }
   let count = bytes.count / type.byteCount
   return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -132,7 +132,7 @@ public func floats(_ bytes: Bytes, _ type: ElementType) -> [Float] {
 
 /// Converts as many elements as both sides have to f32; any alignment; f64 is rounded. Types that are not real numbers
 /// give zeros.
-public func expandElements(_ bytes: Bytes, _ type: ElementType, into out: UnsafeMutableBufferPointer<Float>) {
+package func expandElements(_ bytes: Bytes, _ type: ElementType, into out: UnsafeMutableBufferPointer<Float>) {
   let count = min(bytes.count / type.byteCount, out.count)
   guard count > 0, let target = out.baseAddress else { return }
   bytes.withUnsafeBytes { source in

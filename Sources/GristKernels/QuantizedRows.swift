@@ -1,12 +1,13 @@
 internal import CGristKernels
 import GristCore
 
-/// Expands rows of a run of tiles (all codes, then all scales; either layout) to f32. `run` must hold `tilesInRun` whole
-/// tiles, `rows` count from the run's first row, and `out` has room for exactly these rows; every scale counts
+/// Expands rows of a run of tiles (all codes, then all scales; either layout) to f32. `run` must hold `tilesInRun`
+/// whole tiles, `rows` count from the run's first row, and `out` has room for exactly these rows; every scale counts
 /// `multiplier` times. Where columns were turned they are turned back.
 ///
-/// - Precondition: The run and `out` have the lengths that tiles and rows ask for, and the run's scales lie at even addresses.
-public func expandQuantizedRows(
+/// - Precondition: The run and `out` have the lengths that tiles and rows ask for, and the run's scales lie at even
+///   addresses.
+package func expandQuantizedRows(
   _ rows: Range<Int>, of run: Bytes, tilesInRun: Int, shape: TileShape, coding: GroupCoding = GroupCoding(),
   multiplier: Float,
   into out: UnsafeMutableBufferPointer<Float>

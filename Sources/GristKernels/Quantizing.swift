@@ -2,19 +2,19 @@ internal import CGristKernels
 import GristCore
 
 /// Sums from which a relative error follows.
-public struct ErrorSums: Sendable, Equatable {
+package struct ErrorSums: Sendable, Equatable {
   /// Σ (stored − source)²
-  public var squaredError = 0.0
+  package var squaredError = 0.0
   /// Σ source²
-  public var squaredSource = 0.0
+  package var squaredSource = 0.0
   /// Whether every stored value is the source's, to the bit.
-  public var isLossless = true
+  package var isLossless = true
   /// The greatest relative error of a single row; nil where rows were not looked at.
-  public var worstRow: Double?
+  package var worstRow: Double?
 
-  public init() {}
+  package init() {}
 
-  public static func += (a: inout ErrorSums, b: ErrorSums) {
+  package static func += (a: inout ErrorSums, b: ErrorSums) {
     a.squaredError += b.squaredError
     a.squaredSource += b.squaredSource
     a.isLossless = a.isLossless && b.isLossless
@@ -22,7 +22,7 @@ public struct ErrorSums: Sendable, Equatable {
   }
 
   /// ‖stored − source‖ / ‖source‖; 0 when both are zero.
-  public var relativeError: Double { squaredSource > 0 ? (squaredError / squaredSource).squareRoot() : 0 }
+  package var relativeError: Double { squaredSource > 0 ? (squaredError / squaredSource).squareRoot() : 0 }
 }
 
 /// Quantizes rows to whole tiles of a payload: the codes of the tiles, then their scales.
@@ -37,7 +37,7 @@ public struct ErrorSums: Sendable, Equatable {
 ///   - prescale: multiplies the weights before a scale is sought; a power of two.
 /// - Returns: the payload, `tiles · shape.bytesPerTile` bytes, and the sums of its error.
 /// - Precondition: The source holds whole rows, one at least, and coding and feedback fit their width.
-public func quantizeTiles(
+package func quantizeTiles(
   _ source: Bytes, _ type: ElementType, shape: TileShape, coding: GroupCoding = GroupCoding(),
   feedback: ErrorFeedback? = nil, prescale: Float
 ) -> (payload: Bytes, error: ErrorSums) {
@@ -52,7 +52,8 @@ public func quantizeTiles(
   // Turning adds up whole blocks: values near the end of f32 are made smaller before it, not after.
   let early: Float = prescale < 0x1p-60 ? prescale : 1
   let prescale = prescale / early
-  // A few rows at a time, so that their f32 copy stays in the cache; all of them where they are multiplied with what was lost.
+  // A few rows at a time, so that their f32 copy stays in the cache; all of them where they are multiplied with what
+  // was lost.
   let far = feedback?.far
   let rows = FloatMatrix(
     uninitializedRows: far == nil ? TileShape.kernelTileRows : rowCount, columns: shape.columns)
@@ -105,7 +106,7 @@ private func sumOfSquares(_ values: UnsafePointer<Float>, _ count: Int) -> Doubl
 }
 
 /// The greatest magnitude among the values; infinite or NaN when one of them is.
-public func greatestMagnitude(_ values: Bytes, _ type: ElementType) -> Float {
+package func greatestMagnitude(_ values: Bytes, _ type: ElementType) -> Float {
   let block = 65_536
   return values.withUnsafeBytes { bytes in
     if type.byteCount == 2, let base = bytes.baseAddress, UInt(bitPattern: base) % 2 == 0 {
@@ -129,7 +130,7 @@ public func greatestMagnitude(_ values: Bytes, _ type: ElementType) -> Float {
 /// bf16. The sums tell what rounding lost.
 ///
 /// - Precondition: `type` is f32, f16 or bf16.
-public func convertFloats(
+package func convertFloats(
   _ values: UnsafeBufferPointer<Float>, to type: ElementType
 ) -> (payload: Bytes, error: ErrorSums) {
   precondition([.f32, .f16, .bf16].contains(type))
@@ -169,7 +170,7 @@ func bfloatBits(_ value: Float) -> UInt16 {
 
 /// The error sums of stored values against source values of the same count; a value that is not finite counts as an
 /// infinite error unless both are the same.
-public func differenceSums(_ stored: [Float], from source: [Float]) -> ErrorSums {
+package func differenceSums(_ stored: [Float], from source: [Float]) -> ErrorSums {
   var sums = ErrorSums()
   guard stored.count == source.count else {
     sums.squaredError = .infinity

@@ -4,9 +4,9 @@ internal import Synchronization
 
 /// Memory of the matrices that come and go while a model computes.
 ///
-/// A prompt's intermediate results are some megabytes each, and of the same sizes layer after layer. Memory that the system
-/// has just handed out costs as much to be cleared, page by page, as a tenth of the arithmetic that fills it; so what a
-/// matrix leaves behind is kept for the next of its size.
+/// A prompt's intermediate results are some megabytes each, and of the same sizes layer after layer. Memory that the
+/// system has just handed out costs as much to be cleared, page by page, as a tenth of the arithmetic that fills it; so
+/// what a matrix leaves behind is kept for the next of its size.
 package enum RecycledMemory {
   /// What is kept at most, beside what is in use.
   package static let keptBytes = 256 << 20
@@ -43,8 +43,8 @@ package enum RecycledMemory {
     return fresh(byteCount: size)
   }
 
-  /// Memory that nobody had before, for as long as its owner likes: to be deallocated. In large pages from 4 MB on, whose
-  /// addresses are found faster.
+  /// Memory that nobody had before, for as long as its owner likes: to be deallocated. In large pages from 4 MB on,
+  /// whose addresses are found faster.
   static func fresh(byteCount: Int) -> UnsafeMutableRawPointer {
     guard byteCount >= 2 * hugePage else {
       return .allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)

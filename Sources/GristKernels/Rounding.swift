@@ -2,8 +2,8 @@ internal import CGristKernels
 import GristCore
 
 extension Compute {
-  /// What results are rounded to after every operation, as a model whose tensors are of that type computes: sums are f32, what is
-  /// handed on is not.
+  /// What results are rounded to after every operation, as a model whose tensors are of that type computes: sums are
+  /// f32, what is handed on is not.
   public enum Rounding: String, Sendable, CaseIterable {
     case none = "float32"
     case bfloat16

@@ -5,11 +5,11 @@ internal import RealModule
 extension Compute {
   /// KL divergence, in nats, of each row's softmax in `model` from that in `reference`; to about 1e-6, and not below 0.
   ///
-  /// Probabilities are computed in f32 and summed in f64: quick enough for hundreds of models' logits beside one's. What a report
-  /// says is computed in f64 throughout.
+  /// Probabilities are computed in f32 and summed in f64: quick enough for hundreds of models' logits beside one's.
+  /// What a report says is computed in f64 throughout.
   ///
   /// - Precondition: Both have the same shape, and a column at least.
-  public func divergences(reference: FloatMatrix, model: FloatMatrix) -> [Double] {
+  package func divergences(reference: FloatMatrix, model: FloatMatrix) -> [Double] {
     precondition(reference.rows == model.rows && reference.columns == model.columns && reference.columns > 0)
     var divergences = [Double](repeating: 0, count: reference.rows)
     divergences.withUnsafeMutableBufferPointer { results in

@@ -38,8 +38,8 @@ struct TableQuantization {
     }
   }
 
-  /// Any number of rows, window after window, each after what all columns before it lost was added to it. Returns the sum
-  /// of squared errors.
+  /// Any number of rows, window after window, each after what all columns before it lost was added to it. Returns the
+  /// sum of squared errors.
   func run(_ feedback: ErrorFeedback, _ far: FloatMatrix) -> Double {
     let columns = shape.columns
     let lost = FloatMatrix(uninitializedRows: count, columns: columns)

@@ -1,7 +1,7 @@
 /// How the tiles of a matrix are shared out among threads.
 ///
-/// Tiles lie in runs of `tilesPerRun`. Those of one task lie in one run, as a kernel takes its tiles from one place: tasks that
-/// went across would be cut into pieces of fewer tiles than the kernel takes at a time.
+/// Tiles lie in runs of `tilesPerRun`. Those of one task lie in one run, as a kernel takes its tiles from one place:
+/// tasks that went across would be cut into pieces of fewer tiles than the kernel takes at a time.
 struct TileTasks {
   private let tiles: Int
   private let tilesPerRun: Int

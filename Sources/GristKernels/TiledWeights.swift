@@ -2,8 +2,8 @@ internal import CGristKernels
 import GristCore
 
 /// int8 or int4 weights in tiles, in one or more runs; a run holds the codes of its tiles, then their scales.
-public struct TiledWeights: LinearWeights {
-  public let shape: TileShape
+package struct TiledWeights: LinearWeights {
+  package let shape: TileShape
   private let runs: [Bytes]
   private let tilesPerRun: Int
   private let multiplier: Float
@@ -11,7 +11,7 @@ public struct TiledWeights: LinearWeights {
 
   /// `runs` hold `tilesPerRun` tiles each, the last one what remains; every scale counts `multiplier` times. Returns
   /// nil when the runs' lengths do not fit the shape or a run does not start on an even address.
-  public init?(
+  package init?(
     shape: TileShape, coding: GroupCoding = GroupCoding(), multiplier: Float, runs: [Bytes], tilesPerRun: Int
   ) {
     guard shape.tileRows == TileShape.kernelTileRows, tilesPerRun > 0, coding.rotation.fits(columns: shape.columns),
@@ -30,9 +30,9 @@ public struct TiledWeights: LinearWeights {
     self.tilesPerRun = tilesPerRun
   }
 
-  public var rows: Int { shape.rows }
-  public var columns: Int { shape.columns }
-  public var isQuantized: Bool { true }
+  package var rows: Int { shape.rows }
+  package var columns: Int { shape.columns }
+  package var isQuantized: Bool { true }
 
   /// Calls `body` with the codes and scales of the tiles of `range` that lie in one run, run by run.
   private func forEachRun(
@@ -55,7 +55,7 @@ public struct TiledWeights: LinearWeights {
     }
   }
 
-  public func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+  package func expand(_ range: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     let tileRows = TileShape.kernelTileRows
     let tiles = range.lowerBound / tileRows..<(range.upperBound + tileRows - 1) / tileRows
     coding.withTable { table in
@@ -75,15 +75,15 @@ public struct TiledWeights: LinearWeights {
 
   private static let tilesOfOneRow = 32
 
-  public func product(
+  package func product(
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
     guard compute.activations == .int8 else {
       return expandedProduct(input.x, bias: bias, into: out, compute: compute)
     }
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
-    // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level cache
-    // together: with more, the last task would keep one thread busy and the others idle.
+    // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level
+    // cache together: with more, the last task would keep one thread busy and the others idle.
     let (multiply, cachedBytes) = (shape.codes.multiply, shape.codes.cachedBytes)
     let isOneRow = input.x.rows == 1
     let most = isOneRow ? Self.tilesOfOneRow : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)

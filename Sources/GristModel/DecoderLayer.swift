@@ -117,8 +117,8 @@ struct DecoderArithmetic: Sendable {
     }
   }
 
-  /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from queries,
-  /// keys and values [rows, width] each, which are turned in place, to [rows, query width].
+  /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from
+  /// queries, keys and values [rows, width] each, which are turned in place, to [rows, query width].
   func attend(
     _ projections: Projections, _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, mayNarrow: Bool,
     _ compute: Compute

@@ -4,14 +4,14 @@ import GristSources
 
 /// The decoder's forward pass, the only one there is: generation, calibration and measuring are uses of it.
 ///
-/// Rows of one or many sequences go through it layer by layer and, inside a layer, matrix by matrix. Before every product it stands
-/// still, so that what enters the matrices can be looked at and the weights be chosen that it goes on with. No more than one
-/// stage's weights are needed at a time. What a sequence attends to is kept in a cache for what comes after it, or forgotten
-/// when its rows have gone through the layer.
+/// Rows of one or many sequences go through it layer by layer and, inside a layer, matrix by matrix. Before every
+/// product it stands still, so that what enters the matrices can be looked at and the weights be chosen that it goes on
+/// with. No more than one stage's weights are needed at a time. What a sequence attends to is kept in a cache for what
+/// comes after it, or forgotten when its rows have gone through the layer.
 ///
-/// Beside weights it holds three or four matrices as wide as the model for all rows of all sequences together, and one as
-/// wide as a feed-forward layer.
-public final class DecoderWalk {
+/// Beside weights it holds three or four matrices as wide as the model for all rows of all sequences together, and one
+/// as wide as a feed-forward layer.
+package final class DecoderWalk {
   /// What stands between two stops: matrices that share an input.
   enum Stage: CaseIterable {
     case projections, output, gates, down
@@ -28,8 +28,8 @@ public final class DecoderWalk {
   }
 
   /// Layers that are behind; all of them once only the head is left.
-  public private(set) var layer: Int
-  public let layers: Int
+  package private(set) var layer: Int
+  package let layers: Int
   /// What meets the matrices of a layer's stage; nil at the head until it is asked for.
   private var stageInput: FloatMatrix?
   private var stage = Stage.projections
@@ -43,7 +43,7 @@ public final class DecoderWalk {
   /// Of the only sequence's rows, the same in every layer.
   private let angles: DecoderArithmetic.RotaryAngles?
   private let path: String
-  public let compute: Compute
+  package let compute: Compute
   /// Rows whose gates are computed together.
   private static let blockRows = 512
 
@@ -58,7 +58,7 @@ public final class DecoderWalk {
   ///   - compute: computes.
   ///
   /// - Throws: What reading the weights throws, 65 when rows, lengths and the configuration do not go together.
-  public convenience init(
+  package convenience init(
     rows: FloatMatrix, lengths: [Int], layer: Int = 0, configuration: ModelConfiguration, store: any ParameterStore,
     compute: Compute
   ) throws {
@@ -100,7 +100,7 @@ public final class DecoderWalk {
   /// What meets ``matrices``: [rows of all sequences, columns].
   ///
   /// - Throws: At the head, what reading the last norm throws.
-  public func input() throws -> FloatMatrix {
+  package func input() throws -> FloatMatrix {
     if let stageInput { return stageInput }
     let normed = arithmetic.norm(x, try norms.final(), compute)
     stageInput = normed
@@ -113,32 +113,32 @@ public final class DecoderWalk {
   }
 
   /// The rows as they enter the layer; to be looked at where a layer begins.
-  public var rows: FloatMatrix { x }
+  package var rows: FloatMatrix { x }
 
   /// The matrices that ``input()`` meets; at last the head alone.
-  public var matrices: [ExpectedTensor] {
+  package var matrices: [ExpectedTensor] {
     layer == layers
       ? [configuration.language.output] : stage.matrices(of: DecoderLayerTensors(layer, configuration.language))
   }
 
   /// Every matrix that ``matrices`` will be, in order; a head that is the token embeddings too is not among them.
-  public var allMatrices: [ExpectedTensor] {
+  package var allMatrices: [ExpectedTensor] {
     (0..<layers).flatMap(matrices(ofLayer:)) + (configuration.tiesWordEmbeddings ? [] : [configuration.language.head])
   }
 
   /// Those of one layer, in the order in which they meet their inputs; none behind the last.
-  public func matrices(ofLayer layer: Int) -> [ExpectedTensor] {
+  package func matrices(ofLayer layer: Int) -> [ExpectedTensor] {
     layer < layers ? DecoderLayerTensors(layer, configuration.language).matrices : []
   }
 
   /// Whether only the head is left.
-  public var isAtHead: Bool { layer == layers }
+  package var isAtHead: Bool { layer == layers }
 
   /// Multiplies and goes on to the next stop; `weights` are those of ``matrices``, in their order. Not at the head.
   ///
   /// - Precondition: The walk is not at the head, and there are as many weights as ``matrices``.
   /// - Throws: 65 when a value is not finite, 130 when interrupted.
-  public func advance(_ weights: [any LinearWeights]) throws {
+  package func advance(_ weights: [any LinearWeights]) throws {
     precondition(!isAtHead && weights.count == matrices.count)
     try Interruption.check()
     try locating(file: path) {

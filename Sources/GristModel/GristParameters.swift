@@ -3,8 +3,8 @@ import GristFormat
 import GristKernels
 import GristSources
 
-/// Weights from a `.grist` file: raw chunks in place, packed ones unpacked into memory of their own, in parallel, when a
-/// weight is first asked for.
+/// Weights from a `.grist` file: raw chunks in place, packed ones unpacked into memory of their own, in parallel, when
+/// a weight is first asked for.
 struct GristParameters: ParameterStore {
   let source: Source
   private let file: GristFile

@@ -89,8 +89,8 @@ public protocol EmbeddingTable: Sendable {
   /// - Throws: 65 when the row's chunk is damaged.
   func copyRow(_ index: Int, into out: UnsafeMutableBufferPointer<Float>) throws
 
-  /// Calls ``copyRow(_:into:)`` for many rows, in whatever order it is cheapest: `place` gives the memory for the row that
-  /// stands at an index of `rows`.
+  /// Calls ``copyRow(_:into:)`` for many rows, in whatever order it is cheapest: `place` gives the memory for the row
+  /// that stands at an index of `rows`.
   ///
   /// - Throws: 65 when a row's chunk is damaged.
   func copyRows(_ rows: [Int], into place: (_ index: Int) -> UnsafeMutableBufferPointer<Float>) throws

@@ -13,7 +13,8 @@ struct Projector: Sendable {
     newline = tensors.newline.isRequired ? try store.values(tensors.newline) : []
   }
 
-  /// Rows that go through together: what lies between the layers of a whole picture would be memory that nothing else uses.
+  /// Rows that go through together: what lies between the layers of a whole picture would be memory that nothing else
+  /// uses.
   private static let blockRows = 1024
 
   /// - Throws: 65 when a result is not finite.

@@ -3,24 +3,24 @@ import GristKernels
 import GristSources
 
 /// A model's weights rounded to another type.
-public struct RoundedParameters: ParameterDecorator {
-  public let base: any ParameterStore
+package struct RoundedParameters: ParameterDecorator {
+  package let base: any ParameterStore
   private let rounding: Compute.Rounding
 
-  public init(_ base: any ParameterStore, _ rounding: Compute.Rounding) {
+  package init(_ base: any ParameterStore, _ rounding: Compute.Rounding) {
     self.base = base
     self.rounding = rounding
   }
 
-  public func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
+  package func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     RoundedWeights(try base.matrix(name, rows: rows, columns: columns), rounding)
   }
 
-  public func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
+  package func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
     RoundedTable(base: try base.embedding(name, rows: rows, columns: columns), rounding: rounding)
   }
 
-  public func values(_ name: String, count: Int) throws -> [Float] {
+  package func values(_ name: String, count: Int) throws -> [Float] {
     try base.values(name, count: count).map { rounding($0) }
   }
 

@@ -5,14 +5,15 @@ import GristSources
 
 /// What running a model takes in memory, apart from the program itself, some 30 MB.
 public struct RunningMemory: Sendable, Equatable {
-  /// Weights as the kernels read them, unpacked. The token embeddings are not among them where they are looked up in the file, row
-  /// by row. Of a raw file they are the file's own pages, which the system may drop and read again.
+  /// Weights as the kernels read them, unpacked. The token embeddings are not among them where they are looked up in
+  /// the file, row by row. Of a raw file they are the file's own pages, which the system may drop and read again.
   public let weightBytes: Int
   /// Keys and values of each row of prompt and answer, as they are kept where nothing else is asked for.
   public let cacheBytesPerRow: Int
   /// The most rows that a picture becomes; 0 for a text-only model.
   public let pictureRows: Int
-  /// Intermediate results of the largest picture and its prompt, at most, and what of such memory is kept to be used again.
+  /// Intermediate results of the largest picture and its prompt, at most, and what of such memory is kept to be used
+  /// again.
   public let scratchBytes: Int
 
   /// What running a source takes; nil for one that cannot be run.
@@ -51,7 +52,8 @@ public struct RunningMemory: Sendable, Equatable {
 }
 
 extension VisionInput {
-  /// For every size that a picture may be cut to: rows of tiles, and tiles in all, the one that shows the whole picture counted in.
+  /// For every size that a picture may be cut to: rows of tiles, and tiles in all, the one that shows the whole picture
+  /// counted in.
   fileprivate var tileCounts: [(rows: Int, all: Int)] {
     guard case .anyResolution(let sizes) = aspectRatio, tower.imageSize > 0 else { return [(0, 1)] }
     return sizes.map { size in
@@ -60,7 +62,8 @@ extension VisionInput {
     }
   }
 
-  /// The most rows that a picture becomes: all tiles' tokens at the finest grid, and a newline behind every row of the detail.
+  /// The most rows that a picture becomes: all tiles' tokens at the finest grid, and a newline behind every row of the
+  /// detail.
   fileprivate var mostRows: Int {
     let finest = granularities.max() ?? 0
     let rows =

@@ -29,8 +29,9 @@ struct Scaler: Sendable {
     return out
   }
 
-  /// Pools a band of each tile, `patchRows` rows of patches high: [tiles · patchRows · side, width]. A tile's means become
-  /// the rows from `firstRow` on of its share of `out`, [tiles · rows of a tile, width], as they are summed: not rounded yet.
+  /// Pools a band of each tile, `patchRows` rows of patches high: [tiles · patchRows · side, width]. A tile's means
+  /// become the rows from `firstRow` on of its share of `out`, [tiles · rows of a tile, width], as they are summed: not
+  /// rounded yet.
   func pool(
     _ band: FloatMatrix, tiles: Int, patchRows: Int, to grid: PoolingGrid, into out: FloatMatrix, firstRow: Int,
     _ compute: Compute

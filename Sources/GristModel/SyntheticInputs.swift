@@ -6,7 +6,7 @@ import GristSources
 /// change how long they take.
 extension VisionLanguageModel {
   /// Ids drawn from the whole vocabulary.
-  public func syntheticTokens(_ count: Int, seed: UInt64) -> [Int] {
+  package func syntheticTokens(_ count: Int, seed: UInt64) -> [Int] {
     var generator = SplitMix64(state: seed)
     return (0..<count).map { _ in Int.random(in: 0..<configuration.vocabularySize, using: &generator) }
   }
@@ -14,7 +14,7 @@ extension VisionLanguageModel {
   /// A prompt of exactly `rows` rows, however long the model's prompts may otherwise be.
   ///
   /// - Throws: What reading the embeddings throws.
-  public func syntheticPrompt(rows: Int, seed: UInt64) throws -> PreparedPrompt {
+  package func syntheticPrompt(rows: Int, seed: UInt64) throws -> PreparedPrompt {
     let ids = syntheticTokens(rows, seed: seed)
     return PreparedPrompt(inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: try embed(ids))
   }
@@ -22,7 +22,7 @@ extension VisionLanguageModel {
   /// A square picture of noise, two of the tower's tiles wide; nil for a text-only model.
   ///
   /// - Throws: 65 when the tower's tiles are larger than a picture may be.
-  public func syntheticImage(seed: UInt64) throws -> RGBImage? {
+  package func syntheticImage(seed: UInt64) throws -> RGBImage? {
     guard let tile = configuration.vision?.tower.imageSize else { return nil }
     var generator = SplitMix64(state: seed)
     let pixels = (0..<12 * tile * tile).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
@@ -32,5 +32,5 @@ extension VisionLanguageModel {
   /// Reads the weights of the decoder's first layer: what a prompt's first row waits for before anything is computed.
   ///
   /// - Throws: 65 when one of its tensors is missing, damaged or of another shape.
-  public func loadFirstLayer() throws { _ = try language.layers.first?.get() }
+  package func loadFirstLayer() throws { _ = try language.layers.first?.get() }
 }

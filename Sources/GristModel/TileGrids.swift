@@ -6,7 +6,8 @@ struct TileGrids: Sendable {
   /// Every tile's, where they are alike.
   let common: PoolingGrid?
 
-  /// Nil where the granularity is for another number of tiles, or a `side` × `side` grid of patches cannot be pooled so.
+  /// Nil where the granularity is for another number of tiles, or a `side` × `side` grid of patches cannot be pooled
+  /// so.
   init?(_ granularity: Granularity, tiles: Int, side: Int) {
     if case .perTile(let tokens) = granularity, tokens.count != tiles { return nil }
     var grids: [PoolingGrid] = []

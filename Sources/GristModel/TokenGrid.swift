@@ -3,10 +3,10 @@ import GristSources
 
 /// The parts of a picture that one visual token each stands for, by the lines between them, in pixels of the picture.
 ///
-/// They are those of the tiles that show its detail; of the one tile where there are no others. The tile that shows the whole
-/// picture once more is left out. What the model takes for padding is not among them, and is more than that for grids whose
-/// cells are not square: upstream compares the picture's shape with the grid's in cells, and so leaves the detail of half of a
-/// picture out at an eighth and at half of the finest grid's tokens.
+/// They are those of the tiles that show its detail; of the one tile where there are no others. The tile that shows the
+/// whole picture once more is left out. What the model takes for padding is not among them, and is more than that for
+/// grids whose cells are not square: upstream compares the picture's shape with the grid's in cells, and so leaves the
+/// detail of half of a picture out at an eighth and at half of the finest grid's tokens.
 public struct TokenGrid: Sendable, Equatable {
   /// Extents of the picture, in pixels.
   public let width: Int

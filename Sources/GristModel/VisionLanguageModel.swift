@@ -159,8 +159,9 @@ public final class VisionLanguageModel: Sendable {
 
   /// Builds the decoder's input, asking the router for the granularity unless one is given.
   ///
-  /// - Throws: 64 when the prompt and the image do not fit together, the granularity is none of the model's, or the prompt
-  ///   is longer than the context and that is to be refused; 65 when the router chooses what the layout cannot put together.
+  /// - Throws: 64 when the prompt and the image do not fit together, the granularity is none of the model's, or the
+  ///   prompt is longer than the context and that is to be refused; 65 when the router chooses what the layout cannot
+  ///   put together.
   public func prepare(
     _ conversation: Conversation, image: ImageFeatures?, granularity forced: Granularity? = nil,
     overlength: Overlength = .refused, format: ConversationFormat? = nil
@@ -212,7 +213,8 @@ public final class VisionLanguageModel: Sendable {
       rows: truncated(splice(text, imageRows, ids)))
   }
 
-  /// What each visual token of a picture stands for; nil for a granularity that does not go with the model and its tiles.
+  /// What each visual token of a picture stands for; nil for a granularity that does not go with the model and its
+  /// tiles.
   ///
   /// - Throws: 64 for a text-only model.
   public func tokenGrid(of image: ImageFeatures, granularity: Granularity) throws -> TokenGrid? {

@@ -54,8 +54,8 @@ public struct VisionTower: Sendable {
     layers = tensors.layers.prefix(layersRun).map { layer in Lazy { try Layer(store, layer, epsilon: epsilon) } }
   }
 
-  /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width]. The class
-  /// token's row is left out.
+  /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width]. The
+  /// class token's row is left out.
   ///
   /// - Precondition: each tile has as many values as the configuration's image size asks for.
   /// - Throws: 65 for values that are not finite, naming the layer, and what reading weights throws.
@@ -66,8 +66,8 @@ public struct VisionTower: Sendable {
     let pixels = patchRows(tiles)
     compute.round(pixels)
     let embedded = compute.linear(pixels, patchEmbedding)
-    // Tiles do not see each other. One after the other they go through a layer, so that what it computes of a tile stays in
-    // the last cache, beside the layer's weights.
+    // Tiles do not see each other. One after the other they go through a layer, so that what it computes of a tile
+    // stays in the last cache, beside the layer's weights.
     let rows = try tiles.indices.map { tile in
       let x = FloatMatrix(rows: length, columns: width)
       x.setRow(0, classEmbedding)

@@ -2,8 +2,8 @@ import GristCore
 import GristImaging
 import GristModel
 
-/// A picture drawn on a terminal with half blocks, two pixels a character, as coarse as a grid of visual tokens: each cell in
-/// the mean colour of what its token stands for.
+/// A picture drawn on a terminal with half blocks, two pixels a character, as coarse as a grid of visual tokens: each
+/// cell in the mean colour of what its token stands for.
 struct TerminalPicture {
   /// How colours are said to the terminal.
   enum Palette {
@@ -68,8 +68,8 @@ struct TerminalPicture {
     let isSeen: Bool
   }
 
-  /// The cell of each pixel of a picture of this size. What no token stands for lies before the first line of the first area or
-  /// behind its last.
+  /// The cell of each pixel of a picture of this size. What no token stands for lies before the first line of the first
+  /// area or behind its last.
   private static func cells(of grid: TokenGrid, width: Int, height: Int) -> [Cell] {
     /// For each pixel the number of lines before its middle.
     func places(_ count: Int, _ lines: [Double], _ seen: ClosedRange<Double>, of extent: Int) -> [Int] {

@@ -4,7 +4,8 @@ import GristSources
 import TestSupport
 import Testing
 
-/// No verdict and no answer that is not what it seems: what the command is asked. The numbers are those of Tests/README.md.
+/// No verdict and no answer that is not what it seems: what the command is asked. The numbers are those of
+/// Tests/README.md.
 @Suite("Nothing silent: questions and verdicts", .serialized) struct SilentAnswerTests {
   let folder = try! TemporaryFolder()
 

@@ -4,7 +4,8 @@ import GristSources
 import TestSupport
 import Testing
 
-/// No file is lost, and no hour spent before the refusal: where the command writes. The numbers are those of Tests/README.md.
+/// No file is lost, and no hour spent before the refusal: where the command writes. The numbers are those of
+/// Tests/README.md.
 @Suite("Nothing silent: outputs", .serialized) struct SilentOutputTests {
   let folder = try! TemporaryFolder()
 

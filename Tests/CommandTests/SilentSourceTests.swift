@@ -5,12 +5,13 @@ import GristSources
 import TestSupport
 import Testing
 
-/// What strangers' bytes, a source that changes and a system that refuses can do. The numbers are those of Tests/README.md.
+/// What strangers' bytes, a source that changes and a system that refuses can do. The numbers are those of
+/// Tests/README.md.
 @Suite("Nothing silent: sources and systems", .serialized) struct SilentSourceTests {
   let folder = try! TemporaryFolder()
 
-  /// A command that was stopped as soon as a file shows among its mappings, then went on after `change`. On a busy machine that
-  /// may come too late; then it is tried again on a source that is whole, a few times.
+  /// A command that was stopped as soon as a file shows among its mappings, then went on after `change`. On a busy
+  /// machine that may come too late; then it is tried again on a source that is whole, a few times.
   private func interfered(
     _ arguments: [String], when mapped: String, whole restore: () throws -> Void, change: () throws -> Void
   ) throws -> Command.Result {

@@ -6,7 +6,8 @@ import GristSources
 import TestSupport
 import Testing
 
-/// What transformers computes with the weights of KerasHub's models, as Keras saved them: Tools/reference/write_keras_hub.py.
+/// What transformers computes with the weights of KerasHub's models, as Keras saved them:
+/// Tools/reference/write_keras_hub.py.
 @Suite("KerasHub's LLaMA and CLIP") struct KerasHubTests {
   private static let compute = Result { Compute(pool: try ThreadPool(threads: 2), activations: .f32) }
 

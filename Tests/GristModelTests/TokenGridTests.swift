@@ -39,7 +39,8 @@ import Testing
   @Test("lines lie where windows of patches begin, in pixels of the picture")
   func lines() throws {
     let model = try Self.model()
-    // On 2 × 2 tiles of 96, a square of 384 is halved; 36 tokens a tile are 6 × 6 windows of 16 pixels, 32 of the picture's.
+    // On 2 × 2 tiles of 96, a square of 384 is halved; 36 tokens a tile are 6 × 6 windows of 16 pixels, 32 of the
+    // picture's.
     let square = try #require(
       try model.tokenGrid(of: model.encode(Self.picture(384, 384)), granularity: .uniform(36)))
     #expect(

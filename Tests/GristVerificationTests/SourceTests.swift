@@ -6,7 +6,8 @@ import GristVerification
 import TestSupport
 import Testing
 
-/// One model in the forms that Keras writes (Tools/reference/write_keras.py); the kit's own go through Tools/hdf5/forms.py.
+/// One model in the forms that Keras writes (Tools/reference/write_keras.py); the kit's own go through
+/// Tools/hdf5/forms.py.
 @Suite("One record, every source") struct SourceTests {
   static let forms: [(files: [String], map: String)] = [
     (["model.weights.h5"], "keras.map"), (["model.keras"], "keras.map"), (["legacy.h5"], "keras-legacy.map"),

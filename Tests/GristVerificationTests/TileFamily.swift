@@ -4,8 +4,8 @@ import GristModel
 import GristSources
 import TestSupport
 
-/// A made-up family whose choices are of another shape than AVG-LLaVA's: one for each tile, between two grids, without the prompt's
-/// text, by a threshold that all tiles of a picture set together.
+/// A made-up family whose choices are of another shape than AVG-LLaVA's: one for each tile, between two grids, without
+/// the prompt's text, by a threshold that all tiles of a picture set together.
 struct TileFamily: ModelFamily {
   let name = "tile_chooser"
   let architectures = ["TileChooserForCausalLM"]

@@ -1016,7 +1016,7 @@ static void check_table_rows(
   float *weights = normals("weights", rows * columns, 1 / prescale);
   for (size_t i = group_size; i < columns && i < 2 * group_size && fed == 0; i++) weights[i] = 0; /* of the first row */
   seal(weights);
-  bool whole = window > GRIST_MAX_GROUP; /* losses are fed on beyond windows too */
+  bool whole = window > GRIST_MAX_GROUP; /* feedback reaches beyond windows too */
   size_t near = whole ? GRIST_MAX_GROUP : window;
   float *all = fed > 0 ? place("all coefficients", columns * window, sizeof *all) : NULL;
   float *coefficients = fed > 0 ? place("coefficients", columns * near, sizeof *coefficients) : NULL;
@@ -1076,15 +1076,15 @@ static void check_table_rows(
     run_table_rows(kernels, job, NULL, others, other_scales);
     double with = weighed_error(weights, codes, scales, rows, columns, group_size, all, window, importance);
     double without = weighed_error(weights, others, other_scales, rows, columns, group_size, all, window, importance);
-    /* Where nothing is to be fed on, only a few more scales were tried. */
-    if (fed == 1) expect_near("weighed error where nothing is to be fed on", 0, with, without * 0.99, 0.010001 * without);
+    /* Where there is nothing to feed back, only a few more scales were tried. */
+    if (fed == 1) expect_near("weighed error without anything to feed back", 0, with, without * 0.99, 0.010001 * without);
     if (fed == 2 && with > 0.9 * without) fail("the weighed error is %.4g, without feedback %.4g", with, without);
     double unsettled = unsettled_share(weights, codes, scales, rows, columns, group_size, all, window, importance);
     if (!whole && unsettled > 0.01) fail("other codes would suit %.1f %% of the columns better", 100 * unsettled);
   }
 }
 
-/* Errors are fed on in groups of these sizes. */
+/* Errors are fed back in groups of these sizes. */
 static void check_quantizing_by_table(size_t least_group, size_t greatest_group) {
   searched.found = searched.dense = 0;
   static const size_t columns_of[] = {1, 7, 8, 20, 64, 100, 588}, rows_of[] = {16, 1, 5, 15};

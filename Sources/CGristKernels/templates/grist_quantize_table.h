@@ -149,7 +149,7 @@ GRIST_INLINE vec16 table_scales(
 /* The columns that are worked on: `count` from the job's `start` on, which begins a group and a window. */
 struct table_columns {
   size_t start, count;
-  float importance[GRIST_MAX_GROUP]; /* set where it is given, or errors are fed on */
+  float importance[GRIST_MAX_GROUP]; /* set where it is given, or there is error feedback */
   /* All times prescale: the weights, what they ask for after what other columns lost, and how much of that is missed. */
   vec16 given[GRIST_MAX_GROUP], left[GRIST_MAX_GROUP], missed[GRIST_MAX_GROUP];
   /* What is stored: the table's values and their indices, and the scale of each column's group. */
@@ -182,7 +182,7 @@ GRIST_INLINE void load_table_columns(const struct grist_table_rows *job, struct 
     for (size_t k = 0; k < count; k++) columns->importance[k] = 1;
 }
 
-/* The scale near `scale` that leaves least of a group when losses are fed on. */
+/* The scale near `scale` that leaves least of a group with error feedback. */
 GRIST_INLINE vec16 scales_with_feedback(
     const struct grist_table_rows *job, const struct table_columns *columns, size_t first, size_t size,
     const struct code_values *table, bool in_buckets, vec16 scale) {
@@ -219,7 +219,7 @@ GRIST_INLINE vec16 scales_of_group(
   return scales_from_half(half_scales(exact));
 }
 
-/* Rounds one column after the other, each loss fed on. */
+/* Rounds one column after the other, with feedback of each error. */
 GRIST_INLINE void round_columns(
     const struct grist_table_rows *job, const struct code_values *table, bool in_buckets, struct table_columns *columns) {
   size_t count = columns->count;

@@ -26,6 +26,10 @@ void grist_system_watch_interrupts(void);
 /* The number of the first signal seen, or 0. */
 int grist_system_interrupted(void);
 
+/* Gives memory that was freed, and that the allocator keeps for later, back to the system, where that is more than `kept`
+   bytes. */
+void grist_system_return_memory(size_t kept);
+
 /* Peak resident set size of this process in bytes, 0 where the system does not tell. */
 size_t grist_system_peak_resident_bytes(void);
 

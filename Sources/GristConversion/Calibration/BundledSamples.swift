@@ -3,9 +3,9 @@ import GristCore
 extension Calibration {
   /// What this package brings to calibrate with: conversations and, for a model that sees, photographs.
   ///
-  /// The conversations' answers are those that SmolLM2-135M-Instruct gave at temperature 1: what a language model says is nearer
-  /// to what will flow through one than a book is. The photographs and their licences stand in NOTICE.
-  public static func bundled(withPhotographs: Bool) -> Calibration {
+  /// The conversations' answers are those that SmolLM2-135M-Instruct gave at temperature 1: what a language model says
+  /// is nearer to what will flow through one than a book is. The photographs and their licences stand in NOTICE.
+  package static func bundled(withPhotographs: Bool) -> Calibration {
     withPhotographs
       ? Calibration(
         samples: conversations + photographs,

@@ -36,9 +36,9 @@ public struct Calibration: Sendable {
     self.name = name
   }
 
-  /// Names of the matrices whose inputs the samples will show, of a model that expects `tensors`: those whose columns come in
-  /// blocks, of tower, projector and router only where a sample has a picture.
-  public func matrices(of tensors: [ExpectedTensor]) -> Set<ByteName> {
+  /// Names of the matrices whose inputs the samples will show, of a model that expects `tensors`: those whose columns
+  /// come in blocks, of tower, projector and router only where a sample has a picture.
+  package func matrices(of tensors: [ExpectedTensor]) -> Set<ByteName> {
     let seesPictures = samples.contains { $0.picture != nil }
     let names = tensors.filter { tensor in
       guard tensor.kind == .linear, let columns = matrixExtents(tensor.shape)?.columns, columns % Rotation.block == 0
@@ -68,8 +68,8 @@ public struct Calibration: Sendable {
   /// Rows of prompts and answers that go through the decoder together.
   static let rowsTogether = 8192
 
-  /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done. Statistics that are not `kept` beyond
-  /// this conversion need not name their weights, which would read all of them once more.
+  /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done. Statistics that are not
+  /// `kept` beyond this conversion need not name their weights, which would read all of them once more.
   ///
   /// The decoder is run layer by layer, over up to 8192 rows at a time, and gives each layer's pages back: beside the
   /// moments (256 bytes a column of every input) stand one layer's weights and those rows.

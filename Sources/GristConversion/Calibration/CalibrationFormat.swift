@@ -3,15 +3,16 @@ import GristModel
 import GristSources
 
 /// How samples are written down: as the model's conversations are, and where that cannot be, as plain text.
-public struct CalibrationFormat: Sendable {
+package struct CalibrationFormat: Sendable {
   let format: ConversationFormat
   /// Why it is plain text; nil where it is not.
-  public let note: String?
+  package let note: String?
 
-  /// What templates are told that write the day down: always the same, so that a calibration comes out the same on any day.
+  /// What templates are told that write the day down: always the same, so that a calibration comes out the same on any
+  /// day.
   static let clock = ChatProgram.Clock(year: 2024, month: 7, day: 26)
 
-  public init(_ configuration: ModelConfiguration) {
+  package init(_ configuration: ModelConfiguration) {
     do {
       _ = try Conversation(message: "?", hasImage: configuration.vision != nil, clock: Self.clock)
         .rendering(configuration.format)

@@ -6,7 +6,8 @@ import GristSources
 
 /// Samples turned into what the decoder reads, prompt and answer, one after the other.
 ///
-/// Tower, projector and router run meanwhile, on the source's weights, and what their matrices meet is added to the statistics.
+/// Tower, projector and router run meanwhile, on the source's weights, and what their matrices meet is added to the
+/// statistics.
 final class CalibrationPrompts {
   let parameters: any ParameterStore
   private let samples: [Calibration.Sample]

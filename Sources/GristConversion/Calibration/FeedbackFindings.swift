@@ -1,9 +1,9 @@
 import GristCore
 import GristKernels
 
-/// What was odd about the moments that error feedback used, gathered over a conversion: a calibration whose text leaves parts of a
-/// model untouched, or breaks it, should not pass for a whole one.
-public struct FeedbackFindings: Sendable {
+/// What was odd about the moments that error feedback used, gathered over a conversion: a calibration whose text leaves
+/// parts of a model untouched, or breaks it, should not pass for a whole one.
+package struct FeedbackFindings: Sendable {
   /// Matrices whose moments were all zero, or not finite.
   private var silent: [String] = []
   /// Blocks of 64 inputs that were always zero, and in how many matrices.
@@ -11,10 +11,10 @@ public struct FeedbackFindings: Sendable {
   /// Directions whose moments contradicted the others', and in how many matrices.
   private var raisedPivots = (count: 0, matrices: 0)
 
-  public init() {}
+  package init() {}
 
   /// Takes in what a matrix whose inputs are known got; nil stands for moments that no feedback could be made of.
-  public mutating func add(_ name: String, _ feedback: ErrorFeedback?) {
+  package mutating func add(_ name: String, _ feedback: ErrorFeedback?) {
     guard let feedback else { return silent.append(name) }
     if feedback.emptyBlocks > 0 { emptyBlocks = (emptyBlocks.count + feedback.emptyBlocks, emptyBlocks.matrices + 1) }
     if feedback.raisedPivots > 0 {
@@ -23,7 +23,7 @@ public struct FeedbackFindings: Sendable {
   }
 
   /// A sentence for each kind that was found.
-  public var notes: [String] {
+  package var notes: [String] {
     var notes: [String] = []
     if let first = silent.first {
       let others = silent.count == 1 ? "" : " and \(silent.count - 1) more"

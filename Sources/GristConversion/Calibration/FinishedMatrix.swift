@@ -5,15 +5,15 @@ import GristModel
 import GristSources
 
 /// A matrix as a conversion left it: payloads of one chunk each, and what was lost.
-public struct FinishedMatrix: Sendable {
-  public let scheme: TensorScheme
-  public let shape: [Int]
-  public let runs: [Bytes]
+package struct FinishedMatrix: Sendable {
+  package let scheme: TensorScheme
+  package let shape: [Int]
+  package let runs: [Bytes]
   /// Tiles or rows that a run holds, the last one what remains.
-  public let unitsPerRun: Int
-  public let error: ErrorSums
+  package let unitsPerRun: Int
+  package let error: ErrorSums
 
-  public init(scheme: TensorScheme, shape: [Int], runs: [Bytes], unitsPerRun: Int, error: ErrorSums) {
+  package init(scheme: TensorScheme, shape: [Int], runs: [Bytes], unitsPerRun: Int, error: ErrorSums) {
     self.scheme = scheme
     self.shape = shape
     self.runs = runs

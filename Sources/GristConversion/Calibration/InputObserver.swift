@@ -31,8 +31,8 @@ private struct ObservedWeights: LinearWeights {
   }
 }
 
-/// Adds up the second moments of what every matrix meets. Matrices that share an input (queries, keys and values; gate and
-/// up) share its moments.
+/// Adds up the second moments of what every matrix meets. Matrices that share an input (queries, keys and values; gate
+/// and up) share its moments.
 final class InputObserver: @unchecked Sendable {
   // Unchecked: a model calls its products from one thread, in order.
   /// Moments under the name of the first matrix that met the input.
@@ -54,7 +54,8 @@ final class InputObserver: @unchecked Sendable {
     inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0.values) }
   }
 
-  /// Adds what enters matrices that share an input; returns the name it stands under, nil where no moments can be kept of it.
+  /// Adds what enters matrices that share an input; returns the name it stands under, nil where no moments can be kept
+  /// of it.
   @discardableResult
   func observe(_ names: [String], _ x: FloatMatrix, _ compute: Compute) -> ByteName? {
     guard let first = names.first.map({ ByteName($0) }) else { return nil }

@@ -2,8 +2,8 @@ import GristCore
 import GristKernels
 import GristSources
 
-/// What flows into every matrix of a model: the second moments of its inputs in blocks of 64, gathered once on the source's
-/// weights, for every recipe. Travels as a safetensors file; `Docs/quantization.md` says what they are for.
+/// What flows into every matrix of a model: the second moments of its inputs in blocks of 64, gathered once on the
+/// source's weights, for every recipe. Travels as a safetensors file; `Docs/quantization.md` says what they are for.
 public struct InputStatistics: Sendable {
   /// The weights whose inputs these are.
   public let fingerprint: String
@@ -23,7 +23,10 @@ public struct InputStatistics: Sendable {
   }
 
   /// Names of the matrices whose inputs are known.
-  public var matrices: Set<ByteName> { Set(inputOf.keys) }
+  package var matrices: Set<ByteName> { Set(inputOf.keys) }
+
+  /// Names of the matrices whose inputs are known, in order.
+  public var matrixNames: [String] { matrices.map(\.text).sorted() }
 
   /// The error feedback for a matrix; nil when its inputs are not known.
   public func feedback(for name: String) -> ErrorFeedback? {

@@ -3,15 +3,16 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// Corrects among all columns of the language model's matrices, each by what the matrices before it, quantized already, give
-/// it: the whole of GPTQ (Frantar et al. 2022). Tower, projector and router, whose inputs no matrix of the language model
-/// changes, are corrected inside blocks.
+/// Corrects among all columns of the language model's matrices, each by what the matrices before it, quantized already,
+/// give it: the whole of GPTQ (Frantar et al. 2022). Tower, projector and router, whose inputs no matrix of the
+/// language model changes, are corrected inside blocks.
 ///
-/// A layer goes through in three steps: the rows that enter it stop before each group of matrices that share an input; moments of
-/// that input give the feedback that those matrices are quantized with; their codes multiply it, and the rows go on.
+/// A layer goes through in three steps: the rows that enter it stop before each group of matrices that share an input;
+/// moments of that input give the feedback that those matrices are quantized with; their codes multiply it, and the
+/// rows go on.
 ///
-/// Holds the rows of all prompts on their way through the decoder and, for the matrices that are quantized just now, the
-/// moments of their inputs: 4 · columns² bytes.
+/// Holds the rows of all prompts on their way through the decoder and, for the matrices that are quantized just now,
+/// the moments of their inputs: 4 · columns² bytes.
 package final class LayerwiseCorrection: ErrorCorrection {
   package let matrices: Set<ByteName>
   package let summary: String

@@ -4,17 +4,18 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// Measures what quantizing one part alone does to the router's choices: a layer of the tower, its embeddings, the projector, the
-/// token embeddings, the router.
+/// Measures what quantizing one part alone does to the router's choices: a layer of the tower, its embeddings, the
+/// projector, the token embeddings, the router.
 ///
-/// Each part in turn is quantized alone, and the model is asked about the first pictures: as many questions as time allows, 64 of a
-/// small model and two of a large one; where pictures are fewer, other samples' questions are asked about them, too. Its price, in
-/// nats, is how far the router's distribution over the grids moves, which weighs a change by the margins that it eats up, and how
-/// far the first tokens of the picture's own answer move, at the coarsest grid. As with ``SensitivityMeter`` only the scheme of the fewest bits is tried; what the
-/// others cost follows from how much less they change the weights.
-public struct PictureSensitivityMeter {
+/// Each part in turn is quantized alone, and the model is asked about the first pictures: as many questions as time
+/// allows, 64 of a small model and two of a large one; where pictures are fewer, other samples' questions are asked
+/// about them, too. Its price, in nats, is how far the router's distribution over the grids moves, which weighs a
+/// change by the margins that it eats up, and how far the first tokens of the picture's own answer move, at the
+/// coarsest grid. As with ``SensitivityMeter`` only the scheme of the fewest bits is tried; what the others cost
+/// follows from how much less they change the weights.
+package struct PictureSensitivityMeter {
   /// Fewest questions that are asked, and most where nothing else is said.
-  public static let questions = 2...64
+  package static let questions = 2...64
   /// Weights that are tried, times questions: what bounds the time that measuring takes.
   static let work = 1 << 33
   /// Tokens of each answer.
@@ -35,7 +36,7 @@ public struct PictureSensitivityMeter {
   ///   - mostQuestions: so many of a model small enough.
   ///
   /// - Throws: What opening the model throws.
-  public init(
+  package init(
     _ calibration: Calibration, _ source: Source, isCalibrated: Bool, pool: ThreadPool,
     mostQuestions: Int = Self.questions.upperBound
   ) throws {
@@ -73,7 +74,7 @@ public struct PictureSensitivityMeter {
   ///   - progress: hears the fraction done.
   ///
   /// - Throws: What running the model throws, 130 when interrupted.
-  public func measure(
+  package func measure(
     _ names: Set<ByteName>, schemes: [RequestedScheme], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let parts = parts(names)
@@ -194,9 +195,9 @@ public struct PictureSensitivityMeter {
       changes: changes)
   }
 
-  /// What moving the margin between the reference's first two grids would cost were they equally likely: an eighth of the
-  /// square of the change, the divergence of two such distributions. So every question tells how far margins move, whether
-  /// its own is small or not.
+  /// What moving the margin between the reference's first two grids would cost were they equally likely: an eighth of
+  /// the square of the change, the divergence of two such distributions. So every question tells how far margins move,
+  /// whether its own is small or not.
   private func marginPrice(reference: RouterDecision, model: RouterDecision) -> Double {
     let change = Double(reference.marginChange(in: model))
     return change * change / 8

@@ -3,23 +3,23 @@ import GristFormat
 import GristKernels
 import GristSources
 
-/// What a full calibration has done so far, in a folder of its own, so that one that was stopped can go on: the matrices of
-/// every finished layer, and the rows as the last of them left them.
+/// What a full calibration has done so far, in a folder of its own, so that one that was stopped can go on: the
+/// matrices of every finished layer, and the rows as the last of them left them.
 ///
 /// Every file appears whole or not at all. What another calibration left in the folder is not used, and goes.
-public final class ResumeFolder {
-  public let folder: String
+package final class ResumeFolder {
+  package let folder: String
   /// Says which calibration this is.
   private let key: String
   /// Finished layers.
-  public private(set) var layers = 0
+  package private(set) var layers = 0
 
   /// - Parameters:
   ///   - folder: created when it is not there. Only files that this type writes may be in it.
   ///   - key: anything that two calibrations whose results differ do not share.
   ///
   /// - Throws: 74 when the folder cannot be written.
-  public init(folder: String, key: String) throws {
+  package init(folder: String, key: String) throws {
     self.folder = folder
     self.key = key
     try createFolder(folder)
@@ -161,8 +161,8 @@ public final class ResumeFolder {
     }
   }
 
-  /// Whether a file of this name is written by this type: the beginning, a layer or rows, by number; or what a program that was
-  /// killed left of one.
+  /// Whether a file of this name is written by this type: the beginning, a layer or rows, by number; or what a program
+  /// that was killed left of one.
   private static func isOurs(_ given: String) -> Bool {
     let name = AtomicFile.nameOfOutput(leaving: given) ?? given
     guard name != "beginning" else { return true }
@@ -176,7 +176,7 @@ public final class ResumeFolder {
   }
 
   /// Removes the folder, once what was calibrated stands in a file.
-  public func remove() {
+  package func remove() {
     try? empty()
     // Goes only when nothing else is in it.
     removeIfPossible(folder)

@@ -5,16 +5,17 @@ import GristModel
 import GristSources
 
 /// What storing matrices in fewer bits does to the model's answers.
-public struct Sensitivity: Sendable {
-  /// Names of matrices that are stored alike: one of the language model's, or all of a part of tower, projector or router.
-  public let names: [String]
+package struct Sensitivity: Sendable {
+  /// Names of matrices that are stored alike: one of the language model's, or all of a part of tower, projector or
+  /// router.
+  package let names: [String]
   /// Weights in all of them.
-  public let weights: Int
+  package let weights: Int
   /// In the order in which schemes were asked about.
-  public let offers: [BitAllocation.Offer]
+  package let offers: [BitAllocation.Offer]
 
-  /// What the scheme that was tried, the first, did, and what follows for the others from their squared changes: divergence
-  /// grows with the square of a small change.
+  /// What the scheme that was tried, the first, did, and what follows for the others from their squared changes:
+  /// divergence grows with the square of a small change.
   init(names: [String], weights: Int, tried: Double, schemes: [RequestedScheme], byteCounts: [Int], changes: [Double]) {
     self.names = names
     self.weights = weights
@@ -29,13 +30,13 @@ public struct Sensitivity: Sendable {
 /// Measures, matrix by matrix, how far the language model's distributions move when that matrix alone is quantized: KL
 /// divergence in nats a token, on prompts with their answers.
 ///
-/// The decoder is walked once, with one stream of rows for the untouched model and one more for every matrix passed, which
-/// carries what that matrix's rounding did to the end. So no more than a layer's weights are in memory, beside the streams
-/// (``streamBytes``). Only the scheme of the fewest bits is carried on; what the others cost follows from how much less they
-/// change what the matrix gives, as divergence grows with the square of the change.
-public struct SensitivityMeter {
+/// The decoder is walked once, with one stream of rows for the untouched model and one more for every matrix passed,
+/// which carries what that matrix's rounding did to the end. So no more than a layer's weights are in memory, beside
+/// the streams (``streamBytes``). Only the scheme of the fewest bits is carried on; what the others cost follows from
+/// how much less they change what the matrix gives, as divergence grows with the square of the change.
+package struct SensitivityMeter {
   /// Bytes that the streams of rows may take together.
-  public static let streamBytes = 768 << 20
+  package static let streamBytes = 768 << 20
   /// Rows beyond which nothing is learned that would change a decision.
   static let greatestRows = 512
   /// Rows whose logits are compared together.
@@ -48,12 +49,12 @@ public struct SensitivityMeter {
   /// - Parameters:
   ///   - calibration: what is asked; its first prompts serve.
   ///   - source: the model.
-  ///   - isCalibrated: whether codes will be made with error feedback, and so columns be rotated: those that are tried are made
-  ///     likewise.
+  ///   - isCalibrated: whether codes will be made with error feedback, and so columns be rotated: those that are tried
+  ///     are made likewise.
   ///   - pool: computes.
   ///
   /// - Throws: What opening the model throws.
-  public init(_ calibration: Calibration, _ source: Source, isCalibrated: Bool, pool: ThreadPool) throws {
+  package init(_ calibration: Calibration, _ source: Source, isCalibrated: Bool, pool: ThreadPool) throws {
     compute = Compute(pool: pool, activations: .f32)
     prompts = try CalibrationPrompts(calibration.samples, source, observer: InputObserver(), pool: pool)
     trial = try TrialQuantization(source, isCalibrated: isCalibrated, pool: pool)
@@ -78,7 +79,7 @@ public struct SensitivityMeter {
   ///   - progress: hears the fraction done.
   ///
   /// - Throws: What running the model throws, 64 when there is nothing to ask, 130 when interrupted.
-  public func measure(
+  package func measure(
     _ names: Set<ByteName>, schemes: [RequestedScheme], progress: (Double) throws -> Void = { _ in }
   ) throws -> [Sensitivity] {
     let width = prompts.hiddenSize

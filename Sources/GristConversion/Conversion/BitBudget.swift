@@ -2,26 +2,27 @@ import GristCore
 import GristFormat
 import GristModel
 
-/// A budget of bits for the matrices that a recipe would store in few: which they are, what they may become, and who gets more.
-public struct BitBudget: Sendable {
-  public let targetBits: Double
+/// A budget of bits for the matrices that a recipe would store in few: which they are, what they may become, and who
+/// gets more.
+package struct BitBudget: Sendable {
+  package let targetBits: Double
   /// The schemes that are to be had, the fewest bits first.
-  public let schemes: [RequestedScheme]
+  package let schemes: [RequestedScheme]
 
-  public init(targetBits: Double, groupSize: Int) {
+  package init(targetBits: Double, groupSize: Int) {
     self.targetBits = targetBits
     schemes =
       [.grouped(.int4, groupSize: groupSize)]
       + (groupSize > 32 ? [.grouped(.int4, groupSize: 32)] : []) + [.grouped(.int8, groupSize: groupSize)]
   }
 
-  /// Names of the matrices that the budget is for: those whose bits the recipe lets a budget decide, of the language model's
-  /// layers, and of tower, projector, embeddings and router where there are pictures to measure with. What an override decides
-  /// and what is too small for codes keeps what it has.
+  /// Names of the matrices that the budget is for: those whose bits the recipe lets a budget decide, of the language
+  /// model's layers, and of tower, projector, embeddings and router where there are pictures to measure with. What an
+  /// override decides and what is too small for codes keeps what it has.
   ///
-  /// - Throws: 64 when there is none, or when the budget is less than the fewest bits or more than the most: before anything
-  ///   is measured.
-  public func matrices(of plan: ConversionPlan, recipe: Recipe, withPictures: Bool) throws -> Set<ByteName> {
+  /// - Throws: 64 when there is none, or when the budget is less than the fewest bits or more than the most: before
+  ///   anything is measured.
+  package func matrices(of plan: ConversionPlan, recipe: Recipe, withPictures: Bool) throws -> Set<ByteName> {
     let segments = plan.segments.filter { segment in
       guard let part = segment.part, recipe.budgets(part) else { return false }
       return withPictures || !part.decidesChoices
@@ -64,7 +65,7 @@ public struct BitBudget: Sendable {
   /// Spends the budget so that what was measured costs least altogether.
   ///
   /// - Throws: 64 when it is less than the fewest bits or more than the most.
-  public func spend(_ matrices: [Sensitivity]) throws -> [ByteName: Recipe.Assignment] {
+  package func spend(_ matrices: [Sensitivity]) throws -> [ByteName: Recipe.Assignment] {
     let weights = matrices.reduce(0) { $0 + $1.weights }
     try requireBudget(
       weights: weights, least: matrices.reduce(0) { $0 + ($1.offers.map(\.byteCount).min() ?? 0) },

@@ -24,8 +24,8 @@ public struct StatisticsFile: Sendable {
   }
 }
 
-/// What a conversion does about rounding errors, decided before the model is run: what was asked for, or `block` where nothing
-/// was and it can be had.
+/// What a conversion does about rounding errors, decided before the model is run: what was asked for, or `block` where
+/// nothing was and it can be had.
 struct CalibrationPolicy {
   var mode = CalibrationMode.none
   /// What the model is to be run with; nil where statistics are there, or none are wanted.
@@ -39,8 +39,8 @@ struct CalibrationPolicy {
   /// What is known of the inputs, for people.
   var sampleNames: String? { statistics?.statistics.text ?? samples?.name }
 
-  /// - Throws: 64 where calibration was asked for and could do nothing, 65 where the source has lost something itself, and what
-  ///   the plan throws.
+  /// - Throws: 64 where calibration was asked for and could do nothing, 65 where the source has lost something itself,
+  ///   and what the plan throws.
   init(_ conversion: Conversion) throws {
     let (source, options) = (conversion.source, conversion.options)
     if options.calibration == CalibrationMode.none { return }
@@ -80,8 +80,8 @@ struct CalibrationPolicy {
 }
 
 extension Source {
-  /// - Throws: 65 when the weights have lost something since upstream: what flows through such a model is not what flows through
-  ///   upstream's.
+  /// - Throws: 65 when the weights have lost something since upstream: what flows through such a model is not what
+  ///   flows through upstream's.
   public func requireNoLoss() throws {
     guard let loss else { return }
     throw GristError(

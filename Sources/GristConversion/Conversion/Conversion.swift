@@ -69,8 +69,8 @@ public struct Conversion: Sendable {
   public let options: Options
   let pool: ThreadPool
 
-  /// - Throws: 64 where quantized tensors would be quantized once more and nobody said that this is meant, and for options that
-  ///   do not go with the source; 65 for a source that lacks a tensor.
+  /// - Throws: 64 where quantized tensors would be quantized once more and nobody said that this is meant, and for
+  ///   options that do not go with the source; 65 for a source that lacks a tensor.
   public init(_ source: Source, options: Options = Options(), pool: ThreadPool) throws {
     self.source = source
     self.options = options
@@ -95,8 +95,8 @@ public struct Conversion: Sendable {
 
   /// Converts. The file appears complete or not at all.
   ///
-  /// - Throws: 64 for what cannot be asked for, 65 for tensors that are missing or cannot be stored, what running the model,
-  ///   reading and writing throw, and 130 when the user interrupts.
+  /// - Throws: 64 for what cannot be asked for, 65 for tensors that are missing or cannot be stored, what running the
+  ///   model, reading and writing throw, and 130 when the user interrupts.
   @discardableResult
   public func run(to output: AtomicFile, report: (Event) throws -> Void = { _ in }) throws -> Summary {
     let (calibration, notes, assignments) = try prepare(report)

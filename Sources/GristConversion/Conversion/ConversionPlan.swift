@@ -60,8 +60,8 @@ public struct ConversionPlan: Sendable {
   }
 
   public let segments: [Segment]
-  /// Whether the file's router choices will be upstream's on any question, because all that they depend on stays value for
-  /// value; nil where there is nothing to choose.
+  /// Whether the file's router choices will be upstream's on any question, because all that they depend on stays value
+  /// for value; nil where there is nothing to choose.
   public let hasExactChoices: Bool?
   /// The model's family, or "unknown".
   public let architecture: String
@@ -80,7 +80,8 @@ public struct ConversionPlan: Sendable {
     }
   }
 
-  /// Names of tensors that were quantized before and would be again, by another scheme: what was lost then is lost still.
+  /// Names of tensors that were quantized before and would be again, by another scheme: what was lost then is lost
+  /// still.
   public var requantized: [String] {
     entries.filter { entry in
       guard case .grouped? = entry.stored?.scheme, case .grouped = entry.scheme else { return false }
@@ -94,8 +95,8 @@ public struct ConversionPlan: Sendable {
   public var sourceBytes: Int { entries.reduce(0) { $0 + $1.tensor.byteCount } }
 
   /// The bound on this conversion's memory beyond the program itself, in bytes: source, f32 and packed copies of a
-  /// chunk for every thread, and one tensor that is looked at before it is encoded; twice more the largest that has to be
-  /// transposed, as it came and as it becomes; and three KiB for every tensor.
+  /// chunk for every thread, and one tensor that is looked at before it is encoded; twice more the largest that has to
+  /// be transposed, as it came and as it becomes; and three KiB for every tensor.
   public func memoryBound(threads: Int) -> Int {
     let largestTensor = entries.map(\.tensor.byteCount).max() ?? 0
     let largestUnit =
@@ -105,7 +106,8 @@ public struct ConversionPlan: Sendable {
     let largestHeld = entries.filter(\.tensor.storage.holdsWholeTensor).map(\.tensor.byteCount).max() ?? 0
     // What is known of each tensor: its place, its decision, its line in the manifest.
     let described = entries.count * 3072
-    return (64 << 20) + described + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread * chunk * 12
+    return Converter.keptBytes + described + largestTensor + 2 * largestHeld + threads * Converter.chunksPerThread
+      * chunk * 12
   }
 
   /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.

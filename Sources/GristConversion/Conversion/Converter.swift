@@ -94,6 +94,8 @@ package struct Converter: Sendable {
         }
         done += entry.tensor.byteCount
       }
+      // Else a model of many layers takes twice what the plan says.
+      returnFreedMemory(keeping: Self.keptBytes)
     }
     try work.finishWriting()
     writer.beginSegment("files")
@@ -122,6 +124,9 @@ package struct Converter: Sendable {
       path: output.path, byteCount: writer.byteCount, tensors: plan.entries.count, sourceBytes: total,
       notes: findings.notes)
   }
+
+  /// Freed memory that is kept for later: to have it cleared by the system again costs time.
+  static let keptBytes = 64 << 20
 
   /// Writes one tensor as its correction tells; returns its digits for the fingerprint, and whether no value changed.
   private func write(
@@ -252,8 +257,8 @@ package struct Converter: Sendable {
     work.later { writer.endTensor(record, unitsPerChunk: record.chunks.unitsPerChunk) }
   }
 
-  /// The first pass over a tensor: its digits for the fingerprint, a checksum of each chunk's source and, where the scheme wants
-  /// it, the greatest magnitude.
+  /// The first pass over a tensor: its digits for the fingerprint, a checksum of each chunk's source and, where the
+  /// scheme wants it, the greatest magnitude.
   private func look(
     at tensor: ChunkedTensor, _ work: ParallelWork
   ) throws -> (digits: String, checksums: [UInt64], greatest: Float) {

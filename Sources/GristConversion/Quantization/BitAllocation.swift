@@ -1,32 +1,33 @@
 import GristCore
 
 /// Ways to store some matrices, each with its size and what it costs, and how a budget of bytes is best spent on them.
-public enum BitAllocation {
+package enum BitAllocation {
   /// One way to store one matrix.
-  public struct Offer: Sendable, Equatable {
-    public let scheme: RequestedScheme
-    public let byteCount: Int
+  package struct Offer: Sendable, Equatable {
+    package let scheme: RequestedScheme
+    package let byteCount: Int
     /// What it costs, in a unit that adds up over matrices; 0 or more.
-    public let price: Double
+    package let price: Double
 
-    public init(scheme: RequestedScheme, byteCount: Int, price: Double) {
+    package init(scheme: RequestedScheme, byteCount: Int, price: Double) {
       self.scheme = scheme
       self.byteCount = byteCount
       self.price = price
     }
   }
 
-  /// Most steps that a budget is counted in. Sizes of a model's matrices have large common divisors, so that it is counted
-  /// exactly; where they do not, sizes are rounded up, and a budget is kept all the more.
+  /// Most steps that a budget is counted in. Sizes of a model's matrices have large common divisors, so that it is
+  /// counted exactly; where they do not, sizes are rounded up, and a budget is kept all the more.
   private static let greatestSteps = 1 << 19
 
-  /// For each matrix the index of the offer it takes, so that together they take no more than `budget` bytes and cost as little
-  /// as can be: the exact minimum, by dynamic programming over the bytes that are spent beyond the smallest offers. Of equal
-  /// prices the smaller wins. Nil when the smallest offers are beyond the budget, or a matrix has none.
+  /// For each matrix the index of the offer it takes, so that together they take no more than `budget` bytes and cost
+  /// as little as can be: the exact minimum, by dynamic programming over the bytes that are spent beyond the smallest
+  /// offers. Of equal prices the smaller wins. Nil when the smallest offers are beyond the budget, or a matrix has
+  /// none.
   ///
-  /// Takes offers · steps additions and matrices · steps bytes; a step is the greatest common divisor of what offers differ by, or
-  /// a 524,288th of the budget.
-  public static func cheapest(_ matrices: [[Offer]], budget: Int) -> [Int]? {
+  /// Takes offers · steps additions and matrices · steps bytes; a step is the greatest common divisor of what offers
+  /// differ by, or a 524,288th of the budget.
+  package static func cheapest(_ matrices: [[Offer]], budget: Int) -> [Int]? {
     var least = 0
     var extras: [[Int]] = []
     for offers in matrices {
@@ -39,7 +40,8 @@ public enum BitAllocation {
     // A unit that divides all differences counts exactly; a coarser one rounds up.
     let unit = max(extras.joined().reduce(0, greatestCommonDivisor), room / greatestSteps + 1)
     let steps = room / unit
-    // The least price with no more than so many steps spent on the matrices up to here, and the offer that the last took.
+    // The least price with no more than so many steps spent on the matrices up to here, and the offer that the last
+    // took.
     var best = [Double](repeating: 0, count: steps + 1)
     var taken: [[UInt8]] = []
     for (offers, extras) in zip(matrices, extras) {

@@ -17,10 +17,11 @@ public struct Recipe: Sendable {
     case int8
     /// The language model's linears in int4, everything the router depends on, embeddings and head in int8.
     case int4
-    /// The language model's linears in int4, its head in int8, everything the router depends on as it came and computed as
-    /// the reference computes it: the choices are the reference's by construction.
+    /// The language model's linears in int4, its head in int8, everything the router depends on as it came and computed
+    /// as the reference computes it: the choices are the reference's by construction.
     case int4ExactChoices = "int4-exact-choices"
-    /// Tower, language model and head in int4; what a choice is computed from at the end, embeddings, projector and router, in int8.
+    /// Tower, language model and head in int4; what a choice is computed from at the end, embeddings, projector and
+    /// router, in int8.
     case int4All = "int4-all"
   }
 
@@ -28,9 +29,9 @@ public struct Recipe: Sendable {
   public let groupSize: Int
   public let overrides: [StorageOverride]
   /// Names of matrices whose inputs' second moments are known.
-  public let calibrated: Set<ByteName>
+  package let calibrated: Set<ByteName>
   /// Matrices that get something else than the recipe's, as a budget of bits was spent; overrides count for more.
-  public let assignments: [ByteName: Assignment]
+  package let assignments: [ByteName: Assignment]
 
   /// What a matrix was allotted, and why.
   public struct Assignment: Sendable {
@@ -45,7 +46,7 @@ public struct Recipe: Sendable {
   }
 
   /// - Throws: 64 for a group size the kernels do not know.
-  public init(
+  package init(
     _ name: Name, groupSize: Int = RequestedScheme.defaultGroupSize, overrides: [StorageOverride] = [],
     calibrated: Set<ByteName> = [], assignments: [ByteName: Assignment] = [:]
   ) throws {
@@ -136,8 +137,8 @@ public struct Recipe: Sendable {
     }
   }
 
-  /// Whether a budget of bits may change what a part's matrices get: those for which 4 bits are the recipe's own, and with
-  /// ``Name/int4All`` what it keeps in 8 bits near the choice, too. The head keeps what it has.
+  /// Whether a budget of bits may change what a part's matrices get: those for which 4 bits are the recipe's own, and
+  /// with ``Name/int4All`` what it keeps in 8 bits near the choice, too. The head keeps what it has.
   public func budgets(_ part: ModelPart) -> Bool {
     switch name {
     case .int4, .int4ExactChoices: isLanguageLayer(part)

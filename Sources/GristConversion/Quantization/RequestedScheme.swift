@@ -8,7 +8,8 @@ public enum RequestedScheme: Sendable, Equatable, CustomStringConvertible {
   case source
   /// Element by element in this type (f32, f16 or bf16).
   case plain(ElementType)
-  /// Codes in groups of this many input columns; those that can be are places in a table unless they are to be `uniform` steps.
+  /// Codes in groups of this many input columns; those that can be are places in a table unless they are to be
+  /// `uniform` steps.
   case grouped(CodeWidth, groupSize: Int, uniform: Bool = false)
 
   /// Group size where none is given.
@@ -48,10 +49,11 @@ public enum RequestedScheme: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension RequestedScheme {
-  /// The scheme of a matrix of this width that is multiplied with, in tiles; nil for a choice that is not codes in groups.
+  /// The scheme of a matrix of this width that is multiplied with, in tiles; nil for a choice that is not codes in
+  /// groups.
   ///
-  /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it does
-  /// not give back, so they are rotated only where there is error feedback.
+  /// Turning the columns makes int8 activations all but free; what it takes from 4-bit codes that are not calibrated it
+  /// does not give back, so they are rotated only where there is error feedback.
   public func tiles(columns: Int, isCalibrated: Bool) -> TensorScheme? {
     guard case .grouped(let codes, let groupSize, let uniform) = self else { return nil }
     let isTurned = (codes == .int8 || isCalibrated) && !uniform && Rotation.hadamard64.fits(columns: columns)

@@ -5,10 +5,10 @@ import GristSources
 
 /// Turns a source tensor into a payload of some scheme, a range of units at a time, so that no tensor is ever held
 /// whole.
-public struct TensorEncoder: Sendable {
-  public let source: SourceTensor
-  public let scheme: TensorScheme
-  public let units: PayloadUnits
+package struct TensorEncoder: Sendable {
+  package let source: SourceTensor
+  package let scheme: TensorScheme
+  package let units: PayloadUnits
   private let rows: Int
   private let columns: Int
   private let rowBytes: Int
@@ -16,7 +16,7 @@ public struct TensorEncoder: Sendable {
   private let feedback: ErrorFeedback?
 
   /// - Throws: 65 when the scheme cannot hold the tensor's shape.
-  public init(_ source: SourceTensor, scheme: TensorScheme, feedback: ErrorFeedback? = nil) throws {
+  package init(_ source: SourceTensor, scheme: TensorScheme, feedback: ErrorFeedback? = nil) throws {
     guard let units = PayloadUnits(scheme: scheme, shape: source.shape) else {
       throw GristError(
         .badData, "the scheme \(scheme.name) cannot hold the shape", file: source.file, tensor: source.name,
@@ -43,15 +43,15 @@ public struct TensorEncoder: Sendable {
   }
 
   /// Whether the values must be looked at before they can be encoded; see ``scanned(_:)``.
-  public var needsScan: Bool { scheme != .plain(source.elementType) }
+  package var needsScan: Bool { scheme != .plain(source.elementType) }
 
   /// Whether the values can be looked at for their own sake: real numbers of no more than f32's range.
-  public var canBeScanned: Bool { [.f32, .f16, .bf16].contains(source.elementType) }
+  package var canBeScanned: Bool { [.f32, .f16, .bf16].contains(source.elementType) }
 
   /// The greatest magnitude in some units.
   ///
   /// - Throws: 65 naming the tensor when a value is not a finite number and does not stay as it is.
-  public func scan(_ range: Range<Int>) throws -> Float {
+  package func scan(_ range: Range<Int>) throws -> Float {
     let bytes = try sourceBytes(range)
     let greatest = greatestMagnitude(bytes, source.elementType)
     guard greatest.isFinite || !needsScan else {
@@ -72,7 +72,7 @@ public struct TensorEncoder: Sendable {
   /// where they would leave it.
   ///
   /// - Throws: 65 when values are too large for f16 or bf16.
-  public func scanned(_ greatest: Float) throws -> TensorEncoder {
+  package func scanned(_ greatest: Float) throws -> TensorEncoder {
     switch scheme {
     case .plain(.f16) where greatest >= 65_520, .plain(.bf16) where greatest >= 0x1.ffp127:
       throw GristError(
@@ -93,8 +93,8 @@ public struct TensorEncoder: Sendable {
       return try TensorEncoder(
         source,
         scheme: .grouped(
-          // The greatest scale near f16's end leaves most room below it, for rows that are far smaller. A turn may make it
-          // eight times as large; a table's greatest value is a quarter of 127.
+          // The greatest scale near f16's end leaves most room below it, for rows that are far smaller. A turn may make
+          // it eight times as large; a table's greatest value is a quarter of 127.
           grouped.with(
             scaleExponent: min(
               max(Int(scale.exponent) - 13 + (gain > 1 ? 3 : 0) + (grouped.coding.table == nil ? 0 : 2), -120), 120))),
@@ -104,16 +104,16 @@ public struct TensorEncoder: Sendable {
   }
 
   /// Some units as they are encoded.
-  public struct Encoded: Sendable {
-    public let payload: Bytes
+  package struct Encoded: Sendable {
+    package let payload: Bytes
     /// The sums of what was lost.
-    public let error: ErrorSums
+    package let error: ErrorSums
     /// XXH3-64 of the source's bytes that it was made of.
-    public let sourceChecksum: UInt64
+    package let sourceChecksum: UInt64
   }
 
   /// - Throws: What reading the tensor throws.
-  public func encode(_ range: Range<Int>) throws -> Encoded {
+  package func encode(_ range: Range<Int>) throws -> Encoded {
     let bytes = try sourceBytes(range)
     let sourceChecksum = checksum(bytes)
     let (payload, error) = try encode(bytes)
@@ -123,7 +123,7 @@ public struct TensorEncoder: Sendable {
   /// Adds the source's bytes of some units to a fingerprint; their XXH3-64.
   ///
   /// - Throws: What reading the tensor throws.
-  public func identify(_ range: Range<Int>, _ fingerprint: inout StreamingFingerprint) throws -> UInt64 {
+  package func identify(_ range: Range<Int>, _ fingerprint: inout StreamingFingerprint) throws -> UInt64 {
     let bytes = try sourceBytes(range)
     fingerprint.update(bytes)
     return checksum(bytes)
@@ -157,7 +157,7 @@ public struct TensorEncoder: Sendable {
   }
 
   /// Gives the source's memory for some units back.
-  public func release(_ range: Range<Int>) { source.release(byteRange(range)) }
+  package func release(_ range: Range<Int>) { source.release(byteRange(range)) }
 
   private func byteRange(_ units: Range<Int>) -> Range<Int> {
     let first = min(units.lowerBound * rowsPerUnit, rows)

@@ -1,23 +1,23 @@
 internal import Crypto
 
 /// SHA-256 (FIPS 180-4) over data that comes in pieces.
-public struct StreamingSHA256 {
+package struct StreamingSHA256 {
   private var hash = SHA256()
 
-  public init() {}
+  package init() {}
 
-  public mutating func update(_ bytes: Bytes) {
+  package mutating func update(_ bytes: Bytes) {
     bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
   }
 
   /// 64 lower-case hexadecimal digits of what came so far.
-  public func digits() -> String {
+  package func digits() -> String {
     hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 }
 
 /// The SHA-256 of some bytes, 64 lower-case hexadecimal digits.
-public func sha256(_ bytes: Bytes) -> String {
+package func sha256(_ bytes: Bytes) -> String {
   var hash = StreamingSHA256()
   hash.update(bytes)
   return hash.digits()

@@ -5,7 +5,7 @@ import GristKernels
 import GristSources
 
 /// Measures a model with synthetic inputs.
-public struct Benchmark {
+package struct Benchmark {
   private let plan: BenchmarkPlan
   private let source: Source
   private let model: VisionLanguageModel
@@ -13,10 +13,11 @@ public struct Benchmark {
   private let openSeconds: Double
   private let clock = ContinuousClock()
 
-  /// Opens the model `repetitions` times and keeps the last one. `makePlan` is given the longest prompt the model takes.
+  /// Opens the model `repetitions` times and keeps the last one. `makePlan` is given the longest prompt the model
+  /// takes.
   ///
   /// - Throws: What opening the model throws, and what `makePlan` throws.
-  public init(
+  package init(
     path: String, options: SourceOptions = SourceOptions(), compute: Compute,
     makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
   ) throws {
@@ -42,7 +43,7 @@ public struct Benchmark {
   /// Runs the plan, calling `onProgress` with the fraction done and what comes next.
   ///
   /// - Throws: 130 when interrupted, and what running the model throws.
-  public func run(onProgress: (Double, String) -> Void = { _, _ in }) throws -> BenchmarkReport {
+  package func run(onProgress: (Double, String) -> Void = { _, _ in }) throws -> BenchmarkReport {
     let sessions = plan.sessions
     // Long prompts take the time; a picture counts as a prompt of its patches.
     let pictureRows = plan.seesImages ? 5 * model.configuration.patchesPerTile / 4 : 0

@@ -2,7 +2,7 @@ import GristCore
 
 extension BenchmarkReport {
   /// The report as one JSON document; see Docs/command.md.
-  public var json: JSONValue {
+  package var json: JSONValue {
     [
       "model": JSONValue(model), "recipe": recipe.map { JSONValue($0) } ?? .null,
       "packing": packing.map { JSONValue($0) } ?? .null, "threads": JSONValue(threads),

@@ -1,26 +1,27 @@
 import GristCore
 
 /// What to measure.
-public struct BenchmarkPlan: Sendable, Equatable {
+package struct BenchmarkPlan: Sendable, Equatable {
   /// Rows of the prompts whose time is taken, ascending.
-  public let prefillRows: [Int]
-  /// Rows that the cache holds before tokens are decoded, ascending. 0 stands for the shortest prompt there is, one row.
-  public let depths: [Int]
+  package let prefillRows: [Int]
+  /// Rows that the cache holds before tokens are decoded, ascending. 0 stands for the shortest prompt there is, one
+  /// row.
+  package let depths: [Int]
   /// Tokens decoded at each depth.
-  public let decodeTokens: Int
+  package let decodeTokens: Int
   /// How often everything is measured; medians are reported.
-  public let repetitions: Int
+  package let repetitions: Int
   /// Whether tower and router are measured, where the model has them.
-  public let seesImages: Bool
+  package let seesImages: Bool
 
-  public static let defaultPrefillRows = [512, 2900]
-  public static let defaultDepths = [0, 512, 2900]
+  package static let defaultPrefillRows = [512, 2900]
+  package static let defaultDepths = [0, 512, 2900]
 
   /// Lists that are nil become the defaults, without what is longer than `maximumLength`; given ones are sorted.
   ///
   /// - Throws: 64 when a number is out of range: prompts and depths up to `maximumLength` rows, at least one token, at
   ///   least one repetition.
-  public init(
+  package init(
     prefillRows: [Int]? = nil, depths: [Int]? = nil, decodeTokens: Int = 16, repetitions: Int = 1,
     seesImages: Bool = true, maximumLength: Int
   ) throws {

@@ -1,61 +1,61 @@
 import GristKernels
 
 /// How fast a model is on this machine, and what the machine allows.
-public struct BenchmarkReport: Sendable {
+package struct BenchmarkReport: Sendable {
   /// Tower and projector, or the router, on one picture.
-  public struct Picture: Sendable {
-    public let tiles: Int
+  package struct Picture: Sendable {
+    package let tiles: Int
     /// Seconds for all tiles together.
-    public let seconds: Double
+    package let seconds: Double
   }
 
-  public struct Prefill: Sendable {
-    public let rows: Int
+  package struct Prefill: Sendable {
+    package let rows: Int
     /// Seconds from the rows to the first logits.
-    public let seconds: Double
-    public var tokensPerSecond: Double { Double(rows) / seconds }
+    package let seconds: Double
+    package var tokensPerSecond: Double { Double(rows) / seconds }
   }
 
-  public struct Decode: Sendable {
+  package struct Decode: Sendable {
     /// Rows in the cache before the first token.
-    public let depth: Int
-    public let tokens: Int
+    package let depth: Int
+    package let tokens: Int
     /// Seconds for all tokens.
-    public let seconds: Double
-    public var tokensPerSecond: Double { Double(tokens) / seconds }
+    package let seconds: Double
+    package var tokensPerSecond: Double { Double(tokens) / seconds }
   }
 
-  public let model: String
+  package let model: String
   /// What the weights were converted with; nil for a checkpoint folder.
-  public let recipe: String?
-  public let packing: String?
-  public let threads: Int
-  public let instructionSet: String
-  public let activations: Compute.Activations
-  public let repetitions: Int
+  package let recipe: String?
+  package let packing: String?
+  package let threads: Int
+  package let instructionSet: String
+  package let activations: Compute.Activations
+  package let repetitions: Int
   /// Seconds from opening the file to the first kernel's start: header, index, configuration, tokenizer, the first
   /// layer's weights.
-  public let openSeconds: Double
+  package let openSeconds: Double
   /// Seconds of the very first row, which reads, checks and maybe unpacks the decoder's other weights.
-  public let firstRowSeconds: Double
+  package let firstRowSeconds: Double
   /// Nil for a text-only model.
-  public let tower: Picture?
+  package let tower: Picture?
   /// Nil for a model without a router.
-  public let router: Picture?
-  public let prefill: [Prefill]
-  public let decode: [Decode]
-  public let cost: DecodingCost
+  package let router: Picture?
+  package let prefill: [Prefill]
+  package let decode: [Decode]
+  package let cost: DecodingCost
   /// Bytes of keys and values that one row leaves in the cache.
-  public let cacheBytesPerToken: Int
+  package let cacheBytesPerToken: Int
   /// Of the process up to here, the measurement of the machine's limits not counted in.
-  public let peakResidentBytes: Int
-  public let limits: MachineLimits
+  package let peakResidentBytes: Int
+  package let limits: MachineLimits
 
   /// The most tokens a second that the machine allows for a prompt.
-  public var prefillLimit: Double { limits.prefillRate(cost) }
+  package var prefillLimit: Double { limits.prefillRate(cost) }
 
-  /// The most tokens a second that the machine allows for decoding behind `depth` rows.
-  public func decodeLimit(depth: Int) -> Double {
+  /// The most tokens a second that the machine allows for decoding at a context of `depth` rows.
+  package func decodeLimit(depth: Int) -> Double {
     limits.decodeRate(cost, cacheBytes: depth * cacheBytesPerToken)
   }
 }

@@ -4,14 +4,14 @@ import GristKernels
 import GristSources
 
 /// What the decoder must read and compute at least, by its configuration and the way its weights are stored.
-public struct DecodingCost: Sendable, Equatable {
+package struct DecodingCost: Sendable, Equatable {
   /// Bytes of weights that every decoded token reads: all layers, the last norm and the head, scales counted in.
-  public let weightBytesPerToken: Int
+  package let weightBytesPerToken: Int
   /// Multiplications and additions of a prompt's row in the layers' matrices, each counted as one operation. Attention
   /// comes on top; the head is computed for the last row only.
-  public let operationsPerRow: Int
+  package let operationsPerRow: Int
 
-  public init(weightBytesPerToken: Int, operationsPerRow: Int) {
+  package init(weightBytesPerToken: Int, operationsPerRow: Int) {
     self.weightBytesPerToken = weightBytesPerToken
     self.operationsPerRow = operationsPerRow
   }
@@ -35,12 +35,12 @@ public struct DecodingCost: Sendable, Equatable {
 
 extension MachineLimits {
   /// Tokens a second of a prompt if all int8 units did nothing but the layers' matrices.
-  public func prefillRate(_ cost: DecodingCost) -> Double {
+  package func prefillRate(_ cost: DecodingCost) -> Double {
     int8OperationsPerSecond / Double(max(cost.operationsPerRow, 1))
   }
 
   /// Tokens decoded a second if memory did nothing but deliver the weights and `cacheBytes` of keys and values.
-  public func decodeRate(_ cost: DecodingCost, cacheBytes: Int) -> Double {
+  package func decodeRate(_ cost: DecodingCost, cacheBytes: Int) -> Double {
     memoryReadBytesPerSecond / Double(max(cost.weightBytesPerToken + cacheBytes, 1))
   }
 }

@@ -1,6 +1,7 @@
 import GristCore
 
-// AVG-LLaVA's decisions are written as its own three lists; those of other shapes choice by choice. `Formats/record.md` has both.
+// AVG-LLaVA's decisions are written as its own three lists; those of other shapes choice by choice. `Formats/record.md`
+// has both.
 
 extension RouterDecision {
   /// What a record keeps of it.

@@ -49,8 +49,9 @@ struct GranularityRouter: Router {
   ///
   /// - Throws: 65 when a value is not finite, 130 when interrupted.
   ///
-  /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high enough
-  /// that every grid's windows end where they end, go through one after the other, and text is a band of its own.
+  /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high
+  /// enough that every grid's windows end where they end, go through one after the other, and text is a band of its
+  /// own.
   func logits(features: FloatMatrix, text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
     var votes = [Double](repeating: 0, count: grids.count)
     for patchRows in bands(tiles: tiles) {
@@ -116,8 +117,8 @@ struct GranularityRouter: Router {
       return out
     }
     let sequence = pooled(fine)
-    // A projection is linear and pooling a mean, so the means of what the finest grid gives are what their means give, and
-    // half the products. Where results are rounded, they are rounded as the reference does it.
+    // A projection is linear and pooling a mean, so the means of what the finest grid gives are what their means give,
+    // and half the products. Where results are rounded, they are rounded as the reference does it.
     let commutes = compute.rounding == .none && fine.rows < sequence.rows
     let projected = commutes ? pooled(try project(fine, compute)) : try project(sequence, compute)
     return Band(sequence: sequence, projected: projected, voters: voters)
@@ -187,8 +188,8 @@ extension GranularityRouting: RunnableRouting {
 }
 
 extension RouterDecision {
-  /// The name of ``GranularityRouting``'s reason: which of the prompt's tokens it looked at, most similar first, as positions in the
-  /// text without the picture's place.
+  /// The name of `GranularityRouting`'s reason: which of the prompt's tokens it looked at, most similar first, as
+  /// positions in the text without the picture's place.
   public static let filter = "filter"
 
   /// AVG-LLaVA's: the granularity of the greatest logit, for all tiles.

@@ -30,8 +30,8 @@ public struct RouterChoice: Sendable, Equatable {
     self.margin = margin
   }
 
-  /// The choice of the greatest score, the first of equal ones; its margin is the distance to the second, infinite where there is
-  /// none.
+  /// The choice of the greatest score, the first of equal ones; its margin is the distance to the second, infinite
+  /// where there is none.
   ///
   /// - Precondition: There is an option, and there are as many scores.
   public init(_ place: Place, options: [Int], scores: [Float]) {
@@ -47,8 +47,8 @@ public struct RouterChoice: Sendable, Equatable {
   /// Whether every score is a number; among others there is no choice.
   public var isFinite: Bool { scores.allSatisfy(\.isFinite) && !margin.isNaN }
 
-  /// How much wider the margin between this choice's first two options is in another choice among the same; 0 where there is but
-  /// one.
+  /// How much wider the margin between this choice's first two options is in another choice among the same; 0 where
+  /// there is but one.
   func marginChange(in other: RouterChoice) -> Float {
     let order = scores.indices.sorted { scores[$0] > scores[$1] }
     guard order.count > 1, other.scores.count == scores.count else { return 0 }
@@ -117,8 +117,8 @@ public struct RouterDecision: Sendable, Equatable {
     choices.enumerated().filter { $1.tokens != other.tokens(ofTile: $0) }.map(\.element.margin).max()
   }
 
-  /// How much each choice's margin between its first two options is wider in another decision about the same; in the mean over
-  /// choices, without signs.
+  /// How much each choice's margin between its first two options is wider in another decision about the same; in the
+  /// mean over choices, without signs.
   public func marginChange(in other: RouterDecision) -> Float {
     guard choices.count == other.choices.count else { return 0 }
     let changes = zip(choices, other.choices).map { abs($0.marginChange(in: $1)) }

@@ -1,8 +1,8 @@
 import GristCore
 internal import HeapModule
 
-/// Byte-pair encoding of one piece of text: its characters, joined pair by pair, the earliest learned merge first (Sennrich
-/// et al. 2016; what `tokenizers` calls the model BPE).
+/// Byte-pair encoding of one piece of text: its characters, joined pair by pair, the earliest learned merge first
+/// (Sennrich et al. 2016; what `tokenizers` calls the model BPE).
 struct BytePairMerges: Sendable {
   /// What becomes of a character that the vocabulary lacks and that no bytes stand in for.
   enum Unknown: Sendable, Equatable {

@@ -1,7 +1,7 @@
 import GristCore
 
-/// A tokenizer as `tokenizer.json` describes it: byte pairs over bytes (GPT-2's way) or over characters with bytes to fall
-/// back to (SentencePiece's). Gives the ids of the library `tokenizers`, which writes these files.
+/// A tokenizer as `tokenizer.json` describes it: byte pairs over bytes (GPT-2's way) or over characters with bytes to
+/// fall back to (SentencePiece's). Gives the ids of the library `tokenizers`, which writes these files.
 public final class BytePairTokenizer: Tokenizer {
   public let vocabularySize: Int
   public let wordVocabularySize: Int

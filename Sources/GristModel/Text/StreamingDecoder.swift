@@ -1,9 +1,9 @@
 /// Turns a growing list of ids into text piece by piece, never showing half a character.
 ///
 /// The text of all ids so far would be decoded anew for every id. Decoded are only the last few: those since the last
-/// whole character, and before them as many as it takes for the beginning of a text, where tokenizers drop a blank, to lie
-/// behind.
-public struct StreamingDecoder: Sendable {
+/// whole character, and before them as many as it takes for the beginning of a text, where tokenizers drop a blank, to
+/// lie behind.
+package struct StreamingDecoder: Sendable {
   private let tokenizer: any Tokenizer
   /// Ids from the beginning of the window on.
   private var window: [Int] = []
@@ -12,16 +12,16 @@ public struct StreamingDecoder: Sendable {
   /// The text of those.
   private var shownText: [UInt8] = []
 
-  public init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+  package init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
 
   /// The text that `id` adds for certain; bytes of an unfinished character wait for the next call.
   ///
   /// - Throws: What the tokenizer throws.
-  public mutating func append(_ id: Int) throws -> String {
+  package mutating func append(_ id: Int) throws -> String {
     window.append(id)
     let text = try tokenizer.decode(window)
-    // U+FFFD may stand for bytes whose character is not finished. A character more could change the last one that was shown
-    // only there.
+    // U+FFFD may stand for bytes whose character is not finished. A character more could change the last one that was
+    // shown only there.
     guard text.unicodeScalars.last != "\u{FFFD}" else { return "" }
     return try show(text)
   }
@@ -29,7 +29,7 @@ public struct StreamingDecoder: Sendable {
   /// What is still held back when no more ids come.
   ///
   /// - Throws: What the tokenizer throws.
-  public mutating func finish() throws -> String { try show(tokenizer.decode(window)) }
+  package mutating func finish() throws -> String { try show(tokenizer.decode(window)) }
 
   private mutating func show(_ text: String) throws -> String {
     let bytes = Array(text.utf8)

@@ -64,8 +64,8 @@ enum TextPreparation: Sendable, Equatable {
   }
 }
 
-/// GPT-2's way to write bytes as characters that show: those that are letters or marks of Latin-1 as they are, the other
-/// 68 as U+0100 and on.
+/// GPT-2's way to write bytes as characters that show: those that are letters or marks of Latin-1 as they are, the
+/// other 68 as U+0100 and on.
 enum ByteCharacters {
   private static let scalars: [Unicode.Scalar] = {
     var next: UInt16 = 0x100

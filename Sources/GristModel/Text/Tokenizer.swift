@@ -23,8 +23,8 @@ public protocol Tokenizer: Sendable {
   /// - Throws: 65 when the tokenizer cannot encode the text.
   func encode(_ text: String, isStart: Bool) throws -> [Int]
 
-  /// The text of some ids. Special tokens give nothing, nor do ids outside the vocabulary (a model's table may be padded);
-  /// bytes that form no UTF-8 become U+FFFD.
+  /// The text of some ids. Special tokens give nothing, nor do ids outside the vocabulary (a model's table may be
+  /// padded); bytes that form no UTF-8 become U+FFFD.
   ///
   /// - Throws: 65 when the tokenizer cannot decode the ids.
   func decode(_ ids: [Int]) throws -> String

@@ -5,7 +5,7 @@ extension Source {
   /// The tokenizer of a model: of the kinds that its family uses, the first whose file is there.
   ///
   /// - Throws: 66 when there is none, 65 when the file is damaged or asks for what this version does not do.
-  public func tokenizer(_ kinds: [TokenizerKind]) throws -> any Tokenizer {
+  package func tokenizer(_ kinds: [TokenizerKind]) throws -> any Tokenizer {
     for kind in kinds {
       guard let bytes = try sideFile(named: kind.fileName) else { continue }
       let place = joinPath(path, kind.fileName)

@@ -3,8 +3,8 @@
 struct WordPattern: Sendable, Equatable {
   /// Whether `'s`, `'ll` and their like stand alone in capitals too.
   private let ignoresCase: Bool
-  /// Whether a word takes one character before its letters with it, whatever it is but a digit or the end of a line. If not,
-  /// letters, digits and marks may each take a blank.
+  /// Whether a word takes one character before its letters with it, whatever it is but a digit or the end of a line. If
+  /// not, letters, digits and marks may each take a blank.
   private let takesAnyPrefix: Bool
   /// The most digits that stand together.
   private let longestNumber: Int
@@ -47,7 +47,8 @@ struct WordPattern: Sendable, Equatable {
     return words
   }
 
-  /// Where the word at the start of a text ends: behind the first alternative that matches, as the expressions list them.
+  /// Where the word at the start of a text ends: behind the first alternative that matches, as the expressions list
+  /// them.
   private func end(of text: ArraySlice<Unicode.Scalar>) -> Int {
     let start = text.startIndex
     if let end = contraction(text) { return end }

@@ -18,7 +18,8 @@ public struct Checkpoint: Sendable {
     public let name: String
     public let path: String
     public let byteCount: Int
-    /// Everything before the data, verbatim, so that an export can restore the file; nil for a format that mixes the two.
+    /// Everything before the data, verbatim, so that an export can restore the file; nil for a format that mixes the
+    /// two.
     public let header: Bytes?
     /// Which file it was when it was opened, and in which state.
     let identity: FileIdentity?
@@ -62,8 +63,8 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Opens a checkpoint: a folder with its weights, in safetensors, torch's or Keras's files, whole or in shards; or one such
-  /// file, whose folder has the small files then.
+  /// Opens a checkpoint: a folder with its weights, in safetensors, torch's or Keras's files, whole or in shards; or
+  /// one such file, whose folder has the small files then.
   ///
   /// - Parameters:
   ///   - path: the folder or file.
@@ -121,8 +122,8 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// The same checkpoint with other tensors, which may be its own under other names or in other layouts, and with more to
-  /// say.
+  /// The same checkpoint with other tensors, which may be its own under other names or in other layouts, and with more
+  /// to say.
   public func with(
     tensors: [SourceTensor], weightFiles more: [WeightFile] = [], notes others: [String]
   ) -> Checkpoint {

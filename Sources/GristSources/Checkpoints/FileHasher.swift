@@ -1,9 +1,9 @@
 import GristCore
 import GristFormat
 
-/// The SHA-256 of some files, computed piece by piece while something else goes on; and, in the same pass over their bytes,
-/// the digits of the tensors that lie in them as they are, so that a file is known to hold what was read of it.
-public final class FileHasher {
+/// The SHA-256 of some files, computed piece by piece while something else goes on; and, in the same pass over their
+/// bytes, the digits of the tensors that lie in them as they are, so that a file is known to hold what was read of it.
+package final class FileHasher {
   /// A tensor's bytes in a file.
   private struct Stretch {
     let name: ByteName
@@ -36,7 +36,7 @@ public final class FileHasher {
   /// - Parameters:
   ///   - files: those to hash, in this order.
   ///   - tensors: those whose bytes lie in the files as they are, are identified too.
-  public init(_ files: [Checkpoint.WeightFile], tensors: [SourceTensor] = []) {
+  package init(_ files: [Checkpoint.WeightFile], tensors: [SourceTensor] = []) {
     waiting = files[...]
     var stretches: [String: [Stretch]] = [:]
     for tensor in tensors where tensor.storage.isVerbatim && tensor.byteCount > 0 {
@@ -58,7 +58,7 @@ public final class FileHasher {
   /// Hashes about `byteCount` bytes more.
   ///
   /// - Throws: 66 and 74 when a file cannot be read, 74 when it is not the one that was opened before.
-  public func advance(by byteCount: Int) throws {
+  package func advance(by byteCount: Int) throws {
     owed += byteCount
     while owed > 0, try openNext() { owed -= hashStep() }
   }
@@ -69,7 +69,7 @@ public final class FileHasher {
   ///
   /// - Throws: 66 and 74 when a file cannot be read, 74 when it does not hold what was read of it, 130 when the user
   ///   interrupts.
-  public func finish(expecting expected: [ByteName: String] = [:]) throws -> [String] {
+  package func finish(expecting expected: [ByteName: String] = [:]) throws -> [String] {
     while try openNext() {
       try Interruption.check()
       _ = hashStep()

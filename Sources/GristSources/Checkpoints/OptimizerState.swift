@@ -1,7 +1,8 @@
 import GristCore
 
 extension [SourceTensor] {
-  /// Groups in which Keras keeps an optimizer's state beside the weights: of whole models in HDF5, and of Keras 3's archives.
+  /// Groups in which Keras keeps an optimizer's state beside the weights: of whole models in HDF5, and of Keras 3's
+  /// archives.
   private static var optimizerGroups: [String] { ["optimizer_weights/", "optimizer/"] }
 
   /// Without an optimizer's state, which no model is computed from; and what there is to say about that.

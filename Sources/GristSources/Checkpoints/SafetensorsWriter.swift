@@ -2,19 +2,19 @@ import GristCore
 import GristFormat
 
 /// Writes a safetensors file: a header, then the tensors one after the other.
-public struct SafetensorsWriter {
+package struct SafetensorsWriter {
   private var metadata: [(name: String, value: String)]
   private var tensors: [(name: String, elementType: ElementType, shape: [Int], bytes: Bytes)] = []
 
-  public init(metadata: [(name: String, value: String)] = []) { self.metadata = metadata }
+  package init(metadata: [(name: String, value: String)] = []) { self.metadata = metadata }
 
   /// Adds a text to the metadata.
-  public mutating func describe(_ name: String, _ value: String) { metadata.append((name, value)) }
+  package mutating func describe(_ name: String, _ value: String) { metadata.append((name, value)) }
 
   /// Adds a tensor.
   ///
   /// - Throws: 65 when its bytes do not fit type and shape.
-  public mutating func add(_ name: String, _ elementType: ElementType, shape: [Int], bytes: Bytes) throws {
+  package mutating func add(_ name: String, _ elementType: ElementType, shape: [Int], bytes: Bytes) throws {
     guard elementCount(of: shape).flatMap({ elementType.byteCount(ofElements: $0) }) == bytes.count else {
       throw GristError(
         .badData, "a tensor's bytes do not fit its shape", tensor: name, found: "\(bytes.count) bytes for \(shape)")
@@ -25,12 +25,12 @@ public struct SafetensorsWriter {
   /// Adds f32 values.
   ///
   /// - Throws: 65 when the values do not fill the shape.
-  public mutating func add(_ name: String, shape: [Int], floats: [Float]) throws {
+  package mutating func add(_ name: String, shape: [Int], floats: [Float]) throws {
     try add(name, .f32, shape: shape, bytes: floats.withUnsafeBytes { Bytes([UInt8]($0)) })
   }
 
   /// The same with a checksum over all of it among the metadata, which ``SafetensorsFile/requireChecksum()`` asks for.
-  public var encodedWithChecksum: Bytes {
+  package var encodedWithChecksum: Bytes {
     var copy = self
     copy.describe(
       SafetensorsFile.checksumName,
@@ -39,7 +39,7 @@ public struct SafetensorsWriter {
   }
 
   /// The whole file as bytes; the header is padded with spaces so that the data start on 8 bytes.
-  public var encoded: Bytes {
+  package var encoded: Bytes {
     var header = JSONObject()
     if !metadata.isEmpty {
       var strings = JSONObject()
@@ -92,10 +92,10 @@ extension SafetensorsFile {
   static let checksumName = "xxh3"
 
   /// Whether the file has a checksum of its own.
-  public var hasChecksum: Bool { metadata.contains { $0.name == Self.checksumName } }
+  package var hasChecksum: Bool { metadata.contains { $0.name == Self.checksumName } }
 
   /// - Throws: 65 when the file has no checksum, or one that does not fit.
-  public func requireChecksum() throws {
+  package func requireChecksum() throws {
     let others = metadata.filter { $0.name != Self.checksumName }
     let found = safetensorsChecksum(
       metadata: others, tensors: try tensors.map { ($0.name, $0.elementType, $0.shape, try $0.bytes()) })

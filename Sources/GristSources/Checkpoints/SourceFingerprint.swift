@@ -4,24 +4,24 @@ import GristFormat
 /// A name for the contents of a checkpoint, whatever files they are spread over: the SHA-256 of one line a tensor, in
 /// the order of the names' UTF-8 bytes, each "NAME TYPE EXTENTS XXH3-128 of the bytes". It tells other weights apart;
 /// it is no proof against someone who wants them to look the same.
-public struct SourceFingerprint: Sendable {
+package struct SourceFingerprint: Sendable {
   private var lines: [(name: String, line: String)] = []
 
-  public init() {}
+  package init() {}
 
   /// Adds a tensor whose bytes have this XXH3-128, in hexadecimal.
-  public mutating func add(_ tensor: SourceTensor, digits: String) {
+  package mutating func add(_ tensor: SourceTensor, digits: String) {
     add(tensor.name, tensor.elementType, shape: tensor.shape, digits: digits)
   }
 
   /// Adds a tensor of this name, type and shape.
-  public mutating func add(_ name: String, _ type: ElementType, shape: [Int], digits: String) {
+  package mutating func add(_ name: String, _ type: ElementType, shape: [Int], digits: String) {
     let extents = shape.map(String.init).joined(separator: "x")
     lines.append((name, "\(name) \(type.rawValue) \(extents) \(digits)\n"))
   }
 
   /// 64 hexadecimal digits.
-  public var digits: String {
+  package var digits: String {
     let text = lines.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }.map(\.line).joined()
     return sha256(Bytes(Array(text.utf8)))
   }
@@ -29,7 +29,7 @@ public struct SourceFingerprint: Sendable {
   /// XXH3-128 of a tensor's bytes, read in pieces.
   ///
   /// - Throws: What reading the tensor throws.
-  public static func digits(of tensor: SourceTensor) throws -> String {
+  package static func digits(of tensor: SourceTensor) throws -> String {
     var hash = StreamingFingerprint()
     let step = 16 << 20
     var offset = 0
@@ -46,7 +46,7 @@ extension Checkpoint {
   /// The checkpoint's fingerprint; reads all of it once.
   ///
   /// - Throws: What reading the tensors throws, 130 when the user interrupts.
-  public func fingerprint() throws -> String {
+  package func fingerprint() throws -> String {
     var fingerprint = SourceFingerprint()
     for tensor in tensors {
       try Interruption.check()

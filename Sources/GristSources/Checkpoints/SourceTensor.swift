@@ -19,8 +19,8 @@ extension TensorStorage {
   public var holdsWholeTensor: Bool { false }
 }
 
-/// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs little memory, and
-/// copies none.
+/// One tensor of an upstream checkpoint. Reading it is left to whoever needs it: a catalogue of these costs little
+/// memory, and copies none.
 public struct SourceTensor: Sendable {
   /// What copies share.
   private final class Contents: Sendable {
@@ -108,8 +108,8 @@ public struct SourceTensor: Sendable {
 
   public func release(_ range: Range<Int>? = nil) { storage.release(range ?? 0..<byteCount) }
 
-  /// The same tensor with another shape and other bytes; nil where ``init(name:elementType:shape:file:offset:storage:)``
-  /// gives nil.
+  /// The same tensor with another shape and other bytes; nil where
+  /// ``init(name:elementType:shape:file:offset:storage:)`` gives nil.
   public func with(shape: [Int], storage: any TensorStorage) -> SourceTensor? {
     SourceTensor(
       name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: nil,

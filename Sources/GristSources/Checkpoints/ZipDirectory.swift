@@ -1,9 +1,9 @@
 internal import CZlib
 import GristCore
 
-/// What is in a zip archive, as its central directory says (PKWARE's APPNOTE 6.3.10), with 64-bit sizes where there are any.
-/// Only members that are stored as they are can be used: they are read in place, so that an archive cannot become more than
-/// it is.
+/// What is in a zip archive, as its central directory says (PKWARE's APPNOTE 6.3.10), with 64-bit sizes where there are
+/// any. Only members that are stored as they are can be used: they are read in place, so that an archive cannot become
+/// more than it is.
 struct ZipDirectory {
   struct Member {
     let name: String

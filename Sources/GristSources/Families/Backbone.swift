@@ -35,8 +35,8 @@ public enum Backbone: String, Sendable {
     }
   }
 
-  /// How many rows a row attends to, itself among them; nil for all before it. A Mistral that does not mention its window
-  /// has one of 4096 rows; `null` says that it has none.
+  /// How many rows a row attends to, itself among them; nil for all before it. A Mistral that does not mention its
+  /// window has one of 4096 rows; `null` says that it has none.
   ///
   /// - Throws: 65 for what is no window.
   func slidingWindow(_ json: JSONReader) throws -> Int? {

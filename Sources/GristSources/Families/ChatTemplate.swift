@@ -90,13 +90,13 @@ public struct ChatTemplate: Sendable {
 }
 
 extension SideFiles {
-  /// How a conversation is written down: as asked, or as the checkpoint's own chat template has it, or where it has none,
-  /// as its family does.
+  /// How a conversation is written down: as asked, or as the checkpoint's own chat template has it, or where it has
+  /// none, as its family does.
   ///
   /// - Parameter seesPictures: whether the model does.
   ///
-  /// - Throws: 65 for a name that this version does not know. What is wrong with the checkpoint's own template is told when
-  ///   a conversation is rendered.
+  /// - Throws: 65 for a name that this version does not know. What is wrong with the checkpoint's own template is told
+  ///   when a conversation is rendered.
   func format(default fallback: PromptTemplate, seesPictures: Bool) throws -> ConversationFormat {
     if let chosen = try chosenFormat(seesPictures: seesPictures) { return chosen }
     do {

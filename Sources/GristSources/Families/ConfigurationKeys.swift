@@ -1,16 +1,17 @@
 import GristCore
 
-/// What every key of a configuration file is to us. A key that nobody looked at could change what the model computes, so
-/// one that is on no list is refused by name. `Docs/configuration.md` shows the lists.
+/// What every key of a configuration file is to us. A key that nobody looked at could change what the model computes,
+/// so one that is on no list is refused by name. `Docs/configuration.md` shows the lists.
 ///
-/// Made from transformers' LlamaConfig, CLIPConfig, CLIPVisionConfig, LlavaConfig and LlavaNextConfig (4.37, 4.57 and 5.24)
-/// and from what LLaVA's, LLaVA-NeXT's and AVG-LLaVA's training code writes.
+/// Made from transformers' LlamaConfig, CLIPConfig, CLIPVisionConfig, LlavaConfig and LlavaNextConfig (4.37, 4.57 and
+/// 5.24) and from what LLaVA's, LLaVA-NeXT's and AVG-LLaVA's training code writes.
 public struct ConfigurationKeys: Sendable {
   /// Read, and done as it says; a value that this version cannot do is refused where it is read.
   public let honoured: Set<String>
   /// Without any effect on what is computed from a prompt.
   public let harmless: Set<String>
-  /// Would change what is computed, in a way that this version does not: accepted only with a value that changes nothing.
+  /// Would change what is computed, in a way that this version does not: accepted only with a value that changes
+  /// nothing.
   public let refused: [String: [JSONValue]]
 
   /// Keys that transformers and its trainers write into every configuration.
@@ -76,8 +77,8 @@ public struct ConfigurationKeys: Sendable {
       "multimodal_projector_bias", "projector_hidden_act", "vision_feature_layer", "vision_feature_select_strategy",
       "tie_word_embeddings", "eos_token_id",
     ],
-    // How many places a prompt keeps for the picture, and by which token, is the text's business; here pictures go where
-    // the text says.
+    // How many places a prompt keeps for the picture, and by which token, is the text's business; here pictures go
+    // where the text says.
     harmless: bookkeeping.union([
       "ignore_index", "image_seq_length", "image_token_id", "image_token_index", "use_image_newline_parameter",
       "vocab_size",
@@ -113,8 +114,8 @@ public struct ConfigurationKeys: Sendable {
     ],
     refused: ["crop_pct": [], "do_thumbnail": [false], "do_align_long_axis": [false], "pad_size": []])
 
-  /// Of the outer part of `processor_config.json`. How many places a prompt keeps for a picture is the text's business; here
-  /// a picture takes the rows that it has.
+  /// Of the outer part of `processor_config.json`. How many places a prompt keeps for a picture is the text's business;
+  /// here a picture takes the rows that it has.
   public static let processor = ConfigurationKeys(
     honoured: ["chat_template", "image_processor", "vision_feature_select_strategy"],
     harmless: [

@@ -5,10 +5,11 @@ import GristFormat
 public struct ConfigurationOptions: Sendable, Equatable {
   /// Configuration keys that would be refused, which the user knows to change nothing.
   public var ignoredKeys: Set<String>
-  /// How conversations are written down: the name of a ``PromptTemplate``, ``ConversationFormat/rawName``, or the text of a
-  /// chat template; nil for what the checkpoint says.
+  /// How conversations are written down: the name of a ``PromptTemplate``, ``ConversationFormat/rawName``, or the text
+  /// of a chat template; nil for what the checkpoint says.
   public var template: String?
-  /// Whether pictures are turned as their EXIF data say; nil for what the family's own loader does. A file does not keep it.
+  /// Whether pictures are turned as their EXIF data say; nil for what the family's own loader does. A file does not
+  /// keep it.
   public var turnsPictures: Bool?
 
   public init(ignoredKeys: Set<String> = [], template: String? = nil, turnsPictures: Bool? = nil) {

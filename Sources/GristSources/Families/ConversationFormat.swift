@@ -4,14 +4,15 @@ import GristCore
 public enum ConversationFormat: Sendable {
   /// One that this version brings, because someone asked for it.
   case builtIn(PromptTemplate)
-  /// The family's, because the checkpoint brings none and nobody asked for another; with what in the checkpoint told which,
-  /// if anything did.
+  /// The family's, because the checkpoint brings none and nobody asked for another; with what in the checkpoint told
+  /// which, if anything did.
   case familyDefault(PromptTemplate, sign: String? = nil)
   /// A program of the checkpoint's, or of whoever reads it.
   case program(ChatTemplate)
   /// The words alone, for models that were never taught to converse.
   case raw
-  /// The checkpoint brings one that cannot be read; whoever asks for a text hears why. Weights are converted all the same.
+  /// The checkpoint brings one that cannot be read; whoever asks for a text hears why. Weights are converted all the
+  /// same.
   case unreadable(GristError)
 
   /// The name by which ``raw`` is asked for, where a template's name could stand.
@@ -33,7 +34,8 @@ public enum ConversationFormat: Sendable {
   ///   - image: what stands for the picture, which comes with the first message; nil without one.
   ///   - clock: what templates are told that write the day down; nil refuses them.
   ///
-  /// - Throws: 65 for a template that cannot be read or rendered, refuses the conversation, or does not place the picture.
+  /// - Throws: 65 for a template that cannot be read or rendered, refuses the conversation, or does not place the
+  ///   picture.
   public func rendering(
     history: [(user: String, assistant: String)], message: String, image: String?, clock: ChatProgram.Clock?
   ) throws -> Rendering {
@@ -69,7 +71,8 @@ public enum ConversationFormat: Sendable {
     if case .familyDefault(let template, _?) = self { template } else { nil }
   }
 
-  /// What it is, in a word: a template's name, `raw`, or `own` for one that came with the model or with whoever reads it.
+  /// What it is, in a word: a template's name, `raw`, or `own` for one that came with the model or with whoever reads
+  /// it.
   public var name: String {
     switch self {
     case .builtIn(let template), .familyDefault(let template, _): template.rawValue

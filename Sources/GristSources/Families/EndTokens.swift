@@ -18,8 +18,8 @@ extension JSONReader {
 }
 
 extension SideFiles {
-  /// The ids that end an answer by `generation_config.json`, which transformers asks instead of `config.json` where it is
-  /// there: Llama 3's instructed models name the end of a turn only there. Nil where it is not there or names none.
+  /// The ids that end an answer by `generation_config.json`, which transformers asks instead of `config.json` where it
+  /// is there: Llama 3's instructed models name the end of a turn only there. Nil where it is not there or names none.
   ///
   /// - Throws: 65 for what is no id of the model's.
   func generationEndTokens(vocabulary size: Int) throws -> Set<Int>? {

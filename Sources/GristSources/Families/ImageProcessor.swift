@@ -133,8 +133,8 @@ public struct ImageNormalization: Sendable, Equatable {
 }
 
 extension SideFiles {
-  /// The settings of the image processor in a folder of the model's: what `processor_config.json` holds of it counts before
-  /// `preprocessor_config.json`, as in transformers 5. Nil where neither is there.
+  /// The settings of the image processor in a folder of the model's: what `processor_config.json` holds of it counts
+  /// before `preprocessor_config.json`, as in transformers 5. Nil where neither is there.
   ///
   /// - Parameter folder: empty for the model's own, else with a slash behind it.
   ///

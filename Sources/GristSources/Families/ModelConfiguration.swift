@@ -1,7 +1,7 @@
 import GristCore
 
-/// The shape of a model of the LLaVA kind, whatever the file looked like that told it: what a ``ModelFamily`` makes of a
-/// checkpoint's configuration. Tensor names are canonical; see ``expectedTensors``.
+/// The shape of a model of the LLaVA kind, whatever the file looked like that told it: what a ``ModelFamily`` makes of
+/// a checkpoint's configuration. Tensor names are canonical; see ``expectedTensors``.
 @dynamicMemberLookup
 public struct ModelConfiguration: Sendable {
   /// The family that read it, as the manifest names it.
@@ -34,8 +34,8 @@ public struct ModelConfiguration: Sendable {
     language[keyPath: path]
   }
 
-  /// With what other small files than the configuration say: which tokens end an answer, how answers are drawn; and with what was
-  /// said about pictures.
+  /// With what other small files than the configuration say: which tokens end an answer, how answers are drawn; and
+  /// with what was said about pictures.
   ///
   /// - Throws: 65 naming the field that makes no sense.
   func completed(by files: SideFiles) throws -> ModelConfiguration {
@@ -56,8 +56,8 @@ public struct ModelConfiguration: Sendable {
   /// The router; nil for a model that looks at pictures in one way only.
   public var router: (any Routing)? { vision?.router }
 
-  /// Visual tokens that a tile may become, in the configuration's order. Without a router: all patches. Empty for a text-only
-  /// model.
+  /// Visual tokens that a tile may become, in the configuration's order. Without a router: all patches. Empty for a
+  /// text-only model.
   public var granularities: [Int] { vision?.granularities ?? [] }
 }
 
@@ -104,8 +104,8 @@ public struct LanguageConfiguration: Sendable {
     self.endTokens = endTokens
   }
 
-  /// Whether what a file leaves out has transformers' defaults for its ``Backbone``. A nested configuration says only what
-  /// differs from them; one at the top level says everything that matters.
+  /// Whether what a file leaves out has transformers' defaults for its ``Backbone``. A nested configuration says only
+  /// what differs from them; one at the top level says everything that matters.
   public enum Absences: Sendable { case areErrors, areDefaults }
 
   /// - Throws: 65 naming the field that makes no sense or asks for what this version does not compute.

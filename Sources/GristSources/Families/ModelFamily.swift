@@ -1,8 +1,8 @@
 import GristCore
 
-/// A way in which models of the LLaVA kind are written down: its configuration, its tensor names, its prompts. Everything
-/// that differs between upstreams is behind this; what follows (recipes, kernels, verification) asks for parts, never for
-/// a family.
+/// A way in which models of the LLaVA kind are written down: its configuration, its tensor names, its prompts.
+/// Everything that differs between upstreams is behind this; what follows (recipes, kernels, verification) asks for
+/// parts, never for a family.
 ///
 /// `Docs/families.md` walks through one.
 public protocol ModelFamily: Sendable {
@@ -23,8 +23,8 @@ public protocol ModelFamily: Sendable {
   /// - Throws: 66 for a file that is missing, 65 naming the key that makes no sense or asks for what nobody computes.
   func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration
 
-  /// What a checkpoint must hold, in execution order, under canonical names: what its configuration asks for, unless the family
-  /// writes down a part of a model.
+  /// What a checkpoint must hold, in execution order, under canonical names: what its configuration asks for, unless
+  /// the family writes down a part of a model.
   ///
   /// - Throws: What reading the configuration throws.
   func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory

@@ -42,8 +42,8 @@ public struct ModelInventory: Sendable {
     return copy
   }
 
-  /// Whether a router's choices are upstream's by construction: all that they depend on keeps its values. Nil where there is
-  /// nothing to choose.
+  /// Whether a router's choices are upstream's by construction: all that they depend on keeps its values. Nil where
+  /// there is nothing to choose.
   ///
   /// - Parameter keepsValues: whether a tensor holds, or will hold, every value that upstream's holds.
   public func hasExactChoices(_ keepsValues: (ExpectedTensor) -> Bool) -> Bool? {

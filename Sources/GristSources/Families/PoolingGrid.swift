@@ -1,17 +1,17 @@
 /// How a square grid of patch features is average-pooled to fewer tokens.
-public struct PoolingGrid: Sendable, Equatable {
+package struct PoolingGrid: Sendable, Equatable {
   /// Pooling window, rows × columns.
-  public let windowRows: Int
-  public let windowColumns: Int
+  package let windowRows: Int
+  package let windowColumns: Int
   /// The grid that remains.
-  public let rows: Int
-  public let columns: Int
+  package let rows: Int
+  package let columns: Int
 
-  public var tokens: Int { rows * columns }
+  package var tokens: Int { rows * columns }
 
   /// Nil when a `side` × `side` grid cannot be pooled to `granularity` tokens. With P = side² patches: P itself is not
   /// pooled, P/2 pools 1×2, P/8 pools 2×4, any other pools k×k with k = ⌊√(P/granularity)⌋.
-  public init?(granularity: Int, side: Int) {
+  package init?(granularity: Int, side: Int) {
     guard granularity > 0, side > 0 else { return nil }
     let patches = side * side
     if granularity * 2 == patches {

@@ -4,14 +4,15 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
   case vicuna
   /// `USER: … ASSISTANT:` without a system message: LLaVA-1.5 and LLaVA-NeXT on Vicuna, as llava-hf ships them.
   case llava
-  /// `[INST] … [/INST]`: LLaVA-NeXT on Mistral, as llava-hf ships it. Answers end in `<\s> `, which is what its template says.
+  /// `[INST] … [/INST]`: LLaVA-NeXT on Mistral, as llava-hf ships it. Answers end in `<\s> `, which is what its
+  /// template says.
   case mistral
   /// `<|im_start|>user … <|im_end|>`: LLaVA-NeXT on Yi 34B, as llava-hf ships it.
   case chatml
   /// `<|start_header_id|>user<|end_header_id|> … <|eot_id|>`: LLaMA 3's.
   case llama3
-  /// Upstream's `llava_v1`: `vicuna_v1` with a human for a user. Its scripts ask LLaVA 1.5 and 1.6 on Vicuna so; trained, and
-  /// measured in its papers, they were by `vicuna_v1`.
+  /// Upstream's `llava_v1`: `vicuna_v1` with a human for a user. Its scripts ask LLaVA 1.5 and 1.6 on Vicuna so;
+  /// trained, and measured in its papers, they were by `vicuna_v1`.
   case llavaV1 = "llava_v1"
   /// Upstream's `llava_llama_2`: LLaMA 2's `[INST] … [/INST]` with a system message.
   case llavaLlama2 = "llava_llama_2"
@@ -19,8 +20,8 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
   case mistralInstruct = "mistral_instruct"
   /// Upstream's `chatml_direct`: LLaVA-NeXT on Yi 34B.
   case chatmlDirect = "chatml_direct"
-  /// LLaVA-NeXT's `llava_llama_3`: LLaMA 3's own template with a system message. It writes the token that begins a text, which its
-  /// tokenizer then writes once more.
+  /// LLaVA-NeXT's `llava_llama_3`: LLaMA 3's own template with a system message. It writes the token that begins a
+  /// text, which its tokenizer then writes once more.
   case llavaLlama3 = "llava_llama_3"
 
   /// A template by its name, or by upstream's name for ``vicuna``.

@@ -2,8 +2,8 @@ import GristCore
 internal import RealModule
 
 /// The angles of rotary position embedding: a base, and how the frequencies are scaled for contexts longer than the
-/// training's. Read and computed as transformers' `modeling_rope_utils` does, which both spellings of a configuration go
-/// through: `rope_theta` with `rope_scaling` (transformers 4) and `rope_parameters` (transformers 5).
+/// training's. Read and computed as transformers' `modeling_rope_utils` does, which both spellings of a configuration
+/// go through: `rope_theta` with `rope_scaling` (transformers 4) and `rope_parameters` (transformers 5).
 public struct RotaryEmbedding: Sendable, Equatable {
   public enum Scaling: Sendable, Equatable {
     case none
@@ -89,8 +89,8 @@ public struct RotaryEmbedding: Sendable, Equatable {
     return float.isFinite && float > 0 ? float : nil
   }
 
-  /// The angle that each pair of a head's `dimension` values turns from one position to the next: `dimension / 2` values,
-  /// computed in f32 step by step as the reference does.
+  /// The angle that each pair of a head's `dimension` values turns from one position to the next: `dimension / 2`
+  /// values, computed in f32 step by step as the reference does.
   public func inverseFrequencies(dimension: Int) -> [Float] {
     (0..<dimension / 2).map { index in
       let frequency = 1 / .pow(base, Float(2 * index) / Float(dimension))

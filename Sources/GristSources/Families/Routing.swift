@@ -1,5 +1,5 @@
-/// How a model decides what a picture's tiles become, as its configuration says it: one of the things that a family may bring of
-/// its own. What computes it, `RunnableRouting`, belongs to the model.
+/// How a model decides what a picture's tiles become, as its configuration says it: one of the things that a family may
+/// bring of its own. What computes it, `RunnableRouting`, belongs to the model.
 public protocol Routing: Sendable {
   /// The router's tensors, in execution order, under canonical names; they are of the part ``ModelPart/router``.
   var tensors: [ExpectedTensor] { get }
@@ -7,8 +7,8 @@ public protocol Routing: Sendable {
 
 /// AVG-LLaVA's router: one choice for the whole picture, made with the prompt's text (arXiv 2410.02745).
 ///
-/// Features at all granularities and the text that is closest to the picture go through one transformer layer whose attention runs
-/// across the tiles; what each position says is weighed by a voter.
+/// Features at all granularities and the text that is closest to the picture go through one transformer layer whose
+/// attention runs across the tiles; what each position says is weighed by a voter.
 public struct GranularityRouting: Routing {
   /// Visual tokens a tile of each output, in order.
   public let granularities: [Int]

@@ -71,7 +71,8 @@ public struct VisionConfiguration: Sendable, Equatable {
 }
 
 extension JSONReader {
-  /// - Throws: 65 for the configuration of a tower of another kind than CLIP's: `clip`, or its part `clip_vision_model`.
+  /// - Throws: 65 for the configuration of a tower of another kind than CLIP's: `clip`, or its part
+  ///   `clip_vision_model`.
   func requireCLIP() throws {
     let kind = try string("model_type", default: "clip_vision_model")
     guard ["clip", "clip_vision_model"].contains(kind) else {

@@ -46,7 +46,8 @@ public struct VisionInput: Sendable {
   public let router: (any Routing)?
   /// Whether the router is asked. Upstream keeps one that it does not ask where tiles are not merged spatially.
   public let usesRouter: Bool
-  /// Whether pictures are turned as their EXIF data say before anything else: transformers' loader does it, upstream's does not.
+  /// Whether pictures are turned as their EXIF data say before anything else: transformers' loader does it, upstream's
+  /// does not.
   public internal(set) var turnsPictures: Bool
 
   public init(

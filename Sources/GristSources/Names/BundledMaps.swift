@@ -1,6 +1,7 @@
 import GristCore
 
-/// The name maps of `Formats/maps`, which are part of the library. Each is read when it is first asked for: `.grist` files need none.
+/// The name maps of `Formats/maps`, which are part of the library. Each is read when it is first asked for: `.grist`
+/// files need none.
 enum BundledMaps {
   static let huggingFaceLLaVA = map(PackageResources.hugging_face_llava_map)
   static let huggingFaceCLIP = map(PackageResources.hugging_face_clip_map)

@@ -1,7 +1,7 @@
 import GristCore
 
 /// What a name map does to a tensor's values on the way to the canonical layout, after it renamed it.
-public enum LayoutStep: Sendable, Equatable {
+package enum LayoutStep: Sendable, Equatable {
   /// Axis `i` of the result is axis `order[i]` of what came; nil reverses all axes.
   case transpose([Int]?)
   /// The same values in the same order under another shape: each extent is a product of extents that came, in their
@@ -39,7 +39,7 @@ public enum LayoutStep: Sendable, Equatable {
   }
 
   /// As a map spells it.
-  public var text: String {
+  package var text: String {
     switch self {
     case .transpose(nil): "transpose"
     case .transpose(let order?): "transpose " + order.map(String.init).joined(separator: ",")
@@ -52,7 +52,7 @@ public enum LayoutStep: Sendable, Equatable {
 
   /// The step that undoes this one; nil for those that need more than their result (a reshape needs the shape that
   /// came, a split the other parts).
-  public var inverse: LayoutStep? {
+  package var inverse: LayoutStep? {
     guard case .transpose(let order) = self else { return nil }
     guard let order else { return self }
     return .transpose(order.indices.sorted { order[$0] < order[$1] })

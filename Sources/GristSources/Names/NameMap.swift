@@ -8,8 +8,8 @@ import GristCore
 ///     decoder{_i}.query.kernel          ->  model.layers.{i}.self_attn.q_proj.weight  : reshape 0,1*2 | transpose
 ///     {rest...}.rotary_emb.inv_freq     ->  left out: computed from the configuration
 ///
-/// The first rule that matches a name decides, but for rules with `split`: they may give one tensor several names. Rules
-/// with `join K/N` give part K of a tensor; its parts lie behind each other along axis 0.
+/// The first rule that matches a name decides, but for rules with `split`: they may give one tensor several names.
+/// Rules with `join K/N` give part K of a tensor; its parts lie behind each other along axis 0.
 public struct NameMap: Sendable {
   public let name: String
   public let about: String

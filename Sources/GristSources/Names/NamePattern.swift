@@ -1,9 +1,9 @@
 /// A name with places: `model.layers.{i}.self_attn.{rest...}`.
 ///
-/// Components are separated by "." or "/"; an HDF5 file's groups are a name's components. In a component `{i}` stands for
-/// a whole number, `{_i}` for Keras's way to count siblings (nothing for the first, `_1` for the second), and `{rest...}`,
-/// alone, for one or more components.
-public struct NamePattern: Sendable, Equatable {
+/// Components are separated by "." or "/"; an HDF5 file's groups are a name's components. In a component `{i}` stands
+/// for a whole number, `{_i}` for Keras's way to count siblings (nothing for the first, `_1` for the second), and
+/// `{rest...}`, alone, for one or more components.
+package struct NamePattern: Sendable, Equatable {
   enum Piece: Sendable, Equatable {
     case text(String)
     case number(String)
@@ -15,7 +15,7 @@ public struct NamePattern: Sendable, Equatable {
   }
 
   let components: [Component]
-  public let text: String
+  package let text: String
 
   /// Nil when braces are not closed, or a place has no name.
   init?(_ text: String) {

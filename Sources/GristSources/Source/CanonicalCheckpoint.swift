@@ -28,9 +28,9 @@ extension Checkpoint {
     }
   }
 
-  /// The checkpoint under canonical names: under the map that was named, or the one by which most of what a family expects is
-  /// found, which is said in a note. A checkpoint that no family knows, or whose names are canonical already, stays as it is. A
-  /// vision tower comes from elsewhere where it has none.
+  /// The checkpoint under canonical names: under the map that was named, or the one by which most of what a family
+  /// expects is found, which is said in a note. A checkpoint that no family knows, or whose names are canonical
+  /// already, stays as it is. A vision tower comes from elsewhere where it has none.
   ///
   /// - Throws: 65 when tensors do not come out as the map says, and what reading the tower throws.
   func canonical(_ inventory: ModelInventory?, _ options: SourceOptions) throws -> Checkpoint {

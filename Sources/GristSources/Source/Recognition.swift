@@ -38,7 +38,8 @@ enum Recognition: Sendable {
     }
   }
 
-  /// With a head of its own where the weights hold one: that counts more than `tie_word_embeddings`, as in transformers 5.
+  /// With a head of its own where the weights hold one: that counts more than `tie_word_embeddings`, as in transformers
+  /// 5.
   func storingHead(_ storesHead: Bool) -> Recognition {
     guard storesHead, case .known(let inventory) = self else { return self }
     return .known(inventory.withOwnHead())

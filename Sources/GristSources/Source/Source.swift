@@ -22,9 +22,11 @@ public struct Source: Sendable {
   ///
   /// - Parameters:
   ///   - path: a checkpoint folder, a lone file of weights, or a `.grist` file.
-  ///   - options: what is said about it; of a `.grist` file what is said about its configuration counts, and the families.
+  ///   - options: what is said about it; of a `.grist` file what is said about its configuration counts, and the
+  ///     families.
   ///
-  /// - Throws: 66 when nothing is there, 65 when a configuration makes no sense, and what the reader of what is there throws.
+  /// - Throws: 66 when nothing is there, 65 when a configuration makes no sense, and what the reader of what is there
+  ///   throws.
   public static func open(path: String, options: SourceOptions = SourceOptions()) throws -> Source {
     if Checkpoint.isThere(at: path) { return try Source(Checkpoint(path: path, options: options), options: options) }
     guard fileKind(at: path) != nil else {
@@ -35,8 +37,8 @@ public struct Source: Sendable {
 
   /// A checkpoint under the names that it has.
   ///
-  /// - Throws: 66 when the tower's configuration is missing, 65 when a configuration makes no sense or the tensors do not come
-  ///   out as a map of names says.
+  /// - Throws: 66 when the tower's configuration is missing, 65 when a configuration makes no sense or the tensors do
+  ///   not come out as a map of names says.
   public init(_ checkpoint: Checkpoint, options: SourceOptions = SourceOptions()) throws {
     let recognition = try Recognition(checkpoint, options: options)
     let named = try checkpoint.canonical(recognition.inventory, options)
@@ -104,8 +106,8 @@ public struct Source: Sendable {
     try recognition.configuration(path: path, families: options.families)
   }
 
-  /// What the weights have lost since upstream, as a reader of a report would want it said; nil when they are upstream's,
-  /// value for value.
+  /// What the weights have lost since upstream, as a reader of a report would want it said; nil when they are
+  /// upstream's, value for value.
   public var loss: String? {
     guard let file, file.manifest.provenance.isLossy else { return nil }
     let recipes = file.manifest.provenance.lineage.filter(\.isLossy).map(\.recipe)
@@ -114,8 +116,8 @@ public struct Source: Sendable {
       : "its weights went through " + recipes.joined(separator: ", ")
   }
 
-  /// Whether the router's choices are upstream's whatever the question, because everything they depend on is stored value
-  /// for value and computed at full precision; nil for a checkpoint, and for a model without a router.
+  /// Whether the router's choices are upstream's whatever the question, because everything they depend on is stored
+  /// value for value and computed at full precision; nil for a checkpoint, and for a model without a router.
   public var hasExactChoices: Bool? {
     guard let file else { return nil }
     return inventory?.hasExactChoices { expected in file.tensor(named: expected.name)?.keepsValues ?? true }

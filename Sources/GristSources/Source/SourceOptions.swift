@@ -28,8 +28,8 @@ public struct SourceOptions: Sendable {
     self.hdf5Helper = hdf5Helper
   }
 
-  /// The same, and where nothing is said what a converted file keeps: ignored keys, a template, and a vision tower that is
-  /// stored value for value. Where that is not the converted one, the weights' fingerprint tells.
+  /// The same, and where nothing is said what a converted file keeps: ignored keys, a template, and a vision tower that
+  /// is stored value for value. Where that is not the converted one, the weights' fingerprint tells.
   ///
   /// - Throws: What reading the file's small files throws.
   public func completed(by converted: Source) throws -> SourceOptions {

@@ -7,7 +7,7 @@ extension GristFile {
   /// f32.
   ///
   /// - Throws: 65 when a shape is too large for that.
-  public func sourceTensors() throws -> [SourceTensor] {
+  package func sourceTensors() throws -> [SourceTensor] {
     try manifest.tensors.map { record in
       let type: ElementType = if case .plain(let type) = record.scheme { type } else { .f32 }
       guard

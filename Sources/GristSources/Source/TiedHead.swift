@@ -1,9 +1,10 @@
 import GristCore
 
 extension Checkpoint {
-  /// The checkpoint, under canonical names, with the head that transformers would use: where `tie_word_embeddings` is true, a
-  /// head that is stored and differs from the embeddings is used all the same, one that is the same is left out, and where
-  /// the head alone is stored it is the embeddings too (`PreTrainedModel.tie_weights` of transformers 5).
+  /// The checkpoint, under canonical names, with the head that transformers would use: where `tie_word_embeddings` is
+  /// true, a head that is stored and differs from the embeddings is used all the same, one that is the same is left
+  /// out, and where the head alone is stored it is the embeddings too (`PreTrainedModel.tie_weights` of transformers
+  /// 5).
   ///
   /// - Throws: What reading the two throws.
   func withTiedHead(_ configuration: ModelConfiguration?) throws -> Checkpoint {

@@ -12,7 +12,8 @@ extension SideFiles {
 extension Checkpoint {
   /// The checkpoint with the small files of its vision tower, where those lie in a folder.
   ///
-  /// - Parameter folder: the tower's; nil for the one inside of the checkpoint that `mm_vision_tower` names, if it is one.
+  /// - Parameter folder: the tower's; nil for the one inside of the checkpoint that `mm_vision_tower` names, if it is
+  ///   one.
   ///
   /// - Throws: 66 when a folder that was passed has no `config.json`.
   func withTowerFiles(from folder: String?) throws -> Checkpoint {

@@ -2,10 +2,10 @@ import GristCore
 
 /// A chat template: a program that makes one text of a conversation, in Jinja's language as transformers runs it.
 ///
-/// Transformers renders with Jinja's `ImmutableSandboxedEnvironment`, `trim_blocks`, `lstrip_blocks`, loop controls, and
-/// functions of its own (`raise_exception`, `strftime_now`, a plain `tojson`, `{% generation %}`). So does this, without
-/// Jinja: a template comes with a checkpoint that anybody may have written. It reaches no file and no clock but the one it is
-/// given, and its steps, depth and text are bounded.
+/// Transformers renders with Jinja's `ImmutableSandboxedEnvironment`, `trim_blocks`, `lstrip_blocks`, loop controls,
+/// and functions of its own (`raise_exception`, `strftime_now`, a plain `tojson`, `{% generation %}`). So does this,
+/// without Jinja: a template comes with a checkpoint that anybody may have written. It reaches no file and no clock but
+/// the one it is given, and its steps, depth and text are bounded.
 public struct ChatProgram: Sendable {
   /// How much a rendering may cost.
   public struct Limits: Sendable {

@@ -168,8 +168,8 @@ extension VerificationReport {
       """
   }
 
-  /// Places of the cases: those that could not be answered, then choices that differ, ties, and the rest; among alike ones by
-  /// divergence.
+  /// Places of the cases: those that could not be answered, then choices that differ, ties, and the rest; among alike
+  /// ones by divergence.
   private var worstFirst: [Int] {
     func severity(_ item: Case) -> Double {
       if item.failure != nil { return 3 }

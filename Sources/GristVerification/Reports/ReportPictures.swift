@@ -34,7 +34,8 @@ struct ReportPictures {
     known[picture.count]?.first { $0.picture.elementsEqual(picture) }?.name
   }
 
-  /// The picture with the grid that the model chose drawn over it: a cell for every visual token of the tiles that show detail.
+  /// The picture with the grid that the model chose drawn over it: a cell for every visual token of the tiles that show
+  /// detail.
   func figure(_ item: VerificationReport.Case) -> String {
     guard let grid = item.grid, let bytes = item.reference.question.imageBytes, let name = name(of: bytes) else {
       return ""

@@ -1,8 +1,8 @@
 import GristCore
 import GristModel
 
-/// Draws two decisions of the router side by side, choice by choice: a pair of bars an option. All charts of a page share one
-/// scale.
+/// Draws two decisions of the router side by side, choice by choice: a pair of bars an option. All charts of a page
+/// share one scale.
 struct RouterChart {
   private let lowest: Double
   private let highest: Double

@@ -9,8 +9,8 @@ extension [Int] {
 
 extension VisionLanguageModel {
   /// Asks this model what a reference was asked. The router decides for itself; the outputs are then compared at the
-  /// reference's granularity, teacher-forced on its greedy tokens, so that a choice that differs and weights that differ
-  /// show as two figures and not as one.
+  /// reference's granularity, teacher-forced on its greedy tokens, so that a choice that differs and weights that
+  /// differ show as two figures and not as one.
   ///
   /// - Throws: 65 when the record was made with another tokenizer, vocabulary or set of granularities.
   func cases(against record: ReferenceRecord, progress: (Int) -> Void) throws -> [VerificationReport.Case] {

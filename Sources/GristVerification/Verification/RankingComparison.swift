@@ -1,6 +1,7 @@
 import GristModel
 
-/// What two decisions' routers looked at, such as the tokens that AVG-LLaVA's text filter kept: decisions before the choice.
+/// What two decisions' routers looked at, such as the tokens that AVG-LLaVA's text filter kept: decisions before the
+/// choice.
 struct RankingComparison {
   /// Whether both kept the same things.
   let haveEqualSets: Bool

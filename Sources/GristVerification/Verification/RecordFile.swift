@@ -3,8 +3,8 @@ import GristKernels
 import GristModel
 import GristSources
 
-// A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest is
-// one JSON document in the file's metadata. `Formats/record.md` describes it.
+// A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest
+// is one JSON document in the file's metadata. `Formats/record.md` describes it.
 
 extension ReferenceRecord {
   /// The name a record has inside a `.grist` file.

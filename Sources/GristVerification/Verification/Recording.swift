@@ -14,7 +14,8 @@ public struct Recording: Sendable {
     public var maxNewTokens = 16
     /// What templates are told that write the day down.
     public var clock: ChatProgram.Clock?
-    /// Whether it is also kept what the router chooses in coarser arithmetic: how firmly the reference holds its own choices.
+    /// Whether it is also kept what the router chooses in coarser arithmetic: how firmly the reference holds its own
+    /// choices.
     public var triesCoarserArithmetic = true
 
     public init() {}
@@ -38,7 +39,8 @@ public struct Recording: Sendable {
   }
 
   /// - Parameter progress: hears the fraction done of a stage, and what is being done.
-  /// - Throws: What running the model throws, 65 when a question's answer has no token, and 130 when the user interrupts.
+  /// - Throws: What running the model throws, 65 when a question's answer has no token, and 130 when the user
+  ///   interrupts.
   public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> ReferenceRecord {
     let fingerprint = try source.fingerprint()
     let count = Double(questions.count)
@@ -57,8 +59,8 @@ public struct Recording: Sendable {
 }
 
 extension VisionLanguageModel {
-  /// Answers questions greedily, or reads the answers that they bring, and keeps everything. Templates that write the day down are
-  /// told `clock`. `progress` hears how many are done.
+  /// Answers questions greedily, or reads the answers that they bring, and keeps everything. Templates that write the
+  /// day down are told `clock`. `progress` hears how many are done.
   ///
   /// - Throws: What running the model throws, 65 when a question's answer has no token.
   public func record(
@@ -96,8 +98,8 @@ extension VisionLanguageModel {
 }
 
 extension ReferenceRecord.Case {
-  /// The cases with what the model chooses in bfloat16 and in float16 beside what it chose: how firmly it holds its own choices. Cases
-  /// without a choice stay as they are. `progress` hears how many are done.
+  /// The cases with what the model chooses in bfloat16 and in float16 beside what it chose: how firmly it holds its own
+  /// choices. Cases without a choice stay as they are. `progress` hears how many are done.
   ///
   /// - Throws: What running tower and router throws; a value beyond the type's range is a choice that is not held.
   public static func trying(

@@ -3,21 +3,22 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// What a reference model answered to some questions, in all the detail that a verification compares. ``Recording`` makes one.
+/// What a reference model answered to some questions, in all the detail that a verification compares. ``Recording``
+/// makes one.
 public struct ReferenceRecord: Sendable {
   public struct Case: Sendable {
     public let question: Question
     public let inputIDs: [Int]
     /// Nil without an image or without a router.
     public let decision: RouterDecision?
-    /// What the same weights choose when they are rounded to another type and every result with them; empty where that was not
-    /// asked.
+    /// What the same weights choose when they are rounded to another type and every result with them; empty where that
+    /// was not asked.
     public var rounded: [Compute.Rounding: RoundedChoice] = [:]
     /// What the tiles became that the outputs were computed with; nil without an image.
     public let granularity: Granularity?
     public let sequenceLength: Int
-    /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a question that brings its answer, the
-    /// answer's.
+    /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a question that brings its
+    /// answer, the answer's.
     public let tokens: [Int]
     /// The logits before each of the tokens.
     public let logits: [[Float]]
@@ -42,7 +43,8 @@ public struct ReferenceRecord: Sendable {
       return rounded.values.allSatisfy { $0 == .granularity(decision.granularity) }
     }
 
-    /// The greatest margin of a choice that coarser arithmetic makes otherwise; that of the decision where it makes none.
+    /// The greatest margin of a choice that coarser arithmetic makes otherwise; that of the decision where it makes
+    /// none.
     func marginOfChange(in rounding: Compute.Rounding) -> Float {
       guard let decision else { return .infinity }
       guard case .granularity(let other) = rounded[rounding] else { return decision.margin }

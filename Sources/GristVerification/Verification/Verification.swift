@@ -4,8 +4,8 @@ import GristKernels
 import GristModel
 import GristSources
 
-/// Holds a model to a reference: the same questions to both, their answers compared, and their weights where the reference has
-/// some.
+/// Holds a model to a reference: the same questions to both, their answers compared, and their weights where the
+/// reference has some.
 ///
 ///     let model = try Source.open(path: "model.grist")
 ///     let reference = try Reference.open(nil, model: model, asksQuestions: false)
@@ -51,8 +51,8 @@ public struct Verification: Sendable {
   ///
   /// - Parameter progress: hears the fraction done of a stage, and what is being done.
   ///
-  /// - Throws: 64 when parts are to be attributed and the reference is a record, 65 when it was made with another tokenizer,
-  ///   vocabulary or set of granularities, what running the models throws, and 130 when the user interrupts.
+  /// - Throws: 64 when parts are to be attributed and the reference is a record, 65 when it was made with another
+  ///   tokenizer, vocabulary or set of granularities, what running the models throws, and 130 when the user interrupts.
   public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> VerificationReport {
     let record = try record(progress)
     let cases = try model.model(compute: compute).cases(against: record) {

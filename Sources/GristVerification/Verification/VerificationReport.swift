@@ -124,8 +124,8 @@ public struct VerificationReport: Sendable {
   /// Tokens at which outputs were compared.
   public var positions: Int { cases.reduce(0) { $0 + $1.divergences.count } }
 
-  /// Choices that differ by more than a tie, though the reference itself does not hold them in coarser arithmetic: counted among
-  /// those that differ.
+  /// Choices that differ by more than a tie, though the reference itself does not hold them in coarser arithmetic:
+  /// counted among those that differ.
   public var differingWhereNotHeld: Int {
     cases.filter { $0.differsWhereNotHeld(tieMargin: limits.tieMargin) }.count
   }
@@ -161,8 +161,8 @@ public struct VerificationReport: Sendable {
     cases.flatMap { $0.divergences.map(\.largestLogitDifference) }.max() ?? 0
   }
 
-  /// How many tokens each seems to choose from on average, over the reference's tokens: exp of the mean surprisal. Nil when there
-  /// was none.
+  /// How many tokens each seems to choose from on average, over the reference's tokens: exp of the mean surprisal. Nil
+  /// when there was none.
   public var perplexity: (reference: Double, model: Double)? {
     let surprisals = cases.flatMap { $0.divergences.compactMap(\.surprisal) }
     guard !surprisals.isEmpty else { return nil }

@@ -310,7 +310,7 @@ class Report:
         self.fill()
         often = f"medians of {self.often}" if self.often > 1 else "single runs"
         if any(name.startswith("decode/") and name.endswith("/0") for name in self.results.samples):
-            often += f", of decoding behind nothing {SHALLOW_TURNS} times as many"
+            often += f", of decoding at an empty context {SHALLOW_TURNS} times as many"
         facts = self.results.facts
         tiles = facts.get("llama.cpp tiles")
         lines = [

@@ -19,7 +19,7 @@ from .settings import FORKED, PAIRS, PHOTOGRAPH, QUESTION, TOOLS, Settings
 MINE, THEIRS, FORK = "gristmill", "llama.cpp", "ik_llama.cpp"
 # Tokens of the first prompt; none of the lengths that are compared.
 WARM_UP = 33
-# How many times as often as everything else decoding behind nothing is measured.
+# How many times as often as everything else decoding at an empty context is measured.
 SHALLOW_TURNS = 3
 
 

@@ -62,8 +62,8 @@ struct UnigramSearch: Sendable {
   }
 }
 
-/// Byte-pair encoding as SentencePiece does it: of all neighbours that together are a piece, those of the highest score become
-/// one first, the leftmost of several.
+/// Byte-pair encoding as SentencePiece does it: of all neighbours that together are a piece, those of the highest score
+/// become one first, the leftmost of several.
 struct BytePairSearch: Sendable {
   let model: SentencePieceModel
   let pieces: PieceTable

@@ -1,7 +1,7 @@
 /// Finds pieces by their spelling: a hash table over the model's own bytes.
 ///
-/// The hash (FNV-1a) grows byte by byte, so that all beginnings of a text are looked up in one pass. It starts from a number
-/// that is different in every run: nobody can prepare spellings that all meet in one place.
+/// The hash (FNV-1a) grows byte by byte, so that all beginnings of a text are looked up in one pass. It starts from a
+/// number that is different in every run: nobody can prepare spellings that all meet in one place.
 struct PieceTable: Sendable {
   private let spellings: [UInt8]
   private let starts: [Int]

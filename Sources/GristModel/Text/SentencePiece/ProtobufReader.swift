@@ -2,7 +2,8 @@ import GristCore
 
 /// Reads the fields of a protocol buffer, one after the other, and never beyond its end.
 ///
-/// Source: the encoding as Protocol Buffers describe it. Fields that nobody asks for are passed over, as the format wants it.
+/// Source: the encoding as Protocol Buffers describe it. Fields that nobody asks for are passed over, as the format
+/// wants it.
 struct ProtobufReader {
   enum Value {
     case integer(UInt64)

@@ -63,8 +63,8 @@ struct SentencePieceNormalizer: Sendable {
   }
 }
 
-/// A map of byte strings to byte strings: a double-array trie (Darts-clone's layout), then texts that end with NUL. What it
-/// points to is looked at before it is used: such maps come with models that anybody may have written.
+/// A map of byte strings to byte strings: a double-array trie (Darts-clone's layout), then texts that end with NUL.
+/// What it points to is looked at before it is used: such maps come with models that anybody may have written.
 struct CharacterMap: Sendable {
   private let units: [UInt32]
   private let texts: [UInt8]

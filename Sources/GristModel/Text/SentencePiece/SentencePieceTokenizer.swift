@@ -1,17 +1,18 @@
 import GristCore
 
-/// A SentencePiece tokenizer as transformers' LLaMA tokenizers use it: the special tokens `<unk>`, `<s>` and `</s>` spelled out
-/// in the text become their ids, and what stands between them is encoded piece by piece. ``Prefixes`` says which of them has
-/// a dummy prefix.
+/// A SentencePiece tokenizer as transformers' LLaMA tokenizers use it: the special tokens `<unk>`, `<s>` and `</s>`
+/// spelled out in the text become their ids, and what stands between them is encoded piece by piece. ``Prefixes`` says
+/// which of them has a dummy prefix.
 ///
-/// The library of that name trusts the models that it reads; `tokenizer.model` comes from whoever published the checkpoint.
-/// So its inference is written here, and gives the library's ids and texts.
+/// The library of that name trusts the models that it reads; `tokenizer.model` comes from whoever published the
+/// checkpoint. So its inference is written here, and gives the library's ids and texts.
 public final class SentencePieceTokenizer: Tokenizer {
   /// Which parts of a text begin with the blank that SentencePiece puts before a word.
   public enum Prefixes: Sendable {
     /// All of them: the slow tokenizer as it was, "legacy".
     case all
-    /// The one at the start of each chunk that is encoded: the slow tokenizer with `"legacy": false`, as upstream asks it.
+    /// The one at the start of each chunk that is encoded: the slow tokenizer with `"legacy": false`, as upstream asks
+    /// it.
     case chunks
     /// The one at the start of the text: the fast tokenizer that transformers makes of such a file.
     case text

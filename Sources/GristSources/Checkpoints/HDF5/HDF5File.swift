@@ -3,16 +3,16 @@ import GristCore
 /// The datasets of an HDF5 file as tensors, each named by its path in the file.
 ///
 /// libhdf5 runs in a process of its own, `gristmill-hdf5`. It refuses, before anything is read: soft, external and
-/// user-defined links, external storage, virtual datasets, filters other than gzip, shuffle and fletcher32, types that are
-/// not plain numbers, and sizes that the file cannot hold.
-public struct HDF5File: Sendable {
-  public let path: String
-  public let byteCount: Int
+/// user-defined links, external storage, virtual datasets, filters other than gzip, shuffle and fletcher32, types that
+/// are not plain numbers, and sizes that the file cannot hold.
+package struct HDF5File: Sendable {
+  package let path: String
+  package let byteCount: Int
   let identity: FileIdentity
   /// In the order in which the file lists them.
-  public let tensors: [SourceTensor]
+  package let tensors: [SourceTensor]
   /// How the reader is confined, for people.
-  public let confinement: String
+  package let confinement: String
 
   /// The most that is fetched at a time, in bytes; whole elements of every type.
   static let pieceSize = 16 << 20
@@ -24,7 +24,7 @@ public struct HDF5File: Sendable {
   ///
   /// - Throws: 66 when the file or the helper is not there, 65 with file and dataset for whatever is refused or
   ///   damaged.
-  public init(path: String, range: Range<Int>? = nil, helper: String? = nil) throws {
+  package init(path: String, range: Range<Int>? = nil, helper: String? = nil) throws {
     let helper = try HDF5Helper(file: path, range: range, helper: helper)
     self.path = path
     let file = try MappedFile(path: path)

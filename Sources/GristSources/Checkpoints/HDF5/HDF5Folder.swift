@@ -38,8 +38,8 @@ struct HDF5Folder {
     notes = ["\(name) is read by \(file.confinement)"]
   }
 
-  /// Keras 3 writes which groups of variables are in which shards: `{"weight_map": {"/layers/dense/vars": SHARDS}}`, SHARDS
-  /// one name or a list of them.
+  /// Keras 3 writes which groups of variables are in which shards: `{"weight_map": {"/layers/dense/vars": SHARDS}}`,
+  /// SHARDS one name or a list of them.
   private init(shardsListedBy indexPath: String, folder: String, helper: String?) throws {
     let index = try JSONReader(path: indexPath)
     var groupsByShard: [String: [String]] = [:]

@@ -4,8 +4,8 @@ import GristCore
 internal import Synchronization
 
 /// The process that alone links libhdf5, which is attacked through the files it reads: `gristmill-hdf5`. It has no
-/// privileges to lose: no file but the one it is given, no network, no other program, bounded memory and processor time.
-/// Whatever happens in it ends here as a sentence.
+/// privileges to lose: no file but the one it is given, no network, no other program, bounded memory and processor
+/// time. Whatever happens in it ends here as a sentence.
 ///
 /// One helper reads one file; requests wait for each other.
 final class HDF5Helper: Sendable {
@@ -17,8 +17,8 @@ final class HDF5Helper: Sendable {
 
   private static let fileDescriptor: Int32 = 3
   private static let name = "gristmill-hdf5"
-  /// Seconds for an answer to come, and bytes of it or of what it is made from for one second more: the slowest that a sound
-  /// file on a slow disk may be. Who drips does not get them anew.
+  /// Seconds for an answer to come, and bytes of it or of what it is made from for one second more: the slowest that a
+  /// sound file on a slow disk may be. Who drips does not get them anew.
   private static let patience = 30.0
   private static let leastRate = 2_000_000.0
   /// Bytes of a refusal or a greeting at most.

@@ -1,7 +1,7 @@
 import GristCore
 
-/// A model as Keras 3 saves it whole: a zip archive `.keras` of `config.json`, `metadata.json` and `model.weights.h5`, all
-/// stored as they are. Nothing is unpacked: weights are read where they lie.
+/// A model as Keras 3 saves it whole: a zip archive `.keras` of `config.json`, `metadata.json` and `model.weights.h5`,
+/// all stored as they are. Nothing is unpacked: weights are read where they lie.
 struct KerasArchive {
   static let ending = ".keras"
   private static let weightsName = "model.weights.h5"

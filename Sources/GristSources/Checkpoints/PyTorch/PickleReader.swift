@@ -1,11 +1,11 @@
 import GristCore
 
-/// What Python's pickle says, read without running it: nothing is imported or called, and what the data would call is kept as
-/// a name with its arguments. Protocols 2 to 5, the operations that containers, numbers, texts and calls need
+/// What Python's pickle says, read without running it: nothing is imported or called, and what the data would call is
+/// kept as a name with its arguments. Protocols 2 to 5, the operations that containers, numbers, texts and calls need
 /// (Lib/pickletools.py).
 ///
-/// Values stand in tables and name each other by their places there, so that what is nested without end costs no stack, and
-/// what names itself no memory.
+/// Values stand in tables and name each other by their places there, so that what is nested without end costs no stack,
+/// and what names itself no memory.
 struct PickleReader {
   enum Value {
     case none

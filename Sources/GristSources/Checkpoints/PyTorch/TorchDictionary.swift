@@ -118,7 +118,8 @@ struct TorchDictionary {
       }
     }
 
-    /// Nil for what is no tensor. Parameters are tensors in another coat, and subclasses of tensors in a coat of theirs.
+    /// Nil for what is no tensor. Parameters are tensors in another coat, and subclasses of tensors in a coat of
+    /// theirs.
     func tensor(_ name: String, _ value: Value) throws -> Tensor? {
       var value = value
       for _ in 0..<4 {

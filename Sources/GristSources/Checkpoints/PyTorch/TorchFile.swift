@@ -1,7 +1,7 @@
 import GristCore
 
-/// One file of `torch.save` (torch 1.6 and later): a zip archive of pickled names and of storages as they are. Nothing of it is
-/// run, and the storages are read where they lie.
+/// One file of `torch.save` (torch 1.6 and later): a zip archive of pickled names and of storages as they are. Nothing
+/// of it is run, and the storages are read where they lie.
 struct TorchFile {
   static let endings = [".bin", ".pt", ".pth", ".ckpt"]
 
@@ -17,8 +17,8 @@ struct TorchFile {
     0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19,
   ]
 
-  /// - Throws: 66 when the file is not there; 65 with the offset of what is damaged, asks for more than tensors, or is of a form
-  ///   that torch has not written since 1.6.
+  /// - Throws: 66 when the file is not there; 65 with the offset of what is damaged, asks for more than tensors, or is
+  ///   of a form that torch has not written since 1.6.
   init(path: String) throws {
     let file = try MappedFile(path: path)
     self.path = path

@@ -1,21 +1,21 @@
 import GristCore
 
 /// CLIP as transformers writes it, whole or its vision tower alone: what LLaVA checkpoints are trained with.
-public struct HuggingFaceCLIP: ModelFamily {
-  public let name = "clip"
-  public let isRunnable = false
-  public let architectures = ["CLIPModel", "CLIPVisionModel", "CLIPVisionModelWithProjection"]
-  public let modelTypes = ["clip", "clip_vision_model"]
-  public var maps: [NameMap] { [BundledMaps.huggingFaceCLIP] }
+package struct HuggingFaceCLIP: ModelFamily {
+  package let name = "clip"
+  package let isRunnable = false
+  package let architectures = ["CLIPModel", "CLIPVisionModel", "CLIPVisionModelWithProjection"]
+  package let modelTypes = ["clip", "clip_vision_model"]
+  package var maps: [NameMap] { [BundledMaps.huggingFaceCLIP] }
 
-  public init() {}
+  package init() {}
 
   /// Always throws: 65.
-  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+  package func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     throw GristError.towerAlone(json, found: json.value("architectures") ?? json.value("model_type"))
   }
 
-  public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
+  package func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
     try ConfigurationKeys.tower.check(json, ignoring: files.ignoredKeys)
     return ModelInventory(
       family: name, tensors: TowerTensors(try VisionConfiguration(json)).all, configuration: nil)

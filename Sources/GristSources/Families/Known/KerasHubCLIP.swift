@@ -1,14 +1,14 @@
 import GristCore
 
 /// The vision encoder of KerasHub's CLIP, alone or in a backbone: a tower that answers nothing by itself.
-public struct KerasHubCLIP: ModelFamily {
-  public let name = "keras_hub_clip"
-  public let isRunnable = false
-  public let architectures = ["CLIPBackbone", "CLIPVisionEncoder"]
-  public let modelTypes: [String] = []
-  public var maps: [NameMap] { [BundledMaps.kerasHubCLIP] }
+package struct KerasHubCLIP: ModelFamily {
+  package let name = "keras_hub_clip"
+  package let isRunnable = false
+  package let architectures = ["CLIPBackbone", "CLIPVisionEncoder"]
+  package let modelTypes: [String] = []
+  package var maps: [NameMap] { [BundledMaps.kerasHubCLIP] }
 
-  public init() {}
+  package init() {}
 
   func recognises(_ json: JSONReader) -> Bool {
     json.value("class_name")?.string.map(architectures.contains) ?? false
@@ -22,11 +22,11 @@ public struct KerasHubCLIP: ModelFamily {
     harmless: ["name", "trainable", "dtype"], refused: [:])
 
   /// Always throws: 65.
-  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+  package func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     throw GristError.towerAlone(json, found: json.value("class_name"))
   }
 
-  public func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
+  package func inventory(_ json: JSONReader, _ files: SideFiles) throws -> ModelInventory {
     ModelInventory(
       family: name, tensors: TowerTensors(try Self.tower(json, ignoring: files.ignoredKeys)).all,
       configuration: nil)
@@ -35,7 +35,7 @@ public struct KerasHubCLIP: ModelFamily {
   /// The tower that a `config.json` of this family describes.
   ///
   /// - Throws: 65 naming the field that makes no sense.
-  public static func tower(_ document: JSONReader, ignoring ignored: Set<String> = []) throws -> VisionConfiguration {
+  package static func tower(_ document: JSONReader, ignoring ignored: Set<String> = []) throws -> VisionConfiguration {
     var json = try document.object("config")
     if json.has("vision_encoder") { json = try json.object("vision_encoder").object("config") }
     try keys.check(json, ignoring: ignored)

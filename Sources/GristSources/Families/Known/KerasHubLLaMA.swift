@@ -1,13 +1,13 @@
 import GristCore
 
 /// KerasHub's text-only LLaMA 2 and 3: a backbone or a CausalLM, as Keras writes its `config.json`.
-public struct KerasHubLLaMA: ModelFamily {
-  public let name = "keras_hub_llama"
-  public let architectures = ["LlamaBackbone", "LlamaCausalLM", "Llama3Backbone", "Llama3CausalLM"]
-  public let modelTypes: [String] = []
-  public var maps: [NameMap] { [BundledMaps.kerasHubLLaMA] }
+package struct KerasHubLLaMA: ModelFamily {
+  package let name = "keras_hub_llama"
+  package let architectures = ["LlamaBackbone", "LlamaCausalLM", "Llama3Backbone", "Llama3CausalLM"]
+  package let modelTypes: [String] = []
+  package var maps: [NameMap] { [BundledMaps.kerasHubLLaMA] }
 
-  public init() {}
+  package init() {}
 
   private static let keys = ConfigurationKeys(
     honoured: [
@@ -17,7 +17,7 @@ public struct KerasHubLLaMA: ModelFamily {
     ],
     harmless: ["name", "trainable", "dtype", "dropout"], refused: [:])
 
-  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+  package func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     var json = try json.object("config")
     if json.has("backbone") { json = try json.object("backbone").object("config") }
     try Self.keys.check(json, ignoring: files.ignoredKeys)

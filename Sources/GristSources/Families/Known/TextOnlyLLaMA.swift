@@ -1,15 +1,15 @@
 import GristCore
 
 /// A text-only LLaMA or Mistral, as transformers writes it: upstream's names for the same tensors.
-public struct TextOnlyLLaMA: ModelFamily {
-  public let name = "llama"
-  public let architectures = ["LlamaForCausalLM", "MistralForCausalLM"]
-  public let modelTypes = ["llama", "mistral"]
-  public let maps: [NameMap] = []
+package struct TextOnlyLLaMA: ModelFamily {
+  package let name = "llama"
+  package let architectures = ["LlamaForCausalLM", "MistralForCausalLM"]
+  package let modelTypes = ["llama", "mistral"]
+  package let maps: [NameMap] = []
 
-  public init() {}
+  package init() {}
 
-  public func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
+  package func configuration(_ json: JSONReader, _ files: SideFiles) throws -> ModelConfiguration {
     let backbone: Backbone = json.names(anyOf: ["MistralForCausalLM"], orType: "mistral") ? .mistral : .llama
     try backbone.keys.check(json, ignoring: files.ignoredKeys)
     return ModelConfiguration(

@@ -1,9 +1,9 @@
 import GristCore
 
 /// The conversation that upstream LLaVA asks a model by. Its scripts pick it by the model's name (`eval/run_llava.py`:
-/// `llama-2`, `mistral`, `v1.6-34b`, `v1`); LLaVA-NeXT adds `llava_llama_3`, which its users have to name. A folder may have
-/// been given another name, so what the tokenizer adds and the architecture are asked too. Where nothing says anything,
-/// it is `vicuna_v1`: what LLaVA was trained by, and AVG-LLaVA is asked by.
+/// `llama-2`, `mistral`, `v1.6-34b`, `v1`); LLaVA-NeXT adds `llava_llama_3`, which its users have to name. A folder may
+/// have been given another name, so what the tokenizer adds and the architecture are asked too. Where nothing says
+/// anything, it is `vicuna_v1`: what LLaVA was trained by, and AVG-LLaVA is asked by.
 struct UpstreamConversation {
   let template: PromptTemplate
   /// What it was told by; nil where nothing told.
@@ -41,7 +41,8 @@ struct UpstreamConversation {
     self.reason = reason
   }
 
-  /// Parts of names, in the order in which they count. BakLLaVA is a Mistral that was taught by LLaVA's own conversations.
+  /// Parts of names, in the order in which they count. BakLLaVA is a Mistral that was taught by LLaVA's own
+  /// conversations.
   private static let names: [(String, PromptTemplate)] = [
     ("bakllava", .vicuna), ("llama-2", .llavaLlama2), ("mistral", .mistralInstruct), ("v1.6-34b", .chatmlDirect),
     ("llama3", .llavaLlama3), ("llama-3", .llavaLlama3), ("llava-v1", .llavaV1),

@@ -136,8 +136,8 @@ extension VisionConfiguration {
 }
 
 extension JSONReader {
-  /// A list of pairs of extents in pixels, or the text of one: trainers keep what stood on their command line, and upstream
-  /// reads it as a literal of Python's (`ast.literal_eval`).
+  /// A list of pairs of extents in pixels, or the text of one: trainers keep what stood on their command line, and
+  /// upstream reads it as a literal of Python's (`ast.literal_eval`).
   ///
   /// - Throws: 65 when it is none.
   func extents(_ key: String, _ meaning: String) throws -> [[Int]] {

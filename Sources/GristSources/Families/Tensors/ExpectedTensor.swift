@@ -55,8 +55,8 @@ public enum TensorKind: Sendable, Equatable {
   case other
 }
 
-/// One tensor that a configuration asks for: the only place where its name and its shape are said. The list of what a checkpoint
-/// must hold and the modules that compute with it are made of the same values.
+/// One tensor that a configuration asks for: the only place where its name and its shape are said. The list of what a
+/// checkpoint must hold and the modules that compute with it are made of the same values.
 public struct ExpectedTensor: Sendable, Equatable {
   public let name: String
   public let shape: [Int]

@@ -7,12 +7,12 @@ struct Scratch: Sendable {
 
   init() {
     let root = FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
-    path = joinPath(root, "gristmill-fuzz-\(ProcessInfo.processInfo.processIdentifier)")
+    path = "\(root)/gristmill-fuzz-\(ProcessInfo.processInfo.processIdentifier)"
     try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
   func file(_ name: String, _ bytes: Bytes) throws -> String {
-    let file = joinPath(path, name)
+    let file = "\(path)/\(name)"
     try Data(bytes.array).write(to: URL(fileURLWithPath: file))
     return file
   }
