@@ -57,8 +57,8 @@ extension VisionInput {
   fileprivate var tileCounts: [(rows: Int, all: Int)] {
     guard case .anyResolution(let sizes) = aspectRatio, tower.imageSize > 0 else { return [(0, 1)] }
     return sizes.map { size in
-      let extents = size.map { ($0 + tower.imageSize - 1) / tower.imageSize }
-      return (extents.last ?? 0, 1 + extents.reduce(1, *))
+      func tiles(_ extent: Int) -> Int { (extent + tower.imageSize - 1) / tower.imageSize }
+      return (tiles(size.height), 1 + tiles(size.width) * tiles(size.height))
     }
   }
 

@@ -71,7 +71,7 @@ public final class VisionLanguageModel: Sendable {
   private static func preprocessor(_ input: VisionInput) throws -> ImagePreprocessor {
     let mode: AspectRatioMode
     switch input.aspectRatio {
-    case .anyResolution(let sizes): mode = .anyres(gridPinpoints: sizes.map { (width: $0[0], height: $0[1]) })
+    case .anyResolution(let sizes): mode = .anyres(gridPinpoints: sizes.map { (width: $0.width, height: $0.height) })
     case .pad: mode = .pad
     case .crop(let shortestEdge): mode = .crop(shortestEdge: shortestEdge)
     case .stretch: mode = .stretch

@@ -105,9 +105,10 @@ public struct VisionTower: Sendable {
     let projected = compute.linear(
       normed, [layer.query, layer.key, layer.value].map { ($0.weights, $0.bias) })
     for (matrix, name) in zip(projected, ["queries", "keys", "values"]) { try compute.requireFinite(matrix, name) }
-    let parts = projected.map { HeadRows($0, dimension: heads.dimension) }
+    // In the order in which they were asked for.
+    func rows(_ place: Int) -> HeadRows { HeadRows(projected[place], dimension: heads.dimension) }
     let attended = compute.attention(
-      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout,
+      queries: rows(0), keys: rows(1), values: rows(2), heads: heads, queryLayout: layout, keyLayout: layout,
       mayNarrow: compute.mayNarrow(isQuantized: layer.key.weights.isQuantized))
     compute.add(layer.out(attended, compute), to: x)
     let hidden = layer.fc1(layer.norm2(x, compute), compute)

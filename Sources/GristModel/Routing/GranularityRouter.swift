@@ -156,9 +156,12 @@ struct GranularityRouter: Router {
       sequences: sequence.rows / tiles, length: tiles, sequenceStride: 1, elementStride: sequence.rows / tiles)
     let heads = AttentionHeads(
       count: routing.heads, keyValueCount: routing.heads, dimension: width / routing.heads)
-    let parts = (0..<3).map { HeadRows(projected, firstColumn: $0 * width, dimension: heads.dimension) }
+    // Queries, keys and values lie beside each other.
+    func rows(_ part: Int) -> HeadRows {
+      HeadRows(projected, firstColumn: part * width, dimension: heads.dimension)
+    }
     let attended = compute.attention(
-      queries: parts[0], keys: parts[1], values: parts[2], heads: heads, queryLayout: layout, keyLayout: layout)
+      queries: rows(0), keys: rows(1), values: rows(2), heads: heads, queryLayout: layout, keyLayout: layout)
     compute.add(attentionOut(attended, compute), to: sequence)
     let x = norm1(sequence, compute)
     let hidden = linear1(x, compute)

@@ -1,11 +1,22 @@
 import GristCore
 
+/// Extents of a picture, in pixels.
+public struct PictureSize: Sendable, Equatable {
+  public let width: Int
+  public let height: Int
+
+  public init(width: Int, height: Int) {
+    self.width = width
+    self.height = height
+  }
+}
+
 /// How a picture becomes rows of the language model's input.
 public struct VisionInput: Sendable {
   /// What becomes of an image before the tower sees it.
   public enum AspectRatio: Sendable, Equatable {
-    /// The whole image, then tiles of the best fitting of these sizes (width, height).
-    case anyResolution([[Int]])
+    /// The whole image, then tiles of the best fitting of these sizes.
+    case anyResolution([PictureSize])
     /// One tile: padded to a square.
     case pad
     /// One tile: the shorter edge scaled to so many pixels, and the centre of that.

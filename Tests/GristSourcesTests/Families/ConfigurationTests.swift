@@ -215,7 +215,7 @@ private func failure(
       Issue.record("no list")
       return
     }
-    #expect(sizes == [[48, 96], [96, 48]])
+    #expect(sizes == [PictureSize(width: 48, height: 96), PictureSize(width: 96, height: 48)])
   }
 
   @Test("end tokens: generation_config.json's before config.json's; what is no id of the model's is refused")

@@ -63,22 +63,20 @@ public struct HuggingFaceLLaVA: ModelFamily {
       unpadding: .roundsFirst, turnsPictures: true)
   }
 
-  /// As (width, height); transformers has the height first. The processor's own list cuts the picture, the model's puts
-  /// it together: they must be the same.
+  /// The processor's own list cuts the picture, the model's puts it together: they must be the same.
   ///
   /// - Throws: 65 when they are not.
-  private static func pinpoints(_ processor: JSONReader?, _ json: JSONReader) throws -> [[Int]] {
-    let model =
-      json.has("image_grid_pinpoints")
-      ? try json.extents("image_grid_pinpoints", "[height, width]") : defaultPinpoints
-    if let processor, processor.has("image_grid_pinpoints") {
-      guard try processor.extents("image_grid_pinpoints", "[height, width]") == model else {
-        throw processor.failure("image_grid_pinpoints", "those of config.json")
-      }
+  private static func pinpoints(_ processor: JSONReader?, _ json: JSONReader) throws -> [PictureSize] {
+    let key = "image_grid_pinpoints"
+    let model = json.has(key) ? try json.sizes(key, .heightFirst) : defaultPinpoints
+    if let processor, processor.has(key), try processor.sizes(key, .heightFirst) != model {
+      throw processor.failure(key, "those of config.json")
     }
-    return model.map { [$0[1], $0[0]] }
+    return model
   }
 
-  /// As (height, width): those of transformers' `LlavaNextConfig`.
-  private static let defaultPinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
+  /// Those of transformers' `LlavaNextConfig`.
+  private static let defaultPinpoints = [(672, 336), (336, 672), (672, 672), (336, 1008), (1008, 336)].map {
+    PictureSize(width: $0.0, height: $0.1)
+  }
 }

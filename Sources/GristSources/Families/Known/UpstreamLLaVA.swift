@@ -92,7 +92,7 @@ public struct UpstreamLLaVA: ModelFamily {
     _ json: JSONReader
   ) throws -> (ratio: VisionInput.AspectRatio?, use: ImageProcessor.Use) {
     switch try json.string("image_aspect_ratio", default: "square") {
-    case "anyres": (.anyResolution(try json.extents("image_grid_pinpoints", "[width, height]")), .tiles)
+    case "anyres": (.anyResolution(try json.sizes("image_grid_pinpoints", .widthFirst)), .tiles)
     case "pad": (.pad, .square)
     case "square": (nil, .cut)
     default: throw json.failure("image_aspect_ratio", "anyres, pad or absent")
@@ -136,16 +136,25 @@ extension VisionConfiguration {
 }
 
 extension JSONReader {
-  /// A list of pairs of extents in pixels, or the text of one: trainers keep what stood on their command line, and
-  /// upstream reads it as a literal of Python's (`ast.literal_eval`).
+  /// Which extent of a picture comes first in a list of two.
+  enum ExtentOrder: String {
+    case widthFirst = "[width, height]"
+    case heightFirst = "[height, width]"
+  }
+
+  /// A list of pictures' sizes, or the text of one: trainers keep what stood on their command line, and upstream reads it as a
+  /// literal of Python's (`ast.literal_eval`).
   ///
   /// - Throws: 65 when it is none.
-  func extents(_ key: String, _ meaning: String) throws -> [[Int]] {
+  func sizes(_ key: String, _ order: ExtentOrder) throws -> [PictureSize] {
     let places = try value(key)?.string.map(Self.literal) ?? array(key)
-    let sizes = places.compactMap { $0.array?.compactMap(\.integer) }
-    guard !sizes.isEmpty, sizes.count == places.count,
-      sizes.allSatisfy({ $0.count == 2 && $0.allSatisfy { (1...65_536).contains($0) } })
-    else { throw failure(key, "an array of \(meaning)") }
+    let sizes = places.compactMap { place -> PictureSize? in
+      guard let extents = place.array?.compactMap(\.integer), extents.count == 2, place.array?.count == 2,
+        let first = extents.first, let last = extents.last, [first, last].allSatisfy((1...65_536).contains)
+      else { return nil }
+      return order == .widthFirst ? PictureSize(width: first, height: last) : PictureSize(width: last, height: first)
+    }
+    guard !sizes.isEmpty, sizes.count == places.count else { throw failure(key, "an array of \(order.rawValue)") }
     return sizes
   }
 
