@@ -17,12 +17,14 @@ struct Gristmill: ParsableCommand {
         gristmill verify model.grist --reference CHECKPOINT --probes questions.json
         gristmill run model.grist --image photo.jpg --prompt "What is this?"
 
-      Exit codes: 0 done; 1 verification failed; 64 the request makes no sense; 65 bad input data; 66 an input is not \
+      Exit codes: 0 done; 1 verification failed, or a difference was found; 64 the request makes no sense; 65 bad input data; 66 an input is not \
       there; 71 the \
       system refuses memory; 74 reading or writing failed; 130 interrupted.
       """,
     version: "gristmill \(gristmillVersion)",
-    subcommands: [Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Bench.self])
+    subcommands: [
+      Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Diff.self, Bench.self,
+    ])
 
   static func main() {
     grist_program_is_linked()

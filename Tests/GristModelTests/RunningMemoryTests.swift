@@ -33,7 +33,7 @@ import Testing
     #expect(memory.scratchBytes > 3 * 5 * 576 * 128 * 4)
   }
 
-  @Test("a model without eyes takes no rows for pictures; what cannot be run takes nothing")
+  @Test("a text-only model takes no rows for pictures; what cannot be run takes nothing")
   func others() throws {
     let text = try #require(try RunningMemory(Source.open(path: Fixtures.path("huggingface/mistral"))))
     #expect(text.pictureRows == 0 && text.weightBytes > 0)

@@ -61,12 +61,12 @@ final class CalibrationPrompts {
       taken += prompt.sequenceLength
       batch.append(prompt)
     }
-    releaseEyes()
+    releaseVision()
     return batch
   }
 
   /// Gives back the pages of what turned the samples into rows: the decoder goes through its own meanwhile.
-  private func releaseEyes() {
+  private func releaseVision() {
     for tensor in model.configuration.expectedTensors where tensor.part.decidesChoices {
       parameters.release(tensor.name)
     }

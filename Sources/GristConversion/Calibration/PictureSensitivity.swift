@@ -81,13 +81,13 @@ package struct PictureSensitivityMeter {
     guard !parts.isEmpty else { return [] }
     let observer = InputObserver()
     let untouched = try VisionLanguageModel(parameters, compute: compute)
-    let watched = try VisionLanguageModel(ObservingParameters(base: parameters, observer: observer), compute: compute)
+    let observed = try VisionLanguageModel(ObservingParameters(base: parameters, observer: observer), compute: compute)
     let weights = parts.joined().reduce(0) { $0 + ($1.shape.reduce(1, *)) }
     var cases = try cases(untouched, questions: questionCount(weights))
     guard !cases.isEmpty else { return [] }
     for index in cases.indices {
-      // Watched until the router has decided: what the language model meets is not wanted.
-      cases[index].views = try views(untouched, cases[index], by: watched)
+      // Observed until the router has decided: inputs of the language model are not wanted.
+      cases[index].views = try views(untouched, cases[index], by: observed)
     }
     return try parts.enumerated().map { index, part in
       try progress(Double(index) / Double(parts.count))
@@ -131,15 +131,16 @@ package struct PictureSensitivityMeter {
     }
   }
 
-  /// What a model makes of a case; `eyes` look and route, where given.
-  private func views(_ model: VisionLanguageModel, _ asked: Case, by eyes: VisionLanguageModel? = nil) throws -> Views {
-    let eyes = eyes ?? model
-    let image = try eyes.encode(asked.image)
+  /// What a model makes of a case; `viewer` encodes the picture and routes, where given.
+  private func views(_ model: VisionLanguageModel, _ asked: Case, by viewer: VisionLanguageModel? = nil) throws -> Views
+  {
+    let viewer = viewer ?? model
+    let image = try viewer.encode(asked.image)
     let format = CalibrationFormat(configuration).format
     var views = Views()
     for question in asked.questions {
       try Interruption.check()
-      if let decision = try eyes.prepare(question, image: image, format: format).decision {
+      if let decision = try viewer.prepare(question, image: image, format: format).decision {
         views.router.append(decision)
       }
     }

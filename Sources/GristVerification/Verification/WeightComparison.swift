@@ -119,13 +119,6 @@ public struct WeightComparison: Sendable {
 }
 
 extension SourceTensor {
-  fileprivate func floats(_ elements: Range<Int>) throws -> [Float] {
-    let width = elementType.byteCount
-    return GristKernels.floats(try bytes(elements.lowerBound * width..<elements.upperBound * width), elementType)
-  }
-}
-
-extension SourceTensor {
   /// The fingerprint of the tensor's bytes after a cast; nil where the cast changes a value.
   fileprivate func digits(castTo type: ElementType) throws -> String? {
     if type == elementType { return try SourceFingerprint.digits(of: self) }

@@ -43,7 +43,7 @@ import Testing
     return path
   }
 
-  @Test("every matrix whose columns come in blocks is watched, of tower, projector, router and language model")
+  @Test("every matrix whose columns come in blocks is observed, of tower, projector, router and language model")
   func coverage() throws {
     let names = try statistics().matrices.map(\.text)
     for name in [
@@ -55,14 +55,14 @@ import Testing
     #expect(!names.contains("model.layers.0.mlp.down_proj.weight"))
   }
 
-  @Test("which matrices will be watched is known before the model is run")
+  @Test("which matrices will be observed is known before the model is run")
   func prediction() throws {
     let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let expected = try source.configuration().expectedTensors
     for samples in [try calibration().samples, [.init(question: "What else?", answer: "Nothing.")]] {
       let calibration = Calibration(samples: samples, name: "samples")
-      let watched = try calibration.gather(source, pool: pool).matrices
-      #expect(calibration.matrices(of: expected) == watched)
+      let observed = try calibration.gather(source, pool: pool).matrices
+      #expect(calibration.matrices(of: expected) == observed)
     }
   }
 
@@ -151,7 +151,7 @@ import Testing
   func walk() throws {
     let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let statistics = try statistics()
-    // Whole: the same samples through a model whose matrices are watched where it multiplies.
+    // Whole: the same samples through a model whose inputs are observed where it multiplies.
     let compute = Compute(pool: pool, activations: .f32)
     let model = try source.model(compute: compute)
     let prompts = try calibration().samples.filter { $0.answer != nil }.map { sample in
