@@ -121,6 +121,12 @@ import Testing
     let found = try RecordDifference(record, changed)
     #expect(!found.haveSameFingerprint && found.cases.count == 3 && found.differing.count == 3)
     #expect(found.cases[0].sharedTokens == 1 && abs(found.cases[0].largestLogitDifference - 0.5) < 1e-4)
+    // What came before a first token that differs is compared, too.
+    let apart = ReferenceRecord(
+      fingerprint: "other", source: "s",
+      cases: [other(first, tokens: first.tokens.map { $0 + 1 }, granularity: first.granularity)])
+    let start = try RecordDifference(ReferenceRecord(fingerprint: "f", source: "s", cases: [first]), apart).cases[0]
+    #expect(start.sharedTokens == 0 && abs(start.largestLogitDifference - 0.5) < 1e-4)
     #expect(found.cases[1].sharedTokens == 3 && abs(found.cases[1].meanDivergence) < 1e-5)
     #expect(found.cases[2].second == nil && found.json["same_weights"] == false)
   }

@@ -104,6 +104,7 @@ import Testing
     #expect(grid.areas.map(\.down) == [0...192, 0...192, 192...384, 192...384])
     #expect(grid.areas[3].columns == [1, 2, 3, 4, 5].map { 192 + 32 * $0 })
     #expect(try model.tokenGrid(of: image, granularity: .perTile([36, 36])) == nil)
+    #expect(try model.tokenGrid(of: image, granularity: .perTile([36, 36, 36, 36, 144, 36])) == nil)
     let conversation = try Conversation(message: "What is it?", hasImage: true)
     let prompt = try model.prepare(conversation, image: image, granularity: granularity)
     #expect(prompt.sequenceLength == prompt.inputIDs.count - 1 + 504)
