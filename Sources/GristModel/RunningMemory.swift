@@ -19,26 +19,15 @@ public struct RunningMemory: Sendable, Equatable {
   /// What running a source takes; nil for one that cannot be run.
   public init?(_ source: Source) {
     guard let configuration = try? source.configuration() else { return nil }
-    self.init(configuration) {
-      source.computedBytes(of: $0.name)
-    } isQuantized: {
-      source.isQuantized($0.name)
-    }
-  }
-
-  /// - Parameters:
-  ///   - configuration: the model's.
-  ///   - bytes: of a tensor as the kernels read it; 0 for one that is not there.
-  ///   - isQuantized: whether a tensor holds codes.
-  init(
-    _ configuration: ModelConfiguration, bytes: (ExpectedTensor) -> Int, isQuantized: (ExpectedTensor) -> Bool
-  ) {
     let language = configuration.language
     weightBytes = configuration.expectedTensors.reduce(0) { sum, tensor in
-      tensor.part == .unused || tensor.kind == .embedding ? sum : sum + bytes(tensor)
+      tensor.part == .unused || tensor.kind == .embedding ? sum : sum + source.computedBytes(of: tensor.name)
     }
-    let holdsCodes = language.layers > 0 && isQuantized(DecoderLayerTensors(0, language).key)
-    cacheBytesPerRow = 2 * language.layers * language.keyValueHeads * language.headDimension * (holdsCodes ? 2 : 4)
+    let holdsCodes = language.layers > 0 && source.isQuantized(DecoderLayerTensors(0, language).key.name)
+    cacheBytesPerRow =
+      KeyValueCache(
+        layers: language.layers, heads: configuration.attentionHeads, capacity: 0, precision: holdsCodes ? .f16 : .f32
+      ).bytesPerRow
     pictureRows = configuration.vision?.mostRows ?? 0
     let (width, float) = (language.hiddenSize, MemoryLayout<Float>.size)
     // A block of a prompt in a layer: what enters, its three projections, what leaves, and two rows of the gates.

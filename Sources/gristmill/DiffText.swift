@@ -70,7 +70,7 @@ enum DiffText {
         leftAligned: [0, 1]
       ) { item in
         [
-          item.question.image ?? "-", item.question.prompt.shortened(to: 44), choice(item.first), choice(item.second),
+          item.question.image ?? "-", Format.shortened(item.question.prompt), choice(item.first), choice(item.second),
           item.first != nil && item.second != nil
             ? "\(item.sharedTokens)/\(max(item.first?.tokens.count ?? 0, item.second?.tokens.count ?? 0))" : "",
           NumberText.significant(item.largestLogitDifference), NumberText.significant(item.meanDivergence, digits: 2),

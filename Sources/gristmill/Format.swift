@@ -1,7 +1,12 @@
 import GristCore
 
-/// Tables as people read them.
+/// Tables, and what stands in their cells, as people read them.
 enum Format {
+  /// A text's beginning where it is longer than a cell should be.
+  static func shortened(_ text: String, to length: Int = 44) -> String {
+    text.count <= length ? text : text.prefix(length - 1) + "…"
+  }
+
   /// Columns aligned: the first to the left, the others to the right.
   static func table(_ rows: [[String]], leftAligned: Set<Int> = [0]) -> String {
     var lines: [String] = []

@@ -54,12 +54,12 @@ enum VerifyText {
     if let worst = report.worstCase {
       let picture = worst.reference.question.image.map { "\($0), " } ?? ""
       lines.append(
-        "worst case: \(picture)\"\(shortened(worst.reference.question.prompt))\": KL "
+        "worst case: \(picture)\"\(Format.shortened(worst.reference.question.prompt))\": KL "
           + "\(NumberText.significant(worst.kl.mean, digits: 2)), the same most likely token at "
           + "\(worst.agreeingOnTop) of \(worst.divergences.count) positions")
       if let answers = worst.answers, answers.reference != answers.model {
-        lines.append("  the reference answers: \"\(shortened(answers.reference, to: 120))\"")
-        lines.append("  the model answers:     \"\(shortened(answers.model, to: 120))\"")
+        lines.append("  the reference answers: \"\(Format.shortened(answers.reference, to: 120))\"")
+        lines.append("  the model answers:     \"\(Format.shortened(answers.model, to: 120))\"")
       }
     }
     return lines.joined(separator: "\n")
@@ -69,7 +69,7 @@ enum VerifyText {
     var rows = [["picture", "question", "reference", "model", "", "margin", "KL mean", "top-1"]]
     for item in report.cases {
       rows.append([
-        item.reference.question.image ?? "-", shortened(item.reference.question.prompt),
+        item.reference.question.image ?? "-", Format.shortened(item.reference.question.prompt),
         item.reference.decision.map { "\($0.granularity)" } ?? "-",
         item.decision.map { "\($0.granularity)" } ?? "-",
         item.agreement(tieMargin: report.limits.tieMargin) == .none
@@ -97,9 +97,5 @@ enum VerifyText {
       ])
     }
     return Format.table(rows)
-  }
-
-  private static func shortened(_ text: String, to length: Int = 44) -> String {
-    text.count <= length ? text : text.prefix(length - 1) + "…"
   }
 }

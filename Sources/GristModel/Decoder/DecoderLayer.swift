@@ -141,7 +141,7 @@ struct DecoderArithmetic: Sendable {
 
 extension ModelConfiguration {
   /// The decoder's attention heads.
-  fileprivate var attentionHeads: AttentionHeads {
+  var attentionHeads: AttentionHeads {
     AttentionHeads(count: language.heads, keyValueCount: language.keyValueHeads, dimension: language.headDimension)
   }
 }

@@ -16,6 +16,15 @@ package final class DecoderWalk {
   enum Stage: CaseIterable {
     case projections, output, gates, down
 
+    /// How many of a layer's matrices are met here.
+    var matrixCount: Int {
+      switch self {
+      case .projections: 3
+      case .gates: 2
+      case .output, .down: 1
+      }
+    }
+
     /// Those of a layer's matrices that are met here.
     func matrices(of layer: DecoderLayerTensors) -> [ExpectedTensor] {
       switch self {
@@ -139,7 +148,7 @@ package final class DecoderWalk {
   /// - Precondition: The walk is not at the head, and there are as many weights as ``matrices``.
   /// - Throws: 65 when a value is not finite, 130 when interrupted.
   package func advance(_ weights: [any LinearWeights]) throws {
-    precondition(!isAtHead && weights.count == matrices.count)
+    precondition(!isAtHead && weights.count == stage.matrixCount)
     try Interruption.check()
     try locating(file: path) {
       try compute.inPart("language layer \(layer)") { try multiply(weights) }

@@ -8,7 +8,7 @@ extension RouterDecision {
   ///
   /// - Parameter withChoice: adds what AVG-LLaVA's three lists come to.
   public func json(withChoice: Bool = false) -> JSONValue {
-    guard choices.count == 1, let choice = wholePicture, let filterOrder, reasons.count == 1 else {
+    guard let choice = wholePicture, let filterOrder, reasons.count == 1 else {
       var reasons = JSONObject()
       for reason in self.reasons { reasons[reason.name] = reason.value.json }
       return ["choices": .array(choices.map(\.json)), "reasons": .object(reasons)]

@@ -14,12 +14,7 @@ public enum Granularity: Sendable, Equatable {
   }
 
   /// The most that a tile becomes; 0 without tiles.
-  public var finest: Int {
-    switch self {
-    case .uniform(let tokens): tokens
-    case .perTile(let tokens): tokens.max() ?? 0
-    }
-  }
+  public var finest: Int { values.max() ?? 0 }
 
   /// The different numbers that occur.
   var values: Set<Int> {

@@ -96,8 +96,7 @@ public struct RouterDecision: Sendable, Equatable {
 
   /// What the tiles become.
   public var granularity: Granularity {
-    choices.count == 1 && choices[0].place == .picture
-      ? .uniform(choices[0].tokens) : .perTile(choices.map(\.tokens))
+    wholePicture.map { .uniform($0.tokens) } ?? .perTile(choices.map(\.tokens))
   }
 
   /// The only choice, where it is about the whole picture.

@@ -5,7 +5,8 @@ internal import RealModule
 
 /// How far the values of two tensors of one shape lie apart, computed and summed in f64.
 public struct TensorDifference: Sendable, Equatable {
-  /// Whether every value is the same, the type apart: f32 and bf16 may hold the same values.
+  /// Whether every value is the same: bit for bit where both are of one type, else by its number; f32 and bf16 may hold
+  /// the same.
   public let isEqual: Bool
   /// The largest |a − b|; NaN where a value that is no number meets one. Of types that are only kept, such as f8, all
   /// measures are NaN unless the bytes are the same.
@@ -27,28 +28,25 @@ public struct TensorDifference: Sendable, Equatable {
   /// - Precondition: Both have the same shape.
   /// - Throws: What reading the tensors throws, 130 when the user interrupts.
   init(_ a: SourceTensor, _ b: SourceTensor, _ pool: ThreadPool) throws {
-    precondition(a.shape == b.shape)
     guard a.elementType.holdsNumbers, b.elementType.holdsNumbers else {
       isEqual = try a.elementType == b.elementType && a.bytes().elementsEqual(b.bytes())
       (largest, relativeError, cosine) = isEqual ? (0, 0, 1) : (.nan, .nan, .nan)
       worstRow = nil
       return
     }
-    let rows = a.shape.count >= 2 ? max(a.shape[0], 1) : 1
-    let width = a.elementCount / rows
-    let rowsPerPiece = max(1, min(rows, (1 << 20) / max(width, 1) / 16 * 16))
-    let pieces = try pool.map((rows + rowsPerPiece - 1) / rowsPerPiece) { piece in
-      try Interruption.check()
-      let range = piece * rowsPerPiece..<min((piece + 1) * rowsPerPiece, rows)
-      return try Sums(a, b, rows: range, width: width)
+    let (firstType, secondType) = (a.elementType, b.elementType)
+    let pieces = try TensorPair(a, b).map(pool) { pair, rows in
+      let bytes = try (pair.first(rows), pair.second(rows))
+      var sums = Sums(firstType.numbers(in: bytes.0), secondType.numbers(in: bytes.1), rows: rows, width: pair.width)
+      // Whole numbers beyond f64's, too.
+      if firstType == secondType, !bytes.0.elementsEqual(bytes.1) { sums.isEqual = false }
+      return sums
     }
-    a.release()
-    b.release()
     var sums = Sums()
     for piece in pieces { sums += piece }
     isEqual = sums.isEqual
-    largest = sums.isEqual ? 0 : sums.largest
-    relativeError = sums.isEqual ? 0 : Self.relative(sums.difference, to: sums.first)
+    largest = sums.largest
+    relativeError = Self.relative(sums.difference, to: sums.first)
     let norms = (sums.first * sums.second).squareRoot()
     cosine = norms > 0 ? sums.product / norms : (sums.first == sums.second ? 1 : 0)
     worstRow = a.shape.count >= 2 && sums.worst.relativeError > 0 ? sums.worst : nil
@@ -71,24 +69,13 @@ public struct TensorDifference: Sendable, Equatable {
 
     init() {}
 
-    init(_ a: SourceTensor, _ b: SourceTensor, rows: Range<Int>, width: Int) throws {
-      let elements = rows.lowerBound * width..<rows.upperBound * width
-      if a.elementType == b.elementType {
-        let bytes = try (a.bytes(ofElements: elements), b.bytes(ofElements: elements))
-        // Whole numbers beyond f64's, too.
-        isEqual = bytes.0.elementsEqual(bytes.1)
-      }
-      let (left, right) = try (a.numbers(elements), b.numbers(elements))
-      for row in rows {
+    /// Of some rows' values.
+    init(_ a: [Double], _ b: [Double], rows: Range<Int>, width: Int) {
+      for (place, row) in rows.enumerated() {
         var own = Sums()
-        for index in (row - rows.lowerBound) * width..<(row - rows.lowerBound + 1) * width {
-          own.add(left[index], right[index])
-        }
-        if a.elementType != b.elementType, !own.isEqual { isEqual = false }
+        for index in place * width..<(place + 1) * width { own.add(a[index], b[index]) }
         own.worst = Row(index: row, relativeError: TensorDifference.relative(own.difference, to: own.first))
-        let equal = isEqual
         self += own
-        isEqual = equal
       }
     }
 
@@ -120,31 +107,27 @@ public struct TensorDifference: Sendable, Equatable {
   }
 }
 
-extension SourceTensor {
-  fileprivate func bytes(ofElements elements: Range<Int>) throws -> Bytes {
-    let width = elementType.byteCount
-    return try bytes(elements.lowerBound * width..<elements.upperBound * width)
+extension ElementType {
+  /// Whether elements are whole bytes that hold a real or whole number, or a truth value.
+  fileprivate var holdsNumbers: Bool {
+    switch self {
+    case .f64, .f32, .f16, .bf16, .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: true
+    default: false
+    }
   }
 
-  /// Values of some real elements in f32; f64 rounded.
-  func floats(_ elements: Range<Int>) throws -> [Float] {
-    GristKernels.floats(try bytes(ofElements: elements), elementType)
-  }
-
-  /// Values of some elements in f64; truth values as 0 and 1, whole numbers beyond 2^53 rounded.
-  ///
-  /// - Precondition: The type holds numbers.
-  fileprivate func numbers(_ elements: Range<Int>) throws -> [Double] {
-    guard elementType == .f64 || !elementType.isFloatingPoint else { return try floats(elements).map(Double.init) }
-    let bytes = try bytes(ofElements: elements)
+  /// Elements of this type in f64; truth values as 0 and 1, whole numbers beyond 2^53 rounded. Zeros for a type that does
+  /// not hold numbers.
+  fileprivate func numbers(in bytes: Bytes) -> [Double] {
     func read<Value>(_ type: Value.Type, _ number: (Value) -> Double) -> [Double] {
       bytes.withUnsafeBytes { bytes in
-        (0..<elements.count).map {
-          number(bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Value>.size, as: Value.self))
+        stride(from: 0, to: bytes.count, by: MemoryLayout<Value>.size).map {
+          number(bytes.loadUnaligned(fromByteOffset: $0, as: Value.self))
         }
       }
     }
-    switch elementType {
+    switch self {
+    case .f32, .f16, .bf16: return floats(bytes, self).map(Double.init)
     case .f64: return read(Double.self) { $0 }
     case .i8: return read(Int8.self, Double.init)
     case .i16: return read(Int16.self, Double.init)
@@ -155,17 +138,7 @@ extension SourceTensor {
     case .u32: return read(UInt32.self, Double.init)
     case .u64: return read(UInt64.self, Double.init)
     case .bool: return read(UInt8.self) { $0 == 0 ? 0 : 1 }
-    default: return [Double](repeating: 0, count: elements.count)
-    }
-  }
-}
-
-extension ElementType {
-  /// Whether elements are whole bytes that hold a real or whole number, or a truth value.
-  fileprivate var holdsNumbers: Bool {
-    switch self {
-    case .f64, .f32, .f16, .bf16, .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: true
-    default: false
+    default: return [Double](repeating: 0, count: bytes.count / byteCount)
     }
   }
 }

@@ -43,16 +43,19 @@ struct ReportPictures {
     let scale = min(Self.width / Double(grid.width), Self.width / Double(grid.height))
     let (width, height) = (Double(grid.width) * scale, Double(grid.height) * scale)
     func text(_ value: Double) -> String { NumberText.fixed(value, digits: 1) }
+    func bounds(_ range: ClosedRange<Double>) -> (lower: String, upper: String) {
+      (text(range.lowerBound * scale), text(range.upperBound * scale))
+    }
     func path(_ columns: [Double], _ rows: [Double], in area: TokenGrid.Area) -> String {
-      let (left, right) = (text(area.across.lowerBound * scale), text(area.across.upperBound * scale))
-      let (top, bottom) = (text(area.down.lowerBound * scale), text(area.down.upperBound * scale))
+      let (left, right) = bounds(area.across)
+      let (top, bottom) = bounds(area.down)
       return columns.map { "M\(text($0 * scale)) \(top)V\(bottom)" }.joined()
         + rows.map { "M\(left) \(text($0 * scale))H\(right)" }.joined()
     }
     func hole(_ area: TokenGrid.Area) -> String {
-      let (left, right) = (text(area.across.lowerBound * scale), text(area.across.upperBound * scale))
-      return "M\(left) \(text(area.down.lowerBound * scale))V\(text(area.down.upperBound * scale))H\(right)"
-        + "V\(text(area.down.lowerBound * scale))Z"
+      let (left, right) = bounds(area.across)
+      let (top, bottom) = bounds(area.down)
+      return "M\(left) \(top)V\(bottom)H\(right)V\(top)Z"
     }
     let fine = grid.areas.map { path($0.columns, $0.rows, in: $0) }.joined()
     let between = grid.areas.map { path(grid.tileColumns, grid.tileRows, in: $0) }.joined()

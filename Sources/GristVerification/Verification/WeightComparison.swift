@@ -101,18 +101,11 @@ public struct WeightComparison: Sendable {
   private static func error(of tensor: SourceTensor, against original: SourceTensor, _ pool: ThreadPool) throws
     -> Double
   {
-    // Whole rows, so that a quantized tensor's tiles are expanded once.
-    let rows = max(tensor.shape.count >= 2 ? tensor.shape[0] : 1, 1)
-    let rowElements = tensor.elementCount / rows
-    let rowsPerPiece = max(1, min(rows, (1 << 20) / max(rowElements, 1) / 16 * 16))
-    let pieces = (rows + rowsPerPiece - 1) / rowsPerPiece
-    let sums = try pool.map(pieces) { piece in
-      let elements = piece * rowsPerPiece * rowElements..<min((piece + 1) * rowsPerPiece, rows) * rowElements
-      return differenceSums(try tensor.floats(elements), from: try original.floats(elements))
-    }
-    original.release()
-    tensor.release()
     var total = ErrorSums()
+    let sums = try TensorPair(tensor, original).map(pool) { pair, rows in
+      differenceSums(
+        floats(try pair.first(rows), tensor.elementType), from: floats(try pair.second(rows), original.elementType))
+    }
     for sum in sums { total += sum }
     return total.relativeError
   }
@@ -127,7 +120,8 @@ extension SourceTensor {
     let piece = 1 << 20
     for first in stride(from: 0, to: elementCount, by: piece) {
       try Interruption.check()
-      let values = try floats(first..<min(first + piece, elementCount))
+      let width = elementType.byteCount
+      let values = floats(try bytes(first * width..<min(first + piece, elementCount) * width), elementType)
       let (bytes, error) = values.withUnsafeBufferPointer { convertFloats($0, to: type) }
       guard error.isLossless else { return nil }
       hash.update(bytes)
