@@ -10,6 +10,7 @@ let package = Package(
     .library(name: "GristCore", targets: ["GristCore"]),
     .library(name: "GristKernels", targets: ["GristKernels"]),
     .library(name: "GristFormat", targets: ["GristFormat"]),
+    .library(name: "GristTemplates", targets: ["GristTemplates"]),
     .library(name: "GristSources", targets: ["GristSources"]),
     .library(name: "GristImaging", targets: ["GristImaging"]),
     .library(name: "GristModel", targets: ["GristModel"]),
@@ -55,9 +56,12 @@ let package = Package(
       ]),
     .target(name: "GristFormat", dependencies: ["GristCore", "CZstd"]),
     .target(
+      name: "GristTemplates",
+      dependencies: ["GristCore", .product(name: "RealModule", package: "swift-numerics")]),
+    .target(
       name: "GristSources",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "CGristSystem", "CZlib",
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "CZlib",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
@@ -66,25 +70,27 @@ let package = Package(
     .target(
       name: "GristModel",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging",
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
       name: "GristConversion",
-      dependencies: ["GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel"],
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
+      ],
       resources: [.embedInCode("Calibration/Samples")]),
     .target(
       name: "GristVerification",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel",
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
     .target(
       name: "GristmillKit",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
-        "GristVerification",
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
+        "GristConversion", "GristVerification",
       ]),
     // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
@@ -92,8 +98,9 @@ let package = Package(
     .executableTarget(
       name: "gristmill",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
-        "GristVerification", "CGristProgram", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
+        "GristConversion", "GristVerification", "CGristProgram",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     // What tests share: fixtures and temporary folders.
@@ -102,8 +109,10 @@ let package = Package(
     .testTarget(
       name: "GristKernelsTests", dependencies: ["GristCore", "GristKernels", "CGristKernels", "TestSupport"]),
     .testTarget(name: "GristFormatTests", dependencies: ["GristCore", "GristFormat", "TestSupport"]),
+    .testTarget(name: "GristTemplatesTests", dependencies: ["GristCore", "GristTemplates", "TestSupport"]),
     .testTarget(
-      name: "GristSourcesTests", dependencies: ["GristCore", "GristFormat", "GristSources", "TestSupport"]),
+      name: "GristSourcesTests",
+      dependencies: ["GristCore", "GristFormat", "GristTemplates", "GristSources", "TestSupport"]),
     .testTarget(
       name: "GristImagingTests",
       dependencies: [

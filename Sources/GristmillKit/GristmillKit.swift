@@ -6,4 +6,5 @@
 @_exported import GristKernels
 @_exported import GristModel
 @_exported import GristSources
+@_exported import GristTemplates
 @_exported import GristVerification

@@ -4,6 +4,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 
 /// Options of every command.
 struct GlobalOptions: ParsableArguments {

@@ -3,6 +3,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 import GristVerification
 
 struct Verify: ParsableCommand {

@@ -10,7 +10,8 @@ let package = Package(
     .executableTarget(
       name: "fuzz",
       dependencies: [
-        "GristCore", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion", "GristVerification",
+        "GristCore", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel", "GristConversion",
+        "GristVerification",
       ].map {
         .product(name: $0, package: "gristmill")
       } + ["CLibFuzzer"]),

@@ -8,7 +8,7 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "render",
-      dependencies: ["GristCore", "GristSources"].map { .product(name: $0, package: "gristmill") })
+      dependencies: ["GristCore", "GristTemplates"].map { .product(name: $0, package: "gristmill") })
   ],
   swiftLanguageModes: [.v6]
 )

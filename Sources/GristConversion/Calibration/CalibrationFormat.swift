@@ -1,6 +1,7 @@
 import GristCore
 import GristModel
 import GristSources
+import GristTemplates
 
 /// How samples are written down: as the model's conversations are, and where that cannot be, as plain text.
 package struct CalibrationFormat: Sendable {

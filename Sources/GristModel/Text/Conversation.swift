@@ -1,5 +1,6 @@
 import GristCore
 import GristSources
+import GristTemplates
 
 /// A prompt: finished exchanges, and a message that waits for its answer.
 public struct Conversation: Sendable, Equatable {

@@ -1,4 +1,5 @@
 import GristCore
+import GristTemplates
 
 /// A chat template with what it is told beside the conversation.
 public struct ChatTemplate: Sendable {

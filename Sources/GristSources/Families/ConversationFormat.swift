@@ -1,4 +1,5 @@
 import GristCore
+import GristTemplates
 
 /// How a conversation becomes one text.
 public enum ConversationFormat: Sendable {

@@ -1,3 +1,5 @@
+import GristTemplates
+
 /// How a conversation becomes one text, `<image>` standing for the picture.
 public enum PromptTemplate: String, Sendable, CaseIterable {
   /// Upstream's `vicuna_v1`: a system message, then `USER: … ASSISTANT:`; answers end in `</s>`.

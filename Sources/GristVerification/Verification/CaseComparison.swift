@@ -1,6 +1,7 @@
 import GristCore
 import GristModel
 import GristSources
+import GristTemplates
 
 extension [Int] {
   /// Whether some ids stand in a row among these.

@@ -2,6 +2,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 
 // A record travels as a safetensors file, so that any tool can open it: the pictures and logits are tensors, the rest
 // is one JSON document in the file's metadata. `Formats/record.md` describes it.

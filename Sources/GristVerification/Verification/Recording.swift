@@ -2,6 +2,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 
 /// Asks a reference some questions and keeps its answers, so that models can be verified without it.
 ///

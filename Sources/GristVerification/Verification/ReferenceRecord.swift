@@ -2,6 +2,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 
 /// What a reference model answered to some questions, in all the detail that a verification compares. ``Recording``
 /// makes one.

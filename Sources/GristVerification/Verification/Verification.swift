@@ -3,6 +3,7 @@ import GristCore
 import GristKernels
 import GristModel
 import GristSources
+import GristTemplates
 
 /// Holds a model to a reference: the same questions to both, their answers compared, and their weights where the
 /// reference has some.

@@ -1,5 +1,6 @@
 import GristCore
 import GristSources
+import GristTemplates
 import TestSupport
 import Testing
 

@@ -4,6 +4,7 @@ import GristFormat
 import GristImaging
 import GristModel
 import GristSources
+import GristTemplates
 import GristVerification
 
 /// A reader that takes bytes from outside. It may throw a `GristError`; anything else that ends it is a fault.

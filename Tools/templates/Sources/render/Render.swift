@@ -1,5 +1,5 @@
 import GristCore
-import GristSources
+import GristTemplates
 
 #if canImport(Glibc)
   import Glibc
