@@ -45,7 +45,7 @@ public final class AtomicFile {
     let mode = try Self.check(target, named: path, kind: kind, forces: forces, replaced: replaced)
     let folder = folderName(of: target)
     let name = hiddenName(for: fileName(of: target))
-    lock = try OutputLock(path: joinPath(folder, "\(name).lock"), output: path)
+    lock = try OutputLock(of: target, named: path)
     // Whoever has the lock is the only one to write such files.
     removeLeftovers(of: name, in: folder)
     let random = String(UInt64.random(in: .min ... .max), radix: 16)
@@ -66,7 +66,7 @@ public final class AtomicFile {
   }
 
   /// Where a path leads, links followed; the last may lead to nothing yet.
-  private static func target(of path: String) throws -> String {
+  static func target(of path: String) throws -> String {
     guard !path.isEmpty, !path.hasSuffix("/") else {
       throw GristError(
         .usage, path.isEmpty ? "the output has no name" : "the output is a folder", file: path, advice: "name a file")
@@ -173,28 +173,14 @@ public final class AtomicFile {
   }
 
   private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
-    var done = 0
-    while done < bytes.count {
-      guard let base = bytes.baseAddress else { return }
-      let n = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
-      if n < 0 && errno == EINTR { continue }
-      guard n > 0 else {
-        throw GristError(
-          .inputOutput, "cannot write the output: \(systemMessage())", file: path, offset: UInt64(offset + done))
-      }
-      done += n
-    }
+    try writeAll(bytes, to: descriptor, at: offset, path: path)
   }
 
   /// Flushes the file to the disk and gives it its name, replacing what was there.
   ///
   /// - Throws: 74 when the file cannot be made durable or get its name.
   public func commit() throws {
-    var flushed = fsync(descriptor)
-    while flushed != 0, errno == EINTR { flushed = fsync(descriptor) }
-    guard flushed == 0 else {
-      throw GristError(.inputOutput, "cannot flush the output to the disk: \(systemMessage())", file: path)
-    }
+    try flush(descriptor, path: path)
     // What came there while the output was made.
     if let there = FileIdentity(at: target) {
       if let replaced {
@@ -224,10 +210,37 @@ public final class AtomicFile {
     discard()
   }
 
-  private func changed() -> GristError {
-    GristError(
-      .inputOutput, "the file was changed or replaced by another program while this one worked on it", file: path,
-      advice: "nothing was written: run the command again")
+  private func changed() -> GristError { changedMeanwhile(path) }
+}
+
+/// What is told of an output that is not what it was when the work began.
+func changedMeanwhile(_ path: String) -> GristError {
+  GristError(
+    .inputOutput, "the file was changed or replaced by another program while this one worked on it", file: path,
+    advice: "nothing was written: run the command again")
+}
+
+/// - Throws: 74 when writing fails.
+func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int, path: String) throws {
+  var done = 0
+  while done < bytes.count {
+    guard let base = bytes.baseAddress else { return }
+    let n = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+    if n < 0 && errno == EINTR { continue }
+    guard n > 0 else {
+      throw GristError(
+        .inputOutput, "cannot write the output: \(systemMessage())", file: path, offset: UInt64(offset + done))
+    }
+    done += n
+  }
+}
+
+/// - Throws: 74 when the disk does not take what was written.
+func flush(_ descriptor: Int32, path: String) throws {
+  var flushed = fsync(descriptor)
+  while flushed != 0, errno == EINTR { flushed = fsync(descriptor) }
+  guard flushed == 0 else {
+    throw GristError(.inputOutput, "cannot flush the output to the disk: \(systemMessage())", file: path)
   }
 }
 
@@ -248,7 +261,7 @@ extension AtomicFile {
 private func isLowerHexadecimal(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte) }
 
 /// How everything that is put beside a file for a while is called: hidden, and never too long.
-private func hiddenName(for name: String) -> String {
+func hiddenName(for name: String) -> String {
   let longest = 180
   guard name.utf8.count > longest else { return "." + name }
   // Two long names must not become one.

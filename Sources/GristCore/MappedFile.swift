@@ -51,6 +51,9 @@ package final class MappedFile: @unchecked Sendable {
     munmap(base, count)
   }
 
+  /// Whether the file under this name still is the one that is mapped, in whatever state.
+  package var isSameFile: Bool { FileIdentity(at: path)?.isSameFile(as: identity) ?? false }
+
   /// - Throws: 74 when the file under this name is another one by now, or was written to since it was opened.
   package func requireUnchanged() throws {
     guard FileIdentity(at: path) == identity else {

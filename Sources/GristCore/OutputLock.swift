@@ -8,9 +8,13 @@ final class OutputLock {
   private var descriptor: Int32
   private var token: UnsafeMutableRawPointer?
 
+  /// - Parameters:
+  ///   - target: the output, links followed.
+  ///   - output: the same as it was named, for messages.
+  ///
   /// - Throws: 74 when another program has the lock, or the file cannot be made.
-  init(path: String, output: String) throws {
-    self.path = path
+  init(of target: String, named output: String) throws {
+    path = joinPath(folderName(of: target), "\(hiddenName(for: fileName(of: target))).lock")
     while true {
       descriptor = path.withSystemPath { open($0, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
       guard descriptor >= 0 else {

@@ -1,5 +1,5 @@
 /// The shape of a matrix quantized in groups of input columns and laid out in tiles of rows: what the file stores and
-/// the kernels read. `Formats/grist.md` draws it.
+/// the kernels read. `Formats/grist-v1.md` draws it.
 package struct TileShape: Sendable, Equatable {
   /// Rows of one tile in the kernels' layout. The other layout, for tables that are looked up by row, has tiles of 1.
   package static let kernelTileRows = 16

@@ -24,7 +24,7 @@ package final class GristWriter {
   package init(_ output: AtomicFile, provenance: Provenance) throws {
     self.output = output
     manifest = Manifest(provenance: provenance)
-    try write([UInt8](repeating: 0, count: GristLayout.superblockFields))
+    try write([UInt8](repeating: 0, count: GristLayout.headerBytes))
   }
 
   /// Where it is written.
@@ -96,10 +96,7 @@ package final class GristWriter {
     guard chunk.payloadLength > 0 else { return }
     try output.pad(toMultipleOf: startsSegment ? GristLayout.segmentAlignment : GristLayout.chunkAlignment)
     startsSegment = false
-    chunks.append(
-      ChunkEntry(
-        offset: output.count, storedLength: chunk.stored.count, payloadLength: chunk.payloadLength,
-        checksum: checksum(chunk.stored), codec: chunk.codec))
+    chunks.append(ChunkEntry(chunk, at: output.count))
     try chunk.stored.withUnsafeBytes { try output.append($0) }
     manifest.segments[manifest.segments.count - 1].count += 1
   }
@@ -112,18 +109,16 @@ package final class GristWriter {
   package func finish() throws {
     manifest.segments.removeAll { $0.count == 0 }
     try output.pad(toMultipleOf: GristLayout.chunkAlignment)
-    let manifestOffset = output.count
-    var index = Array(manifest.json.text().utf8)
-    let manifestLength = index.count
-    index += [UInt8](repeating: 0, count: (64 - index.count % 64) % 64)
-    let tableOffset = manifestOffset + index.count
-    for chunk in chunks { chunk.encode(into: &index) }
+    let offset = output.count
+    let (index, manifestLength) = encodedIndex(manifest.json, chunks)
     try write(index)
-    let superblock = Superblock(
-      fileLength: output.count, manifestOffset: manifestOffset, manifestLength: manifestLength,
-      chunkTableOffset: tableOffset, chunkCount: chunks.count,
-      indexChecksum: index.withUnsafeBytes { checksum($0) })
-    try superblock.encoded.withUnsafeBytes { try output.overwrite($0, at: 0) }
+    let slot = IndexSlot(
+      generation: 1, fileLength: output.count, manifestOffset: offset, manifestLength: manifestLength,
+      chunkCount: chunks.count, indexChecksum: index.withUnsafeBytes { checksum($0) })
+    let header = [
+      (0, Superblock(origin: slot.indexChecksum).encoded), (IndexSlot.offset(ofGeneration: 1), slot.encoded),
+    ]
+    for (offset, bytes) in header { try bytes.withUnsafeBytes { try output.overwrite($0, at: offset) } }
     try output.commit()
   }
 }

@@ -1,12 +1,23 @@
 import GristCore
 
-/// The numbers of the byte layout; `Formats/grist.md` is their description.
+/// The numbers of the byte layout; `Formats/grist-v1.md` is their description.
 package enum GristLayout {
   /// "GRIST", then bytes that a text-mode transfer would change.
   static let magic: [UInt8] = [0x47, 0x52, 0x49, 0x53, 0x54, 0x0d, 0x0a, 0x1a]
-  /// Layouts may still change until version 1: a reader takes only its own.
-  package static let version: UInt32 = 0
-  /// The superblock is padded to this with zeros, and segments start on multiples of it.
+  package static let version: UInt32 = 1
+  /// What a manifest of this version adds to those of 1.0, for people.
+  static let minorVersion = 0
+  /// Members of `requires` that this version knows.
+  static let features: Set<String> = []
+
+  /// The superblock and each of the two slots: so many bytes at the beginning of a page of their own, so that a write
+  /// that fails hurts one of them alone. The rest of the pages is zero.
+  static let headerFields = 64
+  static let slotOffsets = [4096, 8192]
+  /// Where chunks or, in a file without any, the index may begin.
+  static let headerBytes = 12_288
+
+  /// Segments start on multiples of this.
   package static let segmentAlignment = 65_536
   /// Chunks, and the two parts of the index, start on multiples of this.
   package static let chunkAlignment = 64
@@ -18,7 +29,6 @@ package enum GristLayout {
   /// a small file cannot fill the memory.
   static let boundlessPayload = 16 << 20
   static let greatestRatio = 8
-  static let superblockFields = 64
   static let chunkEntryBytes = 32
   /// A manifest longer than this is refused before it is read.
   static let manifestLimit = 256 << 20

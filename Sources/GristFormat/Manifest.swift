@@ -24,6 +24,18 @@ public struct TensorRecord: Sendable, Equatable {
   /// The greatest relative error of a single row; nil where rows were not looked at.
   public let worstRowError: Double?
   public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
+  /// What makes the tensor more exact, in the order in which it does; this version uses none of it.
+  public internal(set) var planes: [Plane] = []
+
+  /// Numbers beside a tensor's own that refine them.
+  public struct Plane: Sendable, Equatable {
+    /// What it is to the tensor.
+    public let role: String
+    public internal(set) var chunks: ChunkRun
+  }
+
+  /// Every run of chunks that is the tensor's.
+  var runs: [ChunkRun] { [chunks] + planes.map(\.chunks) }
 
   public init(
     name: String, sourceName: String? = nil, shape: [Int], scheme: TensorScheme, sourceElement: ElementType,
@@ -44,12 +56,17 @@ public struct FileRecord: Sendable, Equatable {
   public let name: String
   public let byteCount: Int
   public let sha256: String
-  public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
+  public internal(set) var chunks: ChunkRun
 
   public init(name: String, byteCount: Int, sha256: String) {
+    self.init(name: name, byteCount: byteCount, sha256: sha256, chunks: ChunkRun(first: 0, count: 0, unitsPerChunk: 1))
+  }
+
+  init(name: String, byteCount: Int, sha256: String, chunks: ChunkRun) {
     self.name = name
     self.byteCount = byteCount
     self.sha256 = sha256
+    self.chunks = chunks
   }
 }
 
@@ -100,7 +117,7 @@ public struct Provenance: Sendable, Equatable {
   public let recipe: String
   public let overrides: [String]
   public let packing: Packing
-  /// Of the source's tensors, whatever files they were in; see `Formats/grist.md`.
+  /// Of the source's tensors, whatever files they were in; see `Formats/grist-v1.md`.
   public var fingerprint: String
   public var sources: [Source]
   /// Everything the weights went through since upstream, this file's own conversion last.
@@ -133,11 +150,6 @@ public struct Provenance: Sendable, Equatable {
 
 /// The description of everything in a `.grist` file but the chunks themselves.
 public struct Manifest: Sendable, Equatable {
-  /// Grows with every change of what a manifest says, until version 1 freezes it.
-  static let revision = 3
-  /// Those that are read: the second lacks errors of rows.
-  static let revisions = 2...3
-
   public var provenance: Provenance
   public internal(set) var segments: [SegmentRecord] = []
   public internal(set) var tensors: [TensorRecord] = []

@@ -3,12 +3,10 @@ import GristCore
 extension Manifest {
   var json: JSONValue {
     [
-      "revision": JSONValue(Self.revision),
+      "minor": JSONValue(GristLayout.minorVersion),
+      "requires": [],
       "provenance": provenance.json,
-      "segments": .array(
-        segments.map {
-          ["name": JSONValue($0.name), "first": JSONValue($0.first), "count": JSONValue($0.count)]
-        }),
+      "segments": .array(segments.map(\.json)),
       "tensors": .array(
         tensors.map {
           var tensor: JSONObject = [
@@ -20,57 +18,62 @@ extension Manifest {
           tensor["chunks"] = $0.chunks.json
           return .object(tensor)
         }),
-      "files": .array(
-        files.map {
-          [
-            "name": JSONValue($0.name), "bytes": JSONValue($0.byteCount), "sha256": JSONValue($0.sha256),
-            "chunks": $0.chunks.json,
-          ]
-        }),
+      "files": .array(files.map(\.json)),
     ]
   }
 
-  /// Reads a manifest; throws 65 for whatever is missing, of the wrong kind, or unknown to this version. Whether the
-  /// numbers fit the chunks is checked by ``GristFile``.
+  /// Reads a manifest. Members that this version does not know are passed over, but those that `requires` names.
+  /// Whether the numbers fit the chunks is checked by ``GristFile``.
+  ///
+  /// - Throws: 65 for whatever is missing, of the wrong kind, or required and unknown to this version.
   init(_ json: JSONReader) throws {
-    guard let revision = json.value("revision")?.integer, Self.revisions.contains(revision) else {
+    if let feature = try json.strings("requires").first(where: { !GristLayout.features.contains($0) }) {
       throw GristError(
-        .badData, "a file of an earlier or later layout than this version reads", file: json.file,
-        found: "revision \(json.value("revision")?.text() ?? "1") instead of \(Self.revision)",
-        advice: "convert the checkpoint again with this version")
+        .badData, "the file asks for something that this version does not know", file: json.file, found: feature,
+        advice: "use a newer gristmill")
     }
-    try json.allow(only: ["revision", "provenance", "segments", "tensors", "files"])
+    _ = try json.integer("minor", in: 0...Int(UInt32.max))
     provenance = try Provenance(json.object("provenance"))
     segments = try json.objects("segments").map { segment in
-      try segment.allow(only: ["name", "first", "count"])
-      return SegmentRecord(
+      SegmentRecord(
         name: try segment.string("name"), first: try segment.integer("first", in: ChunkRun.numbers),
         count: try segment.integer("count", in: ChunkRun.numbers))
     }
     tensors = try json.objects("tensors").map { tensor in
-      try tensor.allow(only: [
-        "name", "source_name", "shape", "scheme", "source_element", "relative_error", "worst_row_error", "chunks",
-      ])
       guard let element = ElementType(rawValue: try tensor.string("source_element")) else {
         throw tensor.failure("source_element", "an element type")
       }
       let name = try tensor.string("name")
       var record = TensorRecord(
         name: name, sourceName: try tensor.string("source_name"), shape: try tensor.integers("shape", in: 0...Int.max),
-        scheme: try locating(tensor: name) { try TensorScheme(tensor.object("scheme")) }, sourceElement: element,
+        scheme: TensorScheme(stored: try tensor.object("scheme")), sourceElement: element,
         relativeError: try tensor.double("relative_error"),
         worstRowError: tensor.has("worst_row_error") ? try tensor.double("worst_row_error") : nil)
       record.chunks = try ChunkRun(tensor.object("chunks"))
+      record.planes = try tensor.objects("planes", default: []).map { plane in
+        // Its scheme matters to those that use it.
+        _ = try plane.object("scheme")
+        return TensorRecord.Plane(role: try plane.string("role"), chunks: try ChunkRun(plane.object("chunks")))
+      }
       return record
     }
     files = try json.objects("files").map { file in
-      try file.allow(only: ["name", "bytes", "sha256", "chunks"])
       var record = FileRecord(
         name: try file.string("name"), byteCount: try file.integer("bytes", in: 0...Int.max),
         sha256: try file.string("sha256"))
       record.chunks = try ChunkRun(file.object("chunks"))
       return record
     }
+  }
+}
+
+extension SegmentRecord {
+  var json: JSONValue { ["name": JSONValue(name), "first": JSONValue(first), "count": JSONValue(count)] }
+}
+
+extension FileRecord {
+  var json: JSONValue {
+    ["name": JSONValue(name), "bytes": JSONValue(byteCount), "sha256": JSONValue(sha256), "chunks": chunks.json]
   }
 }
 
@@ -97,10 +100,6 @@ extension Provenance {
   }
 
   fileprivate init(_ json: JSONReader) throws {
-    try json.allow(only: [
-      "tool", "architecture", "recipe", "overrides", "packing", "fingerprint", "sources", "lineage", "ignored_keys",
-      "prompt_template",
-    ])
     guard let packing = Packing(rawValue: try json.string("packing")) else {
       throw json.failure("packing", "zstd or raw")
     }
@@ -108,15 +107,13 @@ extension Provenance {
       tool: try json.string("tool"), architecture: try json.string("architecture"), recipe: try json.string("recipe"),
       overrides: try json.strings("overrides"), packing: packing, fingerprint: try json.string("fingerprint"),
       sources: try json.objects("sources").map { source in
-        try source.allow(only: ["name", "bytes", "sha256"])
-        return Source(
+        Source(
           name: try source.string("name"), byteCount: try source.integer("bytes", in: 0...Int.max),
           sha256: try source.string("sha256"))
       },
       // A file that does not tell what its weights went through is taken to have lost something.
       lineage: try json.objects("lineage", default: []).map { step in
-        try step.allow(only: ["tool", "recipe", "lossy", "calibration"])
-        return Step(
+        Step(
           tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"),
           calibration: step.has("calibration") ? try step.string("calibration") : nil)
       }, ignoredKeys: try json.strings("ignored_keys", default: []),
@@ -132,7 +129,6 @@ extension ChunkRun {
   }
 
   fileprivate init(_ json: JSONReader) throws {
-    try json.allow(only: ["first", "count", "units"])
     self.init(
       first: try json.integer("first", in: Self.numbers), count: try json.integer("count", in: Self.numbers),
       // A chunk holds less than 4 GiB, and a unit is a byte at least.

@@ -1,23 +1,19 @@
 import GristCore
 
-/// The first 64 bytes of a file.
+/// The first 64 bytes of a file: written once, with the file.
 struct Superblock: Equatable {
-  var fileLength: UInt64
-  var manifestOffset: UInt64
-  var manifestLength: UInt64
-  var chunkTableOffset: UInt64
-  var chunkCount: UInt32
-  /// XXH3-64 of everything from the manifest's first byte to the end of the file.
-  var indexChecksum: UInt64
+  /// The index checksum of the first state, which tells a file that was added to from another one.
+  var origin: UInt64
+
+  init(origin: UInt64) { self.origin = origin }
 
   /// The fields as bytes, their own checksum last.
   var encoded: [UInt8] {
     var bytes = GristLayout.magic
     bytes.append(littleEndian: GristLayout.version)
-    bytes.append(littleEndian: chunkCount)
-    for field in [fileLength, manifestOffset, manifestLength, chunkTableOffset, indexChecksum] {
-      bytes.append(littleEndian: field)
-    }
+    bytes.append(littleEndian: UInt32(0))
+    bytes.append(littleEndian: origin)
+    bytes.append(contentsOf: [UInt8](repeating: 0, count: 32))
     bytes.append(littleEndian: bytes.withUnsafeBytes { checksum($0) })
     return bytes
   }
@@ -48,25 +44,17 @@ struct Superblock: Equatable {
       throw GristError(
         .badData, "the header's checksum does not fit", offset: 56, advice: "the file is damaged: fetch it again")
     }
-    chunkCount = try integer(12, UInt32.self)
-    fileLength = try integer(16, UInt64.self)
-    manifestOffset = try integer(24, UInt64.self)
-    manifestLength = try integer(32, UInt64.self)
-    chunkTableOffset = try integer(40, UInt64.self)
-    indexChecksum = try integer(48, UInt64.self)
+    let reserved = try integer(12, UInt32.self)
+    guard reserved == 0 else { throw reservedBytes(at: 12, found: UInt64(reserved)) }
+    origin = try integer(16, UInt64.self)
   }
+}
 
-  init(
-    fileLength: Int, manifestOffset: Int, manifestLength: Int, chunkTableOffset: Int, chunkCount: Int,
-    indexChecksum: UInt64
-  ) {
-    self.fileLength = UInt64(fileLength)
-    self.manifestOffset = UInt64(manifestOffset)
-    self.manifestLength = UInt64(manifestLength)
-    self.chunkTableOffset = UInt64(chunkTableOffset)
-    self.chunkCount = UInt32(chunkCount)
-    self.indexChecksum = indexChecksum
-  }
+/// What stands where a version that this one does not know may put something.
+func reservedBytes(at offset: Int, found: UInt64) -> GristError {
+  GristError(
+    .badData, "bytes that are reserved for later versions are not zero", offset: UInt64(offset),
+    found: hexadecimal(found), advice: "use a newer gristmill")
 }
 
 extension [UInt8] {

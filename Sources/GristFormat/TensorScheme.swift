@@ -6,6 +6,27 @@ public enum TensorScheme: Sendable, Equatable {
   /// Element by element, row-major, little-endian.
   case plain(ElementType)
   case grouped(GroupedScheme)
+  /// One that this version cannot read. The tensor cannot be used; all else of its file can.
+  case unknown(UnknownScheme)
+
+  /// A scheme of a later version, or one that makes no sense.
+  public struct UnknownScheme: Sendable, Equatable {
+    /// As the file has it.
+    public let json: JSONValue
+    /// Why it cannot be read.
+    private let why: GristError
+
+    init(json: JSONValue, why: GristError) { (self.json, self.why) = (json, why) }
+
+    public static func == (first: UnknownScheme, second: UnknownScheme) -> Bool { first.json == second.json }
+
+    /// What using a tensor ends with, code 65.
+    public func error(file: String, tensor: String) -> GristError {
+      var error = why
+      (error.file, error.tensor) = (file, tensor)
+      return error
+    }
+  }
 
   /// Integer codes with one f16 scale per row and group of input columns.
   public struct GroupedScheme: Sendable, Equatable {
@@ -64,6 +85,7 @@ public enum TensorScheme: Sendable, Equatable {
   public var name: String {
     switch self {
     case .plain(let type): type.rawValue
+    case .unknown(let scheme): "unknown (\(scheme.json["kind"]?.string?.shortened() ?? "no kind"))"
     case .grouped(let scheme):
       "\(scheme.codes.name) g\(scheme.groupSize)" + (scheme.coding.table == nil ? "" : " table")
         + (scheme.coding.rotation == .none ? "" : " rotated")
@@ -74,6 +96,7 @@ public enum TensorScheme: Sendable, Equatable {
     switch self {
     case .plain(let type): ["kind": "plain", "element": JSONValue(type.rawValue)]
     case .grouped(let scheme): .object(Self.members(of: scheme))
+    case .unknown(let scheme): scheme.json
     }
   }
 
@@ -90,6 +113,17 @@ public enum TensorScheme: Sendable, Equatable {
     object["scale_exponent"] = JSONValue(scheme.scaleExponent)
     object["layout"] = JSONValue(scheme.layout.rawValue)
     return object
+  }
+
+  /// The scheme that a file's manifest gives a tensor: whatever it is, the file can be read.
+  init(stored json: JSONReader) {
+    do {
+      try self.init(json)
+    } catch let error as GristError {
+      self = .unknown(UnknownScheme(json: .object(json.object), why: error))
+    } catch {
+      self = .unknown(UnknownScheme(json: .object(json.object), why: GristError(.badData, "\(error)")))
+    }
   }
 
   /// - Throws: 65 naming whatever this version does not know.
@@ -165,6 +199,7 @@ public struct PayloadUnits: Sendable, Equatable {
       }
       count = tile.tiles
       bytesPerUnit = tile.bytesPerTile
+    case .unknown: return nil
     }
   }
 

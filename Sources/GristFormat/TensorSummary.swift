@@ -8,12 +8,10 @@ public struct TensorSummary: Sendable {
   /// In the file.
   public let storedBytes: Int
 
-  /// Nil when the tensor's scheme cannot hold its shape, which an open file has ruled out.
-  public init?(_ record: TensorRecord, in file: GristFile) {
-    guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape) else { return nil }
+  public init(_ record: TensorRecord, in file: GristFile) {
     self.record = record
-    payloadBytes = units.payloadBytes
-    storedBytes = file.storedBytes(record.chunks)
+    payloadBytes = record.runs.reduce(0) { $0 + file.payloadBytes($1) }
+    storedBytes = record.runs.reduce(0) { $0 + file.storedBytes($1) }
   }
 
   /// Payload bits an element, padding and scales counted in, before packing; 0 for an empty tensor.

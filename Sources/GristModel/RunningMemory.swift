@@ -65,7 +65,7 @@ extension Source {
   /// Bytes of a tensor as the kernels read it, unpacked; 0 for one that is not there.
   func computedBytes(of name: String) -> Int {
     switch storage {
-    case .grist(let file): file.tensor(named: name).flatMap { TensorSummary($0, in: file) }?.payloadBytes ?? 0
+    case .grist(let file): file.tensor(named: name).map { TensorSummary($0, in: file) }?.payloadBytes ?? 0
     case .checkpoint(let checkpoint): checkpoint.tensor(named: name)?.byteCount ?? 0
     }
   }

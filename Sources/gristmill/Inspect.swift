@@ -28,12 +28,7 @@ struct Inspect: ParsableCommand {
     let matches = try tensors.map { try nameMatcher($0) }
     let grist = try GristFile(path: file)
     if check { try checkChunks(grist) }
-    let shown = try grist.manifest.tensors.filter { matches?($0.name) ?? true }.map { record in
-      guard let summary = TensorSummary(record, in: grist) else {
-        throw GristError(.badData, "its scheme cannot hold its shape", file: file, tensor: record.name)
-      }
-      return summary
-    }
+    let shown = grist.manifest.tensors.filter { matches?($0.name) ?? true }.map { TensorSummary($0, in: grist) }
     if global.json { try Console.print(document(grist, shown)) } else { try describe(grist, shown) }
   }
 
@@ -57,7 +52,9 @@ struct Inspect: ParsableCommand {
     let provenance = grist.manifest.provenance
     return [
       "version": JSONValue(Int(GristLayout.version)), "recipe": JSONValue(provenance.recipe),
-      "bytes": JSONValue(grist.byteCount), "architecture": JSONValue(provenance.architecture),
+      "bytes": JSONValue(grist.byteCount), "generation": JSONValue(Int(clamping: grist.generation)),
+      "free_bytes": JSONValue(grist.freeBytes), "unfinished_addition": JSONValue(grist.hasUnfinishedAddition),
+      "architecture": JSONValue(provenance.architecture),
       "packing": JSONValue(provenance.packing.rawValue), "tool": JSONValue(provenance.tool),
       "overrides": JSONValue(provenance.overrides), "fingerprint": JSONValue(provenance.fingerprint),
       "lineage": .array(provenance.lineage.map(\.json)), "lossy": JSONValue(provenance.isLossy),
@@ -84,7 +81,7 @@ struct Inspect: ParsableCommand {
   private func running(_ grist: GristFile) -> RunningMemory? { (try? Source(grist)).flatMap { RunningMemory($0) } }
 
   private func payloadBytes(_ grist: GristFile) -> Int {
-    grist.manifest.tensors.reduce(0) { $0 + (TensorSummary($1, in: grist)?.payloadBytes ?? 0) }
+    grist.manifest.tensors.reduce(0) { $0 + TensorSummary($1, in: grist).payloadBytes }
   }
 
   /// How the model's makers would have answers drawn, where the file keeps that.
@@ -129,6 +126,14 @@ struct Inspect: ParsableCommand {
     }
     if !provenance.overrides.isEmpty {
       try Console.print("with --set " + provenance.overrides.map(\.line).joined(separator: " --set "))
+    }
+    if grist.freeBytes > 0 {
+      try Console.print(
+        "added to \(grist.generation - 1 == 1 ? "once" : "\(grist.generation - 1) times"): "
+          + "\(NumberText.bytes(grist.freeBytes)) are in no use any more; a conversion leaves them out")
+    }
+    if grist.hasUnfinishedAddition {
+      try Console.print("something was begun to be added and not finished: the file is as it was before")
     }
     if let running = running(grist) { try Console.print(running.sentence) }
     try Console.print("holding " + grist.manifest.files.map(\.name.line).joined(separator: ", "))

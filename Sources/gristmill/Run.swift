@@ -105,7 +105,7 @@ struct Run: ParsableCommand {
     template: String, timing: JSONValue
   ) -> JSONValue {
     var object: JSONObject = [
-      "router": prompt.decision.map { $0.json(withChoice: true) } ?? .null,
+      "router": prompt.decision.map { $0.summary } ?? .null,
       "granularity": prompt.granularity.map(\.json) ?? .null, "tiles": JSONValue(prompt.tiles),
       "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
     ]

@@ -65,7 +65,7 @@ import Testing
   func inspectJSON() throws {
     let model = try convert(Command.crop, "int4-all")
     let document = try Command.run("inspect", model, "--json", "--check").document()
-    #expect(document["version"] == 0 && document["recipe"] == "int4-all" && document["checked"] == true)
+    #expect(document["version"] == 1 && document["recipe"] == "int4-all" && document["checked"] == true)
     #expect(document["bytes"]?.integer == (try readFile(model).count))
     let tensors = try #require(document["tensors"]?.array)
     #expect(tensors.count == 80)

@@ -16,11 +16,39 @@ import Testing
     return error
   }
 
-  @Test("unknown codec", arguments: [4, 255, 256, 1 << 32, UInt64.max])
+  @Test("unknown codec: what it belongs to cannot be used, all else can", arguments: [4, 254])
   func codec(_ codec: UInt64) throws {
+    var patch = Patch()
+    patch.setChunk(1, .codec, codec)
+    patch.sealIndex()
+    try patch.opened { file in
+      let error = try #require(throws: GristError.self) { try file.payload(ofChunk: 1) }
+      #expect(error.what == "chunk 1 is stored in a way this version does not know")
+      #expect(error.code == .badData && error.tensor == "a" && error.found == "codec \(codec)")
+      #expect(try file.payload(ofChunk: 2).array == SmallFile.b)
+      for (chunk, tensor) in file.tensorOfEachChunk.enumerated() { try file.check(chunk: chunk, of: tensor) }
+    }
+  }
+
+  @Test("reserved bytes of an entry that are not zero", arguments: [1 << 8, 1 << 31, UInt64(UInt32.max)])
+  func reserved(_ codec: UInt64) throws {
     let error = try refusal(1, .codec) { _ in codec }
-    #expect(error.what == "chunk 1: stored in a way this version does not know")
-    #expect(error.found == "codec \(codec)")
+    #expect(error.what == "bytes that are reserved for later versions are not zero")
+    #expect(error.offset == UInt64(Patch().tableOffset + 32 + 25))
+  }
+
+  @Test("bytes of an entry that are for others")
+  func unused() throws {
+    var patch = Patch()
+    patch.setChunk(1, .codec, UInt64(UInt32.max) << 32)
+    patch.sealIndex()
+    #expect(try patch.opened { try $0.payload(ofChunk: 1).count } == 20)
+  }
+
+  @Test("a chunk in use that is free")
+  func free() throws {
+    let error = try refusal(1, .codec) { _ in 255 }
+    #expect(error.what == "it names a chunk that is free" && error.tensor == "a" && error.found == "chunk 1")
   }
 
   @Test("a chunk that does not start where it must: misaligned, overlapping, with a gap, absurd")
@@ -82,8 +110,7 @@ import Testing
   func trailing() throws {
     var patch = Patch()
     patch.bytes.insert(contentsOf: [UInt8](repeating: 0, count: 64), at: patch.manifestOffset)
-    patch.set(24, UInt64(patch.manifestOffset + 64))
-    patch.set(40, UInt64(patch.tableOffset + 64))
+    patch.set(patch.slot + 16, UInt64(patch.manifestOffset + 64))
     patch.sealIndex()
     #expect(try patch.refusal().what == "bytes after the last chunk belong to none")
   }

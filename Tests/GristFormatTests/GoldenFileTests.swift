@@ -24,12 +24,24 @@ import Testing
   func accepted(name: String) throws {
     let path = "\(Self.formats)/accept/\(name)"
     let expected = try #require(JSONValue.parse(readFile(path + ".json")).object)
-    let found = try contents(ofFile: path + ".grist")
-    #expect(Set(found.keys) == Set(expected.names))
-    for (tensor, value) in expected.members {
-      let bytes = try #require(Data(base64Encoded: value.string ?? ""))
-      #expect(found[tensor] == Array(bytes), "\(tensor)")
+    let file = try GristFile(path: path + ".grist")
+    let names = file.manifest.tensors.map(\.name) + file.manifest.files.map { "file " + $0.name }
+    #expect(Set(names) == Set(expected.names))
+    for tensor in file.manifest.tensors {
+      if let words = expected[tensor.name]?["unusable"]?.string {
+        let error = #expect(throws: GristError.self) { try payload(of: tensor, in: file) }
+        #expect(error?.code == .badData && error?.file == path + ".grist" && error?.tensor == tensor.name)
+        #expect(error?.what.contains(words) == true, "\(tensor.name): \(error?.what ?? "")")
+      } else {
+        let bytes = try #require(Data(base64Encoded: expected[tensor.name]?.string ?? ""))
+        #expect(try payload(of: tensor, in: file) == Array(bytes), "\(tensor.name)")
+      }
     }
+    for record in file.manifest.files {
+      let bytes = try #require(Data(base64Encoded: expected["file " + record.name]?.string ?? ""))
+      #expect(try file.sideFile(named: record.name)?.array == Array(bytes), "\(record.name)")
+    }
+    for (chunk, tensor) in file.tensorOfEachChunk.enumerated() { try file.check(chunk: chunk, of: tensor) }
   }
 
   @Test("rejected with 65 and the expected words", arguments: names("reject"))

@@ -20,14 +20,26 @@ import Testing
     #expect(error.what == "not a .grist file: it does not start with the format's magic bytes")
   }
 
-  @Test("a header that is cut off", arguments: [8, 11, 12, 55, 56, 63])
+  @Test("a header that is cut off", arguments: [8, 11, 55, 56, 63])
   func tooShort(length: Int) throws {
     let error = try Patch(Array(SmallFile.bytes[..<length])).refusal()
     #expect(error.what == "too short for a .grist header")
     #expect(error.found == "\(length) bytes")
   }
 
-  @Test("version", arguments: [1, 7, UInt64(UInt32.max)])
+  @Test("a header whose slots are cut off", arguments: [64, 4096, 8192, 12_287])
+  func noSlots(length: Int) throws {
+    #expect(try Patch(Array(SmallFile.bytes[..<length])).refusal().what == "the file is cut short")
+  }
+
+  @Test("a file of version 0 is to be converted again")
+  func versionZero() throws {
+    var patch = Patch()
+    patch.set(8, 0, width: 4)
+    #expect(try patch.refusal().advice == "convert the checkpoint again")
+  }
+
+  @Test("version", arguments: [2, 7, UInt64(UInt32.max)])
   func version(_ version: UInt64) throws {
     var patch = Patch()
     patch.set(8, version, width: 4)
@@ -39,59 +51,80 @@ import Testing
     #expect(error.advice == "use a newer gristmill")
   }
 
-  @Test("header checksum", arguments: [12, 16, 24, 32, 40, 48, 56, 63])
+  @Test("header checksum", arguments: [12, 16, 24, 55, 56, 63, 4096, 4104, 4136, 4144, 4152, 4159])
   func headerChecksum(at offset: Int) throws {
     var patch = Patch()
     patch.bytes[offset] ^= 0x10
     let error = try patch.refusal()
     #expect(error.what == "the header's checksum does not fit")
-    #expect(error.offset == 56)
+    #expect(error.offset == (offset < 64 ? 56 : 4096))
   }
 
-  @Test("a file cut short", arguments: [1, 100, 60_000])
+  @Test("reserved bytes that are not zero, behind right checksums", arguments: [12, 15, 4132, 4135])
+  func reserved(at offset: Int) throws {
+    var patch = Patch()
+    patch.bytes[offset] = 1
+    patch.sealHeader()
+    let error = try patch.refusal()
+    #expect(error.what == "bytes that are reserved for later versions are not zero")
+    #expect(error.offset == (offset < 64 ? 12 : 4132))
+    #expect(error.advice == "use a newer gristmill")
+  }
+
+  @Test("bytes that a reader may pass over", arguments: [16, 24, 55, 4136, 4143])
+  func unused(at offset: Int) throws {
+    var patch = Patch()
+    patch.bytes[offset] = 1
+    patch.sealHeader()
+    #expect(try patch.opened { $0.chunkCount } == 5)
+  }
+
+  @Test("a file cut short", arguments: [1, 100, 50_000])
   func cutShort(by count: Int) throws {
     let bytes = SmallFile.bytes
     let error = try Patch(bytes.dropLast(count)).refusal()
     #expect(error.what == "the file is cut short")
-    #expect(error.offset == 16)
+    #expect(error.offset == 4104)
     #expect(error.found == "\(bytes.count - count) bytes instead of \(bytes.count)")
   }
 
-  @Test("a file that goes on")
-  func tooLong() throws {
-    let error = try Patch(SmallFile.bytes + [0]).refusal()
-    #expect(error.what == "the file is too long")
-    #expect(error.offset == 16)
+  @Test("what lies behind the end is an addition that was not finished")
+  func goesOn() throws {
+    for rest in [[0], [UInt8](repeating: 7, count: 70_000)] as [[UInt8]] {
+      #expect(
+        try Patch(SmallFile.bytes + rest).opened { $0.hasUnfinishedAddition && $0.byteCount == SmallFile.bytes.count })
+    }
+    #expect(try !Patch().opened { $0.hasUnfinishedAddition })
   }
 
   @Test("a declared length of everything")
   func absurdLength() throws {
     var patch = Patch()
-    patch.set(16, .max)
+    patch.set(4104, .max)
     patch.sealHeader()
     #expect(try patch.refusal().what == "the file is cut short")
   }
 
   static let places: [(Int, Int, UInt64)] = [
-    (24, 8, 0), (24, 8, 1), (24, 8, 1 << 40), (24, 8, .max), (24, 8, UInt64(Int64.max)), (32, 8, 1 << 40),
-    (32, 8, .max), (32, 8, UInt64(Int64.max)), (32, 8, 0), (40, 8, 0), (40, 8, 1 << 40), (40, 8, .max), (12, 4, 0),
-    (12, 4, 4), (12, 4, 6), (12, 4, UInt64(UInt32.max)),
+    (16, 8, 0), (16, 8, 1), (16, 8, 1 << 40), (16, 8, .max), (16, 8, UInt64(Int64.max)), (24, 8, 1 << 40),
+    (24, 8, .max), (24, 8, UInt64(Int64.max)), (24, 8, 0), (32, 4, 0), (32, 4, 4), (32, 4, 6),
+    (32, 4, UInt64(UInt32.max)),
   ]
 
   @Test("manifest or chunk table out of range", arguments: places)
   func outOfRange(offset: Int, width: Int, value: UInt64) throws {
     var patch = Patch()
-    patch.set(offset, value, width: width)
+    patch.set(4096 + offset, value, width: width)
     patch.sealHeader()
     let error = try patch.refusal()
     #expect(error.what == "the header points outside the file")
-    #expect(error.offset == 24)
+    #expect(error.offset == 4112)
   }
 
   @Test("a manifest that does not start on 64 bytes")
   func misalignedManifest() throws {
     var patch = Patch()
-    patch.set(24, UInt64(patch.manifestOffset + 8))
+    patch.set(4112, UInt64(patch.manifestOffset + 8))
     patch.sealHeader()
     #expect(try patch.refusal().what == "the header points outside the file")
   }
@@ -124,13 +157,15 @@ import Testing
     #expect(error.offset == UInt64(end))
   }
 
-  @Test("padding before the first chunk not zero", arguments: [64, 65_535])
+  @Test(
+    "padding of the header, and before the first chunk, not zero", arguments: [64, 4095, 4160, 8256, 12_288, 65_535])
   func firstPadding(offset: Int) throws {
     var patch = Patch()
     patch.bytes[offset] = 1
     let error = try patch.refusal()
     #expect(error.what == "padding that must be zero is not")
-    #expect(error.offset == 64)
+    let starts: [UInt64] = [64, 4160, 8256, 12_288]
+    #expect(error.offset == starts.last { $0 <= offset })
   }
 
   @Test("padding after a chunk not zero", arguments: [0, 1, 4])

@@ -18,7 +18,7 @@ import Testing
   @Test("the manifest's text, to the byte")
   func text() {
     let expected = [
-      #"{"revision":3,"provenance":{"tool":"test","architecture":"unknown","recipe":"source","overrides":["a=f16"],"#,
+      #"{"minor":0,"requires":[],"provenance":{"tool":"test","architecture":"unknown","recipe":"source","overrides":["a=f16"],"#,
       #""packing":"zstd","fingerprint":"00ff","sources":[{"name":"model.safetensors","bytes":9,"sha256":"ab"}],"#,
       #""lineage":[{"tool":"test","recipe":"source","lossy":false}],"ignored_keys":[]},"#,
       #""segments":[{"name":"one","first":0,"count":5}],"#,
@@ -29,8 +29,24 @@ import Testing
     #expect(Patch().manifest.hasPrefix(expected.joined()))
   }
 
+  /// What using tensor `name` ends with, after a change to the manifest; everything else is read as before.
+  private func unusable(_ old: String, _ new: String, _ name: String) throws -> GristError {
+    var patch = Patch()
+    try patch.replace(old, new)
+    return try patch.opened { file in
+      for record in file.manifest.tensors where record.name != name {
+        #expect(try payload(of: record, in: file) == SmallFile.contents[record.name])
+      }
+      let record = try #require(file.tensor(named: name))
+      #expect(record.scheme.name.hasPrefix("unknown ("))
+      let error = try #require(throws: GristError.self) { try payload(of: record, in: file) }
+      #expect(error.code == .badData && error.file == file.path && error.tensor == name)
+      return error
+    }
+  }
+
   @Test(
-    "unknown scheme fields, by name",
+    "a scheme of unknown fields makes its tensor unusable, by name, and nothing else",
     arguments: [
       (#""kind":"grouped""#, #""kind":"entropy""#, "kind", "entropy"),
       (#""codes":"symmetric""#, #""codes":"entropy""#, "codes", "entropy"),
@@ -40,19 +56,18 @@ import Testing
       (#""element":"u8""#, #""element":"f8""#, "element", "f8"),
     ])
   func unknownScheme(old: String, new: String, field: String, found: String) throws {
-    let error = try refusal(old, new)
+    let error = try unusable(old, new, field == "element" ? "a" : "b")
     #expect(error.what == "a storage scheme this version does not know: \"\(field)\"")
     #expect(error.found == found)
-    #expect(error.tensor == (field == "element" ? "a" : "b"))
     #expect(error.advice == "use a newer gristmill")
   }
 
   @Test("a scheme with a field more than is known")
   func unknownSchemeField() throws {
-    let error = try refusal(#""layout":"tile16""#, #""layout":"tile16","zero_points":"u8""#)
+    let error = try unusable(#""layout":"tile16""#, #""layout":"tile16","zero_points":"u8""#, "b")
     #expect(error.what == "\"tensors[1].scheme.zero_points\" is not known to this version")
     #expect(error.found == "\"u8\"")
-    #expect(try refusal(#""element":"u8""#, #""element":"u8","bits":3"#).tensor == "a")
+    _ = try unusable(#""element":"u8""#, #""element":"u8","bits":3"#, "a")
   }
 
   @Test(
@@ -63,10 +78,9 @@ import Testing
       (#""group_axis":1"#, #""group_axis":0"#, "8 bits in groups of 32"),
     ])
   func unknownWidth(old: String, new: String, found: String) throws {
-    let error = try refusal(old, new)
+    let error = try unusable(old, new, "b")
     #expect(error.what == "a storage scheme this version does not know")
     #expect(error.found == found)
-    #expect(error.tensor == "b")
   }
 
   @Test(
@@ -76,20 +90,26 @@ import Testing
       ("group_size", "32", "null"),
     ])
   func schemeNumbers(field: String, old: String, new: String) throws {
-    let error = try refusal("\"\(field)\":\(old)", "\"\(field)\":\(new)")
+    let error = try unusable("\"\(field)\":\(old)", "\"\(field)\":\(new)", "b")
     #expect(error.what.hasPrefix("\"tensors[1].scheme.\(field)\" must be a whole number"))
-    #expect(error.tensor == "b")
+  }
+
+  @Test("a scheme that is no object")
+  func noScheme() throws {
+    #expect(
+      try refusal(#""scheme":{"kind":"plain","element":"u8"}"#, #""scheme":"u8""#).what
+        == "\"tensors[0].scheme\" must be an object")
   }
 
   @Test(
-    "a member more, a member less, or of the wrong type, anywhere",
+    "a member less, or of the wrong type, anywhere",
     arguments: [
-      (#""tool":"test","arch"#, #""tools":"test","arch"#, #""provenance.tools" is not known to this version"#),
       (#""tool":"test","arch"#, #""arch"#, #""provenance.tool" must be a string"#),
       (#""packing":"zstd""#, #""packing":"lz4""#, #""provenance.packing" must be zstd or raw"#),
       (#""overrides":["a=f16"]"#, #""overrides":[1]"#, #""provenance.overrides" must be an array of strings"#),
-      (#""sha256":"ab""#, #""md5":"ab""#, #""provenance.sources[0].md5" is not known to this version"#),
-      (#""segments":["#, #""extra":1,"segments":["#, #""extra" is not known to this version"#),
+      (#""sha256":"ab""#, #""md5":"ab""#, #""provenance.sources[0].sha256" must be a string"#),
+      (#""minor":0"#, #""minor":-1"#, #""minor" must be a whole number from 0 to 4294967295"#),
+      (#""requires":[]"#, #""requires":{}"#, #""requires" must be an array of strings"#),
       (#"{"name":"one","first""#, #"{"first""#, #""segments[0].name" must be a string"#),
       (
         #""shape":[50]"#, #""shape":[-50]"#,
@@ -103,13 +123,33 @@ import Testing
         #""units":30"#, #""units":0"#,
         #""tensors[0].chunks.units" must be a whole number from 1 to 4294967295"#
       ),
-      (#""units":30"#, #""units":30,"step":1"#, #""tensors[0].chunks.step" is not known to this version"#),
       (#""sha256":"cd","chunks""#, #""chunks""#, #""files[0].sha256" must be a string"#),
     ])
   func members(old: String, new: String, what: String) throws {
     let error = try refusal(old, new)
     #expect(error.what == what)
     #expect(error.offset == UInt64(Patch().manifestOffset))
+  }
+
+  @Test(
+    "members of later versions are passed over, anywhere",
+    arguments: [
+      (#""tool":"test","arch"#, #""tool":"test","later":1,"arch"#), (#""segments":["#, #""later":1,"segments":["#),
+      (#""sha256":"ab""#, #""sha256":"ab","later":{}"#), (#""units":30"#, #""units":30,"later":null"#),
+      (#""minor":0"#, #""minor":12"#), (#""sha256":"cd""#, #""later":[],"sha256":"cd""#),
+    ])
+  func laterMembers(old: String, new: String) throws {
+    var patch = Patch()
+    try patch.replace(old, new)
+    let folder = try TemporaryFolder()
+    #expect(try contents(ofFile: folder.write("x.grist", patch.bytes)) == SmallFile.contents)
+  }
+
+  @Test("what a file requires and this version does not know is named")
+  func requires() throws {
+    let error = try refusal(#""requires":[]"#, #""requires":["sparse"]"#)
+    #expect(error.what == "the file asks for something that this version does not know")
+    #expect(error.found == "sparse" && error.advice == "use a newer gristmill")
   }
 
   @Test("an unknown source type")
@@ -132,15 +172,10 @@ import Testing
   @Test("a manifest with nothing in it")
   func empty() throws {
     var patch = Patch()
-    patch.setManifest(#"{"revision":3}"#)
+    patch.setManifest(#"{"minor":0,"requires":[]}"#)
     #expect(try patch.refusal().what == "\"provenance\" must be an object")
-  }
-
-  @Test("a file of an earlier layout is told to convert again", arguments: ["", #""revision":1,"#, #""revision":4,"#])
-  func earlierLayout(revision: String) throws {
-    let error = try refusal(#""revision":3,"#, revision)
-    #expect(error.what == "a file of an earlier or later layout than this version reads")
-    #expect(error.advice == "convert the checkpoint again with this version")
+    patch.setManifest("{}")
+    #expect(try patch.refusal().what == "\"requires\" must be an array of strings")
   }
 
   @Test("a file without a lineage counts as lossy")

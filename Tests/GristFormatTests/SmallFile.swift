@@ -12,7 +12,8 @@ let provenance = Provenance(
 /// A file with everything a file can have, a few KB beside its padding: five chunks in one segment.
 enum SmallFile {
   static let a = (0..<50).map { UInt8($0 + 1) }
-  static let b = (0..<704).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+  /// Codes of 8 bits, none of which is -128.
+  static let b = (0..<704).map { UInt8(truncatingIfNeeded: $0 &* 37) == 0x80 ? 1 : UInt8(truncatingIfNeeded: $0 &* 37) }
   /// bf16 values whose exponents pack well.
   static let p: [UInt8] = (0..<1024).flatMap { [UInt8(truncatingIfNeeded: $0 &* 73), 0x3f] as [UInt8] }
   static let text = Array(String(repeating: "{\"hidden_size\": 64}\n", count: 20).utf8)
@@ -55,17 +56,27 @@ enum SmallFile {
   }()
 }
 
+/// A tensor's bytes as they are stored, unpacked.
+func payload(of tensor: TensorRecord, in file: GristFile) throws -> [UInt8] {
+  if case .unknown(let scheme) = tensor.scheme { throw scheme.error(file: file.path, tensor: tensor.name) }
+  return try tensor.chunks.range.flatMap { try file.payload(ofChunk: $0).array }
+}
+
 /// Every tensor's and file's bytes; reading them all checks every chunk.
 func contents(ofFile path: String) throws -> [String: [UInt8]] {
   let file = try GristFile(path: path)
   var contents: [String: [UInt8]] = [:]
-  for tensor in file.manifest.tensors {
-    contents[tensor.name] = try tensor.chunks.range.flatMap { try file.payload(ofChunk: $0).array }
-  }
+  for tensor in file.manifest.tensors { contents[tensor.name] = try payload(of: tensor, in: file) }
   for record in file.manifest.files {
     contents["file " + record.name] = try #require(try file.sideFile(named: record.name)).array
   }
   return contents
+}
+
+/// Of the layout, as the page says it.
+enum GristLayoutFacts {
+  static let slots = [4096, 8192]
+  static let header = 12_288
 }
 
 /// A file's bytes that can be damaged, and sealed again so that the damage lies behind right checksums.
@@ -82,10 +93,16 @@ struct Patch {
     for index in 0..<width { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
   }
 
-  var manifestOffset: Int { Int(integer(24, 8)) }
-  var manifestLength: Int { Int(integer(32, 8)) }
-  var tableOffset: Int { Int(integer(40, 8)) }
-  var chunkCount: Int { Int(integer(12, 4)) }
+  /// Of the slot in use, the first or the second.
+  var slot: Int {
+    let generations = GristLayoutFacts.slots.map { integer($0, 8) }
+    return GristLayoutFacts.slots[generations[1] > generations[0] ? 1 : 0]
+  }
+
+  var manifestOffset: Int { Int(integer(slot + 16, 8)) }
+  var manifestLength: Int { Int(integer(slot + 24, 8)) }
+  var tableOffset: Int { (manifestOffset + manifestLength + 63) / 64 * 64 }
+  var chunkCount: Int { Int(integer(slot + 32, 4)) }
   var manifest: String { String(decoding: bytes[manifestOffset..<manifestOffset + manifestLength], as: UTF8.self) }
 
   enum Field: Int {
@@ -109,11 +126,13 @@ struct Patch {
     setChunk(index, .checksum, checksum(Bytes(Array(bytes[start..<start + count]))))
   }
 
-  mutating func sealHeader() { set(56, checksum(Bytes(Array(bytes[..<56])))) }
+  mutating func sealHeader() {
+    for start in [0, slot] { set(start + 56, checksum(Bytes(Array(bytes[start..<start + 56])))) }
+  }
 
   mutating func sealIndex() {
-    set(16, UInt64(bytes.count))
-    set(48, checksum(Bytes(Array(bytes[manifestOffset...]))))
+    set(slot + 8, UInt64(bytes.count))
+    set(slot + 48, checksum(Bytes(Array(bytes[manifestOffset...]))))
     sealHeader()
   }
 
@@ -123,8 +142,7 @@ struct Patch {
     let json = Array(text.utf8)
     let padded = json + [UInt8](repeating: 0, count: (64 - json.count % 64) % 64)
     bytes = Array(bytes[..<start]) + padded + table
-    set(32, UInt64(json.count))
-    set(40, UInt64(start + padded.count))
+    set(slot + 24, UInt64(json.count))
     sealIndex()
   }
 

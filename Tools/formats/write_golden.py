@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the golden .grist files: Formats/accept/*.grist, each with the bytes every tensor and file must read as in a
-.json of the same name, and Formats/reject/*.grist with the words of the refusal in reject/expected.json.
+.json of the same name (or why that one cannot be read), and Formats/reject/*.grist with the words of the refusal in
+reject/expected.json.
 
 Independent of the Swift writer on purpose: only the layout is shared. Needs xxhash and zstandard:
 
@@ -23,7 +24,9 @@ import zstandard
 FORMATS = Path(__file__).resolve().parent.parent.parent / "Formats"
 MAGIC = b"GRIST\r\n\x1a"
 SEGMENT, CHUNK = 65536, 64
+SLOTS, HEADER = (4096, 8192), 12288
 RAW, ZSTD, PLANES16, PLANES32 = range(4)
+FREE = 255
 
 
 def aligned(data: bytearray, alignment: int) -> None:
@@ -67,20 +70,23 @@ class File:
     """A .grist file in the making. What `damage` methods change is sealed by `bytes()`."""
 
     def __init__(self) -> None:
-        self.data = bytearray(64)
+        self.data = bytearray(HEADER)
         self.table: list[list[int]] = []  # offset, stored, payload, checksum, codec
-        self.expected: dict[str, bytes] = {}
+        self.expected: dict[str, bytes | dict] = {}
         self.manifest = {
-            "revision": 3,
+            "minor": 0, "requires": [],
             "provenance": {
                 "tool": "write_golden.py", "architecture": "unknown", "recipe": "source", "overrides": [],
-                "packing": "zstd", "fingerprint": "", "sources": [],
+                "packing": "zstd", "fingerprint": "0" * 64, "sources": [],
                 "lineage": [{"tool": "write_golden.py", "recipe": "source", "lossy": False}], "ignored_keys": [],
             },
             "segments": [], "tensors": [], "files": [],
         }
         self.header: dict[str, int] = {}
-        self.version = 0
+        self.version = 1
+        self.generation = 1
+        self.reserved = self.slot_reserved = 0
+        self.unused = bytes(32)
         self.index_padding = 0
 
     def segment(self, name: str) -> "File":
@@ -120,28 +126,60 @@ class File:
         self.expected["file " + name] = payload
         return self
 
-    def bytes(self) -> bytes:
-        data = bytearray(self.data)
-        aligned(data, CHUNK)
-        manifest_offset = len(data)
+    def unusable(self, name: str, says: str) -> "File":
+        """A tensor that readers of 1.0 cannot use: `says` is in what they say of it."""
+        self.expected[name] = {"unusable": says}
+        return self
+
+    def index(self) -> tuple[int, bytes, int]:
+        """Offset, bytes, and the length of the text."""
+        aligned(self.data, CHUNK)
         text = json.dumps(self.manifest, separators=(",", ":"), ensure_ascii=False).encode()
         if self.index_padding and len(text) % CHUNK == 0:
             text += b" "
         index = bytearray(text)
         index.extend(bytes([self.index_padding]) * (-len(index) % CHUNK))
-        table_offset = manifest_offset + len(index)
-        for entry in self.table:
-            index += struct.pack("<QIIQQ", *entry)
-        data += index
+        for offset, stored, payload, checksum, codec in self.table:
+            index += struct.pack("<QIIQQ", offset, stored, payload, checksum, codec)
+        return len(self.data), bytes(index), len(text)
+
+    def close(self) -> None:
+        """Ends a generation: writes its index and its slot; what comes then is an addition to the file."""
+        offset, index, length = self.index()
+        self.data += index
         fields = {
-            "chunks": len(self.table), "length": len(data), "manifest_offset": manifest_offset,
-            "manifest_length": len(text), "table_offset": table_offset, "index": xxhash.xxh3_64_intdigest(bytes(index)),
+            "generation": self.generation, "length": len(self.data), "manifest_offset": offset,
+            "manifest_length": length, "chunks": len(self.table), "index": xxhash.xxh3_64_intdigest(index),
         } | self.header
-        superblock = MAGIC + struct.pack(
-            "<IIQQQQQ", self.version, fields["chunks"], fields["length"], fields["manifest_offset"],
-            fields["manifest_length"], fields["table_offset"], fields["index"])
-        data[:64] = superblock + struct.pack("<Q", xxhash.xxh3_64_intdigest(superblock))
-        return bytes(data)
+        if self.generation == 1:
+            superblock = MAGIC + struct.pack("<IIQ", self.version, self.reserved, fields["index"]) + self.unused
+            self.data[:64] = superblock + struct.pack("<Q", xxhash.xxh3_64_intdigest(superblock))
+        slot = struct.pack(
+            "<QQQQIIQQ", fields["generation"], fields["length"], fields["manifest_offset"], fields["manifest_length"],
+            fields["chunks"], self.slot_reserved, 0, fields["index"])
+        place = SLOTS[0 if self.generation % 2 else 1]
+        self.data[place:place + 64] = slot + struct.pack("<Q", xxhash.xxh3_64_intdigest(slot))
+        self.closed = (offset, index)
+
+    def add(self, name: str, payload: bytes, segment: str = "records") -> "File":
+        """Adds a file to what is there, or takes another's place, as a later writer does."""
+        self.close()
+        offset, index = self.closed
+        self.generation += 1
+        self.table.append([offset, len(index), len(index), xxhash.xxh3_64_intdigest(index), FREE])
+        self.manifest["segments"][-1]["count"] += 1
+        for old in [file for file in self.manifest["files"] if file["name"] == name]:
+            self.manifest["files"].remove(old)
+            for entry in self.table[old["chunks"]["first"]:][:old["chunks"]["count"]]:
+                entry[2], entry[4] = entry[1], FREE
+        self.segment(segment).file(name, payload)
+        if not payload:
+            self.manifest["segments"].pop()
+        return self
+
+    def bytes(self) -> bytes:
+        self.close()
+        return bytes(self.data)
 
 
 def floats(count: int, width: int) -> bytes:
@@ -228,12 +266,78 @@ def accepted() -> dict[str, File]:
                             tiles(rows, columns, bits, group, 16), units=-(-rows // 16), per_chunk=2, error=0.125, worst=0.25)
         matrices.tensor(f"int{bits}-rows", [7, 33], grouped(bits, 32, "row"), tiles(7, 33, bits, 32, 1), units=7,
                         per_chunk=7, codec=ZSTD)
-    second = chunks()
-    second.manifest["revision"] = 2
     return {
-        "manifest-revision-2": second, "no-tensors": File(), "zero-size-tensors": small(), "element-types-and-shapes": plains,
+        "no-tensors": File(), "zero-size-tensors": small(), "element-types-and-shapes": plains,
         "packed-planes-and-zstd": packed, "grouped-int4-int8": matrices, "two-segments-a-file": everything,
+        "added-once": chunks().add("record", b"the first record " * 9),
+        "added-and-replaced": chunks().add("record", b"the first record").add("config.json", b"{}").add("record", b""),
+        "later-members": later_members(), "unused-bytes": unused_bytes(), "reserved-schemes": reserved_schemes(),
+        "several-planes": several_planes(), "codec-unknown": codec_unknown(),
     }
+
+
+def later_members() -> File:
+    """Members that version 1.0 does not know, everywhere: they are passed over."""
+    golden = chunks()
+    m = golden.manifest
+    m["minor"] = 7
+    for place in [m, m["provenance"], m["provenance"]["lineage"][0], m["segments"][0], m["tensors"][0],
+                  m["tensors"][0]["chunks"], m["files"][0]]:
+        place["later"] = {"anything": [1, None]}
+    return golden
+
+
+def unused_bytes() -> File:
+    """Bytes that readers of 1.0 do not look at."""
+    golden = chunks()
+    golden.unused = bytes(range(1, 33))
+    for entry in golden.table:
+        entry[4] |= 0xDEADBEEF << 32
+    return golden
+
+
+def reserved_schemes() -> File:
+    """What has its place in version 1 and is not read by 1.0, beside what is."""
+    golden = File().segment("tensors")
+    golden.tensor("known", [4], plain("u8"), b"abcd", units=4, per_chunk=4, source="u8")
+    unknown = "a storage scheme this version does not know"
+    for bits in (2, 3, 5, 6):
+        padded = tiles(16, 64, 8, 64, 16)[:16 * 64 * bits // 8] + tiles(16, 64, 8, 64, 16)[16 * 64:]
+        golden.tensor(f"int{bits}", [16, 64], grouped(bits, 64), padded, units=1, per_chunk=1).unusable(
+            f"int{bits}", unknown)
+    for name, scheme in {
+        "entropy": {"kind": "entropy", "coder": "tans", "of": grouped(4, 64)},
+        "table-not-rising": grouped(4, 64) | {"codes": "table", "table": [0] * 16},
+        "table-without-values": grouped(4, 64) | {"codes": "table"},
+        "table-of-8-bits": grouped(8, 64) | {"codes": "table", "table": list(range(-8, 8))},
+        "codes-unknown": grouped(8, 64) | {"codes": "entropy"}, "rotation-unknown": grouped(8, 64) | {"rotation": "dct8"},
+        "scale-unknown": grouped(8, 64) | {"scale": "e8m0"}, "groups-of-48": grouped(8, 48),
+        "layout-unknown": grouped(8, 64) | {"layout": "tile32"}, "field-unknown": grouped(8, 64) | {"zero_points": "u8"},
+        "element-unknown": plain("f5"), "kind-missing": {},
+    }.items():
+        says = {"table-not-rising": "sixteen whole numbers in rising order", "kind-missing": "must be a string",
+                "table-without-values": "must be an array of whole numbers",
+                "field-unknown": "is not known to this version"}.get(name, unknown)
+        golden.tensor(name, [16, 64], scheme, bytes(range(64)), units=1, per_chunk=1).unusable(name, says)
+    golden.tensor("shared", [4], {"kind": "shared", "tensor": "known"}, b"", units=0, per_chunk=1, source="u8")
+    return golden.unusable("shared", unknown)
+
+
+def several_planes() -> File:
+    """A base that is used, and what would make it exact."""
+    golden = File().segment("tensors")
+    golden.tensor("m", [5, 40], grouped(8, 32), tiles(5, 40, 8, 32, 16), units=1, per_chunk=1, error=0.01)
+    run = golden.run(b"residual" * 25, 5, 40, 3, ZSTD)
+    golden.manifest["tensors"][0]["planes"] = [
+        {"role": "residual", "scheme": {"kind": "entropy", "coder": "tans", "of": plain("i8")}, "chunks": run}]
+    return golden
+
+
+def codec_unknown() -> File:
+    """A chunk packed in a way of a later version: what it belongs to cannot be used, all else can."""
+    golden = chunks()
+    golden.table[1][4] = 9
+    return golden.unusable("a", "is stored in a way this version does not know")
 
 
 def rejected() -> dict[str, tuple[bytes, str]]:
@@ -265,16 +369,28 @@ def rejected() -> dict[str, tuple[bytes, str]]:
     case("safetensors", "not a .grist file", after=lambda data: struct.pack("<Q", 2) + b"{}")
     case("text-mode-transfer", "not a .grist file", after=lambda data: data.replace(b"\r\n", b"\n"))
     case("header-cut-off", "too short for a .grist header", after=lambda data: data[:40])
-    case("version-1", "a .grist version this program does not read", lambda g: setattr(g, "version", 1))
+    case("version-0", "a .grist version this program does not read", lambda g: setattr(g, "version", 0))
+    case("version-2", "a .grist version this program does not read", lambda g: setattr(g, "version", 2))
+    reserved = "bytes that are reserved for later versions are not zero"
+    case("header-reserved", reserved, lambda g: setattr(g, "reserved", 1))
+    case("slot-reserved", reserved, lambda g: setattr(g, "slot_reserved", 1 << 31))
+    case("slot-checksum", "the header's checksum does not fit", after=flip(SLOTS[0] + 17))
+    case("slot-of-another-generation", "the header's checksum does not fit", lambda g: g.header.update(generation=2))
+    case("slot-of-no-generation", "the header's checksum does not fit", lambda g: g.header.update(generation=0))
+    case("header-padding", "padding that must be zero is not", after=flip(64))
+    case("slot-padding", "padding that must be zero is not", after=flip(SLOTS[1] - 1))
+    case("slots-cut-off", "the file is cut short", after=lambda data: data[:HEADER - 1])
     case("header-checksum", "the header's checksum does not fit", after=flip(17))
+    case("older-state-only", "the file is cut short", after=lambda data: data[:-1],
+         of=lambda: chunks().add("record", b"one"))
     case("cut-short", "the file is cut short", after=lambda data: data[:-32])
-    case("bytes-after-the-end", "the file is too long", after=lambda data: data + b"\0")
     outside = "the header points outside the file"
     case("manifest-beyond-file", outside, lambda g: g.header.update(manifest_offset=1 << 40))
-    case("manifest-misaligned", outside, lambda g: g.header.update(manifest_offset=72))
+    case("manifest-misaligned", outside, lambda g: g.header.update(manifest_offset=HEADER + 8))
+    case("manifest-in-the-header", outside, lambda g: g.header.update(manifest_offset=HEADER - 64))
     case("manifest-length-absurd", outside, lambda g: g.header.update(manifest_length=(1 << 64) - 1))
     case("chunk-count-lies", outside, lambda g: g.header.update(chunks=5))
-    case("index-checksum", "the index's checksum does not fit", after=flip(100))
+    case("index-checksum", "the index's checksum does not fit", after=flip(HEADER + 100))
     case("index-padding", "padding that must be zero is not", lambda g: setattr(g, "index_padding", 1))
     case("shape-lies", "its chunks do not hold what its shape asks for",
          manifest(lambda m: m["tensors"][0].update(shape=[10, 4])))
@@ -287,27 +403,18 @@ def rejected() -> dict[str, tuple[bytes, str]]:
     case("segment-of-nothing", "does not follow the one before it", lambda g: g.segment("s"))
     case("chunk-not-there", "it names chunks that are not there",
          manifest(lambda m: m["tensors"][1]["chunks"].update(first=9)))
-    case("manifest-member-unknown", "is not known to this version", manifest(lambda m: m.update(signature="")))
+    case("feature-unknown", "the file asks for something that this version does not know",
+         manifest(lambda m: m.update(requires=["sparse"])))
     case("manifest-member-missing", "must be an array", manifest(lambda m: m.pop("files")))
-    unknown = "a storage scheme this version does not know"
-    scheme("scheme-kind-unknown", unknown, kind="entropy")
-    scheme("scheme-codes-unknown", unknown, codes="entropy")
-    scheme("scheme-rotation-unknown", unknown, rotation="dct8")
-    scheme("scheme-table-without-values", "must be an array of whole numbers", codes="table", bits=4)
-    scheme("scheme-table-not-rising", "sixteen whole numbers in rising order", codes="table", bits=4, table=[0] * 16)
-    scheme("scheme-table-of-8-bits", unknown, codes="table", table=list(range(-8, 8)))
     scheme("scheme-rotation-of-40-columns", "its scheme cannot hold its shape", rotation="hadamard64")
-    case("earlier-layout", "a file of an earlier or later layout than this version reads", manifest(lambda m: m.pop("revision")))
-    scheme("scheme-scale-unknown", unknown, scale="e8m0")
-    scheme("scheme-field-unknown", "is not known to this version", zero_points="u8")
-    scheme("scheme-3-bits", unknown, bits=3)
-    scheme("scheme-groups-of-48", unknown, group_size=48)
-
     case("chunk-checksum", "the checksum of chunk 0 does not fit", after=flip(SEGMENT + 3), of=chunks)
-    case("chunk-codec-unknown", "stored in a way this version does not know", entry(0, 4, lambda codec: 9), of=chunks)
+    case("chunk-reserved", reserved, entry(0, 4, lambda codec: 1 << 8), of=chunks)
+    case("chunk-free-in-use", "it names a chunk that is free", entry(2, 4, lambda codec: FREE), of=chunks)
     case("chunk-shared", "it shares a chunk with another",
          manifest(lambda m: m["tensors"][1]["chunks"].update(first=1)), of=chunks)
     case("padding-between-chunks", "padding that must be zero is not", after=flip(SEGMENT + 28), of=chunks)
+    case("plane-shares-a-chunk", "it shares a chunk with another",
+         manifest(lambda m: m["tensors"][0]["planes"][0]["chunks"].update(first=0)), of=several_planes)
     case("chunk-units-absurd", "must be a whole number from 1 to 4294967295",
          manifest(lambda m: m["tensors"][1]["chunks"].update(units=(1 << 63) - 1)), of=chunks)
     case("zstd-expands-much", "it claims to unpack to far more than it is", entry(4, 2, lambda payload: 17 << 20),
@@ -328,7 +435,8 @@ def outputs() -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, golden in accepted().items():
         files[f"accept/{name}.grist"] = golden.bytes()
-        expected = {key: base64.b64encode(value).decode() for key, value in golden.expected.items()}
+        expected = {key: value if isinstance(value, dict) else base64.b64encode(value).decode()
+                    for key, value in golden.expected.items()}
         files[f"accept/{name}.json"] = (json.dumps(expected, indent=1, ensure_ascii=False) + "\n").encode()
     expected = {}
     for name, (data, says) in rejected().items():

@@ -377,7 +377,7 @@ static const int8_t tables[][16] = {
     {-32, -25, -20, -16, -12, -9, -6, -3, 0, 3, 6, 9, 13, 17, 22, 33},
 };
 
-/* The code of a tile's row and column, by the formula of Formats/grist.md. */
+/* The code of a tile's row and column, by the formula of Formats/grist-v1.md. */
 static int code_at(const uint8_t *tile, size_t rows, size_t row, size_t column, int bits) {
   if (bits == 8) return (int8_t)tile[column / 4 * 4 * rows + 4 * row + column % 4];
   int byte = tile[column / 8 * 4 * rows + 4 * row + column % 4];

@@ -74,7 +74,7 @@ def expected(path):
 
 
 def converted(path):
-    """Tensors of a .grist file that was packed raw, by Formats/grist.md."""
+    """Tensors of a .grist file that was packed raw, by Formats/grist-v1.md."""
     data = memoryview(path.read_bytes())
     start, length, table = struct.unpack("<QQQ", data[24:48])
     manifest = json.loads(bytes(data[start:start + length]))

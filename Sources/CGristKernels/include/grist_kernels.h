@@ -22,7 +22,7 @@ enum {
   GRIST_ROTATION_BLOCK = 64,
 };
 
-/* One tile as it is stored: 16 rows, or 1 of what is looked up by row. See Formats/grist.md, "Tiles". */
+/* One tile as it is stored: 16 rows, or 1 of what is looked up by row. See Formats/grist-v1.md, "Tiles". */
 typedef struct {
   const uint8_t *codes;
   const uint16_t *scales; /* f16, per group tile_rows in a row */
@@ -34,7 +34,7 @@ typedef struct {
   float multiplier; /* of every scale */
 } grist_stored_tile;
 
-/* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist.md, "Tiles".
+/* Weights in tiles of 16 rows x int8 activations -> f32. See Formats/grist-v1.md, "Tiles".
 
    codes   int8: per 8 columns 128 bytes: twice 64 bytes, byte 4*row+i holding column k+i, then k+4+i.
            int4: per 8 columns 64 bytes: byte 4*row+i holding column k+i in the low and k+4+i in the high nibble,

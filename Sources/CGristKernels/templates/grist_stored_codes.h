@@ -1,4 +1,4 @@
-/* How codes lie in a tile, see Formats/grist.md, "Tiles": the one place that writes them, and that reads them where no dot
+/* How codes lie in a tile, see Formats/grist-v1.md, "Tiles": the one place that writes them, and that reads them where no dot
    product is wanted. Included by grist_template.h, so once for each instruction set.
 
    A block is eight columns of a tile. Its words of four bytes, one a row, hold the codes of the columns k to k + 3, in int8

@@ -206,6 +206,7 @@ public struct ConversionPlan: Sendable {
     _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: Source
   ) throws -> Entry {
     let stored = source.file?.tensor(named: tensor.name)
+    if case .unknown(let scheme)? = stored?.scheme { throw scheme.error(file: source.path, tensor: tensor.name) }
     let scheme = stored.flatMap { $0.scheme.satisfies(decision) ? $0.scheme : nil } ?? decision.scheme
     let encoder = try TensorEncoder(tensor, scheme: scheme)
     return Entry(

@@ -143,6 +143,7 @@ package struct TensorEncoder: Sendable {
       return quantizeTiles(
         bytes, source.elementType, shape: shape, coding: grouped.coding, feedback: feedback,
         prescale: 1 / grouped.multiplier)
+    case .unknown(let unknown): throw unknown.error(file: source.file, tensor: source.name)
     }
   }
 

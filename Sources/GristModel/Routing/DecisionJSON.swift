@@ -1,39 +1,26 @@
 import GristCore
 
-// AVG-LLaVA's decisions are written as its own three lists; those of other shapes choice by choice. `Formats/record.md`
-// has both.
-
 extension RouterDecision {
-  /// What a record keeps of it.
-  ///
-  /// - Parameter withChoice: adds what AVG-LLaVA's three lists come to.
-  public func json(withChoice: Bool = false) -> JSONValue {
-    guard let choice = wholePicture, let filterOrder, reasons.count == 1 else {
-      var reasons = JSONObject()
-      for reason in self.reasons { reasons[reason.name] = reason.value.json }
-      return ["choices": .array(choices.map(\.json)), "reasons": .object(reasons)]
-    }
-    var object: JSONObject = ["granularities": JSONValue(choice.options), "logits": JSONValue(choice.scores)]
-    if withChoice { object["choice"] = JSONValue(choice.tokens) }
-    object["filter"] = JSONValue(filterOrder)
-    return .object(object)
+  /// Choice by choice, as `Formats/record.md` has it.
+  public var json: JSONValue {
+    var reasons = JSONObject()
+    for reason in self.reasons { reasons[reason.name] = reason.value.json }
+    return ["choices": .array(choices.map(\.json)), "reasons": .object(reasons)]
   }
 
-  /// Reads what ``json(withChoice:)`` wrote.
+  /// For people and their scripts: AVG-LLaVA's decision as what it is made of, another one as ``json``.
+  public var summary: JSONValue {
+    guard let choice = wholePicture, let filterOrder, reasons.count == 1 else { return json }
+    return [
+      "granularities": JSONValue(choice.options), "logits": JSONValue(choice.scores),
+      "choice": JSONValue(choice.tokens), "filter": JSONValue(filterOrder),
+    ]
+  }
+
+  /// Reads ``json``.
   ///
   /// - Throws: 65 when it makes no whole decision.
   public init(_ json: JSONReader) throws {
-    if !json.has("choices") {
-      let granularities = try json.integers("granularities", in: 1...Int(Int32.max))
-      let logits = try json.array("logits").compactMap(\.double).map { Float($0) }
-      guard !logits.isEmpty, logits.count == granularities.count else {
-        throw json.failure("logits", "one number a granularity")
-      }
-      self.init(
-        granularities: granularities, logits: logits,
-        filterOrder: try json.integers("filter", in: 0...Int(Int32.max)))
-      return
-    }
     let choices = try json.objects("choices").map { try RouterChoice($0) }
     guard Self.isWhole(choices.map(\.place)) else {
       throw json.failure("choices", "one about the picture, or one for each tile in their order")

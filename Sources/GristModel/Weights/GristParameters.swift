@@ -23,6 +23,7 @@ struct GristParameters: ParameterStore {
       ? elementCount(of: record.shape) == expected[0]
       : matrixExtents(record.shape).map { [$0.rows, $0.columns] } == expected
     guard matches else { throw wrongShape(name, expected: expected, found: record.shape) }
+    if case .unknown(let scheme) = record.scheme { throw scheme.error(file: path, tensor: name) }
     return record
   }
 
@@ -53,6 +54,7 @@ struct GristParameters: ParameterStore {
           shape: $0, coding: scheme.coding, multiplier: scheme.multiplier, runs: runs,
           tilesPerRun: record.chunks.unitsPerChunk)
       }
+    case .unknown: weights = nil
     }
     guard let weights else {
       throw GristError(

@@ -59,6 +59,7 @@ package struct RowTable: EmbeddingTable {
       expandQuantizedRows(
         row..<row + 1, of: bytes, tilesInRun: bytes.count / shape.bytesPerTile, shape: shape, coding: grouped.coding,
         multiplier: grouped.multiplier, into: out)
+    case .unknown(let scheme): throw scheme.error(file: path, tensor: name)
     }
   }
 

@@ -27,11 +27,12 @@ private struct GristTensorStorage: TensorStorage {
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     if range.isEmpty { return Bytes() }
-    guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape) else {
-      throw GristError(.badData, "the scheme cannot hold the shape", file: file.path, tensor: record.name)
-    }
     switch record.scheme {
+    case .unknown(let scheme): throw scheme.error(file: file.path, tensor: record.name)
     case .plain:
+      guard let units = PayloadUnits(scheme: record.scheme, shape: record.shape) else {
+        throw GristError(.badData, "the scheme cannot hold the shape", file: file.path, tensor: record.name)
+      }
       let pieces = try chunks(range, bytesPerUnit: units.bytesPerUnit).map { chunk -> Bytes in
         let start = chunk * record.chunks.unitsPerChunk * units.bytesPerUnit
         let payload = try file.payload(ofChunk: record.chunks.first + chunk)

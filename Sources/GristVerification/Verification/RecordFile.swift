@@ -11,13 +11,17 @@ extension ReferenceRecord {
   /// The name a record has inside a `.grist` file.
   public static let embeddedName = "verification/record.safetensors"
   static let format = "gristmill-record"
-  static let version = "2"
+  static let version = "3"
 
   /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
-      "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
-      "loss": loss.map { JSONValue($0) } ?? false, "date": clock.map { JSONValue($0.date) } ?? .null,
+      "requires": [], "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
+      "loss": loss.map { JSONValue($0) } ?? false,
+      "asked": [
+        "date": clock.map { JSONValue($0.date) } ?? .null, "template": template.map { JSONValue($0) } ?? .null,
+        "sampling": "greedy",
+      ],
       "cases": .array(cases.map(\.json)),
     ]
     var writer = SafetensorsWriter(metadata: [
@@ -32,7 +36,7 @@ extension ReferenceRecord {
       try writer.add(
         "case.\(index).logits", shape: [item.logits.count, vocabulary], floats: item.logits.flatMap { $0 })
     }
-    return writer.encoded
+    return writer.encodedWithChecksum
   }
 
   /// Reads a record file.
@@ -61,22 +65,38 @@ extension ReferenceRecord {
     guard metadata("version") == Self.version else {
       throw GristError(
         .badData, "a record of a version this program does not read", file: path, found: metadata("version"),
-        advice: "record the checkpoint again")
+        advice: metadata("version").flatMap { Int($0) } ?? 0 > 3
+          ? "use a newer gristmill" : "record the checkpoint again")
     }
+    try file.requireChecksum()
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    if let feature = try json.strings("requires").first {
+      throw GristError(
+        .badData, "the record asks for something that this version does not know", file: path, found: feature,
+        advice: "use a newer gristmill")
+    }
     fingerprint = try json.string("fingerprint")
     source = try json.string("source")
     // Only a record that says so was made from weights that had lost nothing.
     loss =
       json.value("loss") == false
       ? nil : try json.string("loss", default: "the record does not tell what its weights went through")
+    let asked = try json.object("asked")
+    guard try asked.string("sampling") == "greedy" else { throw asked.failure("sampling", "greedy") }
     clock =
-      json.has("date")
-      ? try ChatProgram.Clock(date: json.string("date"))
-        ?? { throw json.failure("date", "a date such as 2026-07-31") }() : nil
+      asked.has("date")
+      ? try ChatProgram.Clock(date: asked.string("date"))
+        ?? { throw asked.failure("date", "a date such as 2026-07-31") }() : nil
+    template = asked.has("template") ? try asked.string("template") : nil
     cases = try json.objects("cases").enumerated().map { index, item in
-      let image = item.has("image") ? try item.string("image") : nil
+      let images = try item.strings("images")
+      let turns = try item.objects("turns")
+      guard images.count <= 1 else { throw item.failure("images", "at most one: this version asks about no more") }
+      guard turns.count == 1, !turns[0].has("assistant") else {
+        throw item.failure("turns", "one question without an answer: this version asks no more")
+      }
+      let image = images.first
       let imageBytes = try image.map { name in
         guard let tensor = tensors["image.\(name)"], tensor.elementType == .u8 else {
           throw GristError(.badData, "the record lacks a picture", file: path, tensor: "image.\(name)")
@@ -90,9 +110,9 @@ extension ReferenceRecord {
         throw GristError(.badData, "the record lacks logits", file: path, tensor: "case.\(index).logits")
       }
       var result = Case(
-        question: Question(image: image, imageBytes: imageBytes, prompt: try item.string("prompt")),
+        question: Question(image: image, imageBytes: imageBytes, prompt: try turns[0].string("user")),
         inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)),
-        decision: item.has("router") ? try RouterDecision(item.object("router")) : nil,
+        decision: item.has("decision") ? try RouterDecision(item.object("decision")) : nil,
         granularity: item.has("granularity") ? try item.granularity("granularity") : nil,
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
         logits: try Self.rows(tensor))
@@ -103,8 +123,10 @@ extension ReferenceRecord {
 
   /// Choices in other arithmetic; a record that was made without says nothing.
   private static func rounded(_ item: JSONReader) throws -> [Compute.Rounding: Case.RoundedChoice] {
-    guard item.has("router"), case let router = try item.object("router"), router.has("rounded") else { return [:] }
-    let choices = try router.object("rounded")
+    guard item.has("decision"), case let decision = try item.object("decision"), decision.has("rounded") else {
+      return [:]
+    }
+    let choices = try decision.object("rounded")
     var result: [Compute.Rounding: Case.RoundedChoice] = [:]
     for rounding in Compute.Rounding.allCases where choices.has(rounding.rawValue) {
       // Written as 0 where a value left the type's range.
@@ -130,7 +152,7 @@ extension ReferenceRecord {
 
 extension ReferenceRecord.Case {
   private func json(_ decision: RouterDecision) -> JSONValue {
-    var object = decision.json().object ?? [:]
+    var object = decision.json.object ?? [:]
     if !rounded.isEmpty {
       var choices = JSONObject()
       for rounding in Compute.Rounding.allCases {
@@ -145,9 +167,10 @@ extension ReferenceRecord.Case {
 
   fileprivate var json: JSONValue {
     [
-      "image": question.image.map { JSONValue($0) } ?? .null, "prompt": JSONValue(question.prompt),
+      "images": JSONValue(question.image.map { [$0] } ?? []),
+      "turns": [["user": JSONValue(question.prompt)]],
       "input_ids": JSONValue(inputIDs),
-      "router": decision.map(json) ?? .null,
+      "decision": decision.map(json) ?? .null,
       "granularity": granularity.map(\.json) ?? .null, "sequence_length": JSONValue(sequenceLength),
       "tokens": JSONValue(tokens),
     ]

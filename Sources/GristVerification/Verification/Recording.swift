@@ -45,7 +45,8 @@ public struct Recording: Sendable {
   public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> ReferenceRecord {
     let fingerprint = try source.fingerprint()
     let count = Double(questions.count)
-    var cases = try source.model(compute: compute).record(
+    let model = try source.model(compute: compute)
+    var cases = try model.record(
       questions, maxNewTokens: options.maxNewTokens, clock: options.clock
     ) { progress(Double($0) / count, "question \($0 + 1) of \(questions.count)") }
     if options.triesCoarserArithmetic, cases.contains(where: { $0.decision != nil }) {
@@ -54,8 +55,8 @@ public struct Recording: Sendable {
       }
     }
     return ReferenceRecord(
-      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock, cases: cases
-    )
+      fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,
+      template: model.configuration.format.name, cases: cases)
   }
 }
 

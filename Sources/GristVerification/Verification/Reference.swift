@@ -71,7 +71,9 @@ public enum Reference: Sendable {
     guard let file = model.file, let bytes = try file.sideFile(named: ReferenceRecord.embeddedName) else {
       throw GristError(
         .usage, "there is nothing to verify against: the model has no record inside", file: model.path,
-        advice: "give --reference, or put a record inside with `gristmill record --into`")
+        advice: model.file?.hasUnfinishedAddition == true
+          ? "one was begun to be put inside, and not finished: run `gristmill record --into` again"
+          : "give --reference, or put a record inside with `gristmill record --into`")
     }
     guard !asksQuestions else {
       throw GristError(

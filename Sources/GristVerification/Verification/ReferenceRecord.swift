@@ -66,15 +66,20 @@ public struct ReferenceRecord: Sendable {
   public let loss: String?
   /// The day that templates were told which write it down; nil in a record that does not say.
   public let clock: ChatProgram.Clock?
+  /// The name of the template that conversations were written down by, `own` for one that came with the model; nil in
+  /// a record that does not say.
+  public let template: String?
   public let cases: [Case]
 
   public init(
-    fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, cases: [Case]
+    fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, template: String? = nil,
+    cases: [Case]
   ) {
     self.fingerprint = fingerprint
     self.source = source
     self.loss = loss
     self.clock = clock
+    self.template = template
     self.cases = cases
   }
 }

@@ -17,7 +17,7 @@ public struct VerifiedSide: Sendable, Equatable {
   public let byteCount: Int?
   /// The recipe of a `.grist` file.
   public let recipe: String?
-  /// Of the weights that it was made from, as `Formats/grist.md` defines it; nil where nobody computed it.
+  /// Of the weights that it was made from, as `Formats/grist-v1.md` defines it; nil where nobody computed it.
   public let fingerprint: String?
 
   public init(
