@@ -45,7 +45,7 @@ let package = Package(
     .target(
       name: "GristCore",
       dependencies: [
-        "CGristSystem", "CXXHash", .product(name: "Crypto", package: "swift-crypto"),
+        "CGristSystem", "CXXHash",
         .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -62,6 +62,8 @@ let package = Package(
       name: "GristSources",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "CZlib",
+        // Builds long: what stands before this module is built meanwhile.
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.

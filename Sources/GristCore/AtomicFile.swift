@@ -202,11 +202,7 @@ public final class AtomicFile {
       throw GristError(.inputOutput, "cannot name the output: \(systemMessage())", file: path)
     }
     isNamed = false
-    let folder = folderName(of: target).withSystemPath { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-    if folder >= 0 {
-      fsync(folder)
-      close(folder)
-    }
+    synchronizeFolder(folderName(of: target))
     discard()
   }
 
@@ -271,12 +267,23 @@ func hiddenName(for name: String) -> String {
 
 /// Removes what killed programs left of an output.
 private func removeLeftovers(of hiddenName: String, in folder: String) {
-  for name in (try? folderContents(folder)) ?? []
-  where name.hasPrefix(hiddenName + ".") && name.hasSuffix(".partial") {
-    let middle = name.utf8.dropFirst(hiddenName.utf8.count + 1).dropLast(".partial".utf8.count)
-    guard middle.allSatisfy(isLowerHexadecimal) else { continue }
+  for name in (try? folderContents(folder)) ?? [] where isLeftover(name, of: hiddenName) {
     removeIfPossible(joinPath(folder, name))
   }
+}
+
+/// Whether a name is that of an unfinished copy of an output.
+func isLeftover(_ name: String, of hiddenName: String) -> Bool {
+  guard name.hasPrefix(hiddenName + "."), name.hasSuffix(".partial") else { return false }
+  return name.utf8.dropFirst(hiddenName.utf8.count + 1).dropLast(".partial".utf8.count).allSatisfy(isLowerHexadecimal)
+}
+
+/// Has the names in a folder written to the disk, as far as the file system does that.
+func synchronizeFolder(_ path: String) {
+  let folder = path.withSystemPath { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+  guard folder >= 0 else { return }
+  fsync(folder)
+  close(folder)
 }
 
 /// Writes a whole file so that it appears complete or not at all.

@@ -13,19 +13,44 @@ public struct ChunkRun: Sendable, Equatable {
 public struct TensorRecord: Sendable, Equatable {
   /// The name the model knows it by.
   public let name: String
-  /// The name it had upstream.
-  public let sourceName: String
+  public let origin: Origin
   public let shape: [Int]
   public let scheme: TensorScheme
-  /// The type it had in the source.
-  public let sourceElement: ElementType
   /// ‖stored − source‖ / ‖source‖ over all elements; 0 where nothing was lost.
   public let relativeError: Double
   /// The greatest relative error of a single row; nil where rows were not looked at.
   public let worstRowError: Double?
+  /// Why the model does not compute with it, where it is only kept to be given back; else nil.
+  public let unused: String?
   public internal(set) var chunks = ChunkRun(first: 0, count: 0, unitsPerChunk: 1)
   /// What makes the tensor more exact, in the order in which it does; this version uses none of it.
   public internal(set) var planes: [Plane] = []
+
+  /// What upstream had in its place.
+  public struct Origin: Sendable, Equatable {
+    public let name: String
+    public let element: ElementType
+    /// Which of ``Provenance/sources`` it lay in; nil where that is not known.
+    public let source: Int?
+    /// The shape there, where it is another one.
+    public let shape: [Int]?
+    /// How it became the tensor, in the steps of a name map; nil where nothing had to be done.
+    public let layout: String?
+    /// Other names of upstream's for the same values, which are stored once.
+    public let aliases: [String]
+
+    public init(
+      name: String, element: ElementType, source: Int? = nil, shape: [Int]? = nil, layout: String? = nil,
+      aliases: [String] = []
+    ) {
+      self.name = name
+      self.element = element
+      self.source = source
+      self.shape = shape
+      self.layout = layout
+      self.aliases = aliases
+    }
+  }
 
   /// Numbers beside a tensor's own that refine them.
   public struct Plane: Sendable, Equatable {
@@ -38,16 +63,16 @@ public struct TensorRecord: Sendable, Equatable {
   var runs: [ChunkRun] { [chunks] + planes.map(\.chunks) }
 
   public init(
-    name: String, sourceName: String? = nil, shape: [Int], scheme: TensorScheme, sourceElement: ElementType,
-    relativeError: Double, worstRowError: Double? = nil
+    name: String, origin: Origin, shape: [Int], scheme: TensorScheme, relativeError: Double,
+    worstRowError: Double? = nil, unused: String? = nil
   ) {
-    self.worstRowError = worstRowError
     self.name = name
-    self.sourceName = sourceName ?? name
+    self.origin = origin
     self.shape = shape
     self.scheme = scheme
-    self.sourceElement = sourceElement
     self.relativeError = relativeError
+    self.worstRowError = worstRowError
+    self.unused = unused
   }
 }
 

@@ -7,17 +7,7 @@ extension Manifest {
       "requires": [],
       "provenance": provenance.json,
       "segments": .array(segments.map(\.json)),
-      "tensors": .array(
-        tensors.map {
-          var tensor: JSONObject = [
-            "name": JSONValue($0.name), "source_name": JSONValue($0.sourceName), "shape": JSONValue($0.shape),
-            "scheme": $0.scheme.json,
-            "source_element": JSONValue($0.sourceElement.rawValue), "relative_error": JSONValue($0.relativeError),
-          ]
-          if let worst = $0.worstRowError { tensor["worst_row_error"] = JSONValue(worst) }
-          tensor["chunks"] = $0.chunks.json
-          return .object(tensor)
-        }),
+      "tensors": .array(tensors.map(\.json)),
       "files": .array(files.map(\.json)),
     ]
   }
@@ -39,30 +29,56 @@ extension Manifest {
         name: try segment.string("name"), first: try segment.integer("first", in: ChunkRun.numbers),
         count: try segment.integer("count", in: ChunkRun.numbers))
     }
-    tensors = try json.objects("tensors").map { tensor in
-      guard let element = ElementType(rawValue: try tensor.string("source_element")) else {
-        throw tensor.failure("source_element", "an element type")
-      }
-      let name = try tensor.string("name")
-      var record = TensorRecord(
-        name: name, sourceName: try tensor.string("source_name"), shape: try tensor.integers("shape", in: 0...Int.max),
-        scheme: TensorScheme(stored: try tensor.object("scheme")), sourceElement: element,
-        relativeError: try tensor.double("relative_error"),
-        worstRowError: tensor.has("worst_row_error") ? try tensor.double("worst_row_error") : nil)
-      record.chunks = try ChunkRun(tensor.object("chunks"))
-      record.planes = try tensor.objects("planes", default: []).map { plane in
-        // Its scheme matters to those that use it.
-        _ = try plane.object("scheme")
-        return TensorRecord.Plane(role: try plane.string("role"), chunks: try ChunkRun(plane.object("chunks")))
-      }
-      return record
-    }
+    tensors = try json.objects("tensors").map { try TensorRecord($0) }
     files = try json.objects("files").map { file in
       var record = FileRecord(
         name: try file.string("name"), byteCount: try file.integer("bytes", in: 0...Int.max),
         sha256: try file.string("sha256"))
       record.chunks = try ChunkRun(file.object("chunks"))
       return record
+    }
+  }
+}
+
+extension TensorRecord {
+  fileprivate var json: JSONValue {
+    var json: JSONObject = ["name": JSONValue(name), "source_name": JSONValue(origin.name)]
+    if let source = origin.source { json["source"] = JSONValue(source) }
+    if let shape = origin.shape { json["source_shape"] = JSONValue(shape) }
+    if let layout = origin.layout { json["source_layout"] = JSONValue(layout) }
+    if !origin.aliases.isEmpty { json["source_aliases"] = JSONValue(origin.aliases) }
+    json["shape"] = JSONValue(shape)
+    json["scheme"] = scheme.json
+    json["source_element"] = JSONValue(origin.element.rawValue)
+    json["relative_error"] = JSONValue(relativeError)
+    if let worstRowError { json["worst_row_error"] = JSONValue(worstRowError) }
+    if let unused { json["unused"] = JSONValue(unused) }
+    json["chunks"] = chunks.json
+    return .object(json)
+  }
+
+  fileprivate init(_ json: JSONReader) throws {
+    guard let element = ElementType(rawValue: try json.string("source_element")) else {
+      throw json.failure("source_element", "an element type")
+    }
+    let extents = 0...Int.max
+    self.init(
+      name: try json.string("name"),
+      origin: Origin(
+        name: try json.string("source_name"), element: element,
+        source: json.has("source") ? try json.integer("source", in: ChunkRun.numbers) : nil,
+        shape: json.has("source_shape") ? try json.integers("source_shape", in: extents) : nil,
+        layout: json.has("source_layout") ? try json.string("source_layout") : nil,
+        aliases: try json.strings("source_aliases", default: [])),
+      shape: try json.integers("shape", in: extents), scheme: TensorScheme(stored: try json.object("scheme")),
+      relativeError: try json.double("relative_error"),
+      worstRowError: json.has("worst_row_error") ? try json.double("worst_row_error") : nil,
+      unused: json.has("unused") ? try json.string("unused") : nil)
+    chunks = try ChunkRun(json.object("chunks"))
+    planes = try json.objects("planes", default: []).map { plane in
+      // Its scheme matters to those that use it.
+      _ = try plane.object("scheme")
+      return Plane(role: try plane.string("role"), chunks: try ChunkRun(plane.object("chunks")))
     }
   }
 }

@@ -23,7 +23,8 @@ struct Gristmill: ParsableCommand {
       """,
     version: "gristmill \(gristmillVersion)",
     subcommands: [
-      Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Diff.self, Bench.self,
+      Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Diff.self, ExportCommand.self,
+      Bench.self,
     ])
 
   static func main() {

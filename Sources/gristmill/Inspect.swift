@@ -156,12 +156,12 @@ struct Inspect: ParsableCommand {
 extension TensorSummary {
   fileprivate var json: JSONValue {
     [
-      "name": JSONValue(record.name), "source_name": JSONValue(record.sourceName), "shape": JSONValue(record.shape),
+      "name": JSONValue(record.name), "source_name": JSONValue(record.origin.name), "shape": JSONValue(record.shape),
       "scheme": JSONValue(record.scheme.name),
       "bytes": JSONValue(payloadBytes), "stored_bytes": JSONValue(storedBytes),
       "bits_per_weight": JSONValue(bitsPerWeight), "relative_error": JSONValue(record.relativeError),
       "worst_row_error": record.worstRowError.map { JSONValue($0) } ?? .null,
-      "source": JSONValue(record.sourceElement.rawValue),
+      "source": JSONValue(record.origin.element.rawValue),
     ]
   }
 }

@@ -15,7 +15,7 @@ import Testing
     #expect(file.manifest.provenance == provenance)
     #expect(file.chunkCount == 5 && file.byteCount == SmallFile.bytes.count)
     let b = try #require(file.tensor(named: "b"))
-    #expect(b.shape == [3, 40] && b.sourceElement == .f32 && b.relativeError == 0.25)
+    #expect(b.shape == [3, 40] && b.origin.element == .f32 && b.relativeError == 0.25)
     #expect(b.scheme == .grouped(.init(codes: .int8, groupSize: 32, layout: .tile16, scaleExponent: -3)))
     #expect(file.tensor(named: "nothing") == nil)
     #expect(try file.sideFile(named: "nothing")?.count == nil)

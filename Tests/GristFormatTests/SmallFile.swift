@@ -41,7 +41,9 @@ enum SmallFile {
   }
 
   static func tensor(_ name: String, _ shape: [Int], _ scheme: TensorScheme) -> TensorRecord {
-    TensorRecord(name: name, shape: shape, scheme: scheme, sourceElement: .f32, relativeError: 0.25)
+    TensorRecord(
+      name: name, origin: TensorRecord.Origin(name: name, element: .f32), shape: shape, scheme: scheme,
+      relativeError: 0.25)
   }
 
   static let contents: [String: [UInt8]] = ["a": a, "b": b, "z": [], "p": p, "file config.json": text]

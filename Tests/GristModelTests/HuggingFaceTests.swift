@@ -109,7 +109,7 @@ import Testing
     let model = try Source.open(path: folder.file("a.grist"))
     guard let file = model.file else { return }
     let head = try #require(file.manifest.tensors.first { $0.name == "lm_head.weight" })
-    #expect(head.sourceName == "language_model.lm_head.weight")
+    #expect(head.origin.name == "language_model.lm_head.weight")
     try answers(model, name)
   }
 }

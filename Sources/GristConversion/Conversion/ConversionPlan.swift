@@ -164,14 +164,18 @@ public struct ConversionPlan: Sendable {
     // What is never computed with goes last, out of the way of what is.
     parts = parts.filter { $0.part != .unused } + parts.filter { $0.part == .unused }
     var segments = parts.map { Segment(name: $0.part.segment, entries: $0.entries, part: $0.part) }
-    let unknown = remaining.values.sorted { ByteName($0.name) < ByteName($1.name) }
+    let rest = remaining.values.sorted { ByteName($0.name) < ByteName($1.name) }
+    let kept = rest.filter { $0.origin.unused != nil }
+    let unknown = rest.filter { $0.origin.unused == nil }
+    for (name, tensors) in [("unused", kept), ("other", unknown)] where !tensors.isEmpty {
+      let entries = try tensors.map { try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source) }
+      if let last = segments.indices.last, segments[last].name == name {
+        segments[last] = Segment(name: name, entries: segments[last].entries + entries, part: segments[last].part)
+      } else {
+        segments.append(Segment(name: name, entries: entries, part: nil))
+      }
+    }
     if !unknown.isEmpty {
-      segments.append(
-        Segment(
-          name: "other",
-          entries: try unknown.map {
-            try Self.entry($0, recipe.decide($0, as: nil), isTable: false, from: source)
-          }, part: nil))
       notes +=
         unknown.count > 3
         ? [

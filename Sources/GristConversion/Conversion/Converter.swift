@@ -78,6 +78,7 @@ package struct Converter: Sendable {
     let work = ParallelWork(
       pool: pool, hashing: try FileHasher(source.weightFiles, tensors: source.tensors()))
     var digits: [ByteName: String] = [:]
+    let origins = Origins(source)
     for segment in plan.segments {
       work.later { writer.beginSegment(segment.name) }
       for entry in segment.entries {
@@ -86,8 +87,8 @@ package struct Converter: Sendable {
           if let file = source.file, let record = entry.stored, entry.isCopied {
             try copy(record, from: file, to: writer, work)
           } else {
-            let (tensorDigits, isLossless) = try write(entry, correction, &findings, to: writer, work)
-            fingerprint.add(entry.tensor, digits: tensorDigits)
+            let (tensorDigits, isLossless) = try write(entry, origins[entry], correction, &findings, to: writer, work)
+            if entry.tensor.origin.unused == nil { fingerprint.add(entry.tensor, digits: tensorDigits) }
             digits[ByteName(entry.tensor.name)] = tensorDigits
             if !isLossless { isLossy = true }
           }
@@ -130,11 +131,11 @@ package struct Converter: Sendable {
 
   /// Writes one tensor as its correction tells; returns its digits for the fingerprint, and whether no value changed.
   private func write(
-    _ entry: ConversionPlan.Entry, _ correction: (any ErrorCorrection)?, _ findings: inout ConversionFindings,
-    to writer: GristWriter, _ work: ParallelWork
+    _ entry: ConversionPlan.Entry, _ origin: TensorRecord.Origin, _ correction: (any ErrorCorrection)?,
+    _ findings: inout ConversionFindings, to writer: GristWriter, _ work: ParallelWork
   ) throws -> (digits: String, isLossless: Bool) {
     guard let correction else {
-      let written = try write(entry, .encode(nil, returnsCodes: false), &findings, to: writer, work)
+      let written = try write(entry, origin, .encode(nil, returnsCodes: false), &findings, to: writer, work)
       return (written.digits, written.isLossless)
     }
     let name = entry.tensor.name
@@ -143,7 +144,7 @@ package struct Converter: Sendable {
       if case .encode(let feedback, _) = step, entry.takesFeedback, correction.matrices.contains(ByteName(name)) {
         findings.feedback.add(name, feedback)
       }
-      let written = try write(entry, step, &findings, to: writer, work)
+      let written = try write(entry, origin, step, &findings, to: writer, work)
       result = (written.digits, written.isLossless)
       return written.codes
     }
@@ -159,8 +160,8 @@ package struct Converter: Sendable {
 
   /// Writes one tensor in batches of chunks that are encoded and packed in parallel.
   private func write(
-    _ entry: ConversionPlan.Entry, _ step: QuantizationStep, _ findings: inout ConversionFindings,
-    to writer: GristWriter, _ work: ParallelWork
+    _ entry: ConversionPlan.Entry, _ origin: TensorRecord.Origin, _ step: QuantizationStep,
+    _ findings: inout ConversionFindings, to writer: GristWriter, _ work: ParallelWork
   ) throws -> Written {
     let name = entry.tensor.name
     let (finished, feedback, returnsCodes): (FinishedMatrix?, ErrorFeedback?, Bool) =
@@ -209,9 +210,9 @@ package struct Converter: Sendable {
       }
     }
     let record = TensorRecord(
-      name: name, sourceName: entry.stored?.sourceName ?? entry.tensor.sourceName, shape: entry.tensor.shape,
-      scheme: tensor.scheme, sourceElement: entry.stored?.sourceElement ?? entry.tensor.elementType,
-      relativeError: entry.compounded(sums.relativeError), worstRowError: sums.worstRow.map(entry.compounded))
+      name: name, origin: origin, shape: entry.tensor.shape,
+      scheme: tensor.scheme, relativeError: entry.compounded(sums.relativeError),
+      worstRowError: sums.worstRow.map(entry.compounded), unused: entry.tensor.origin.unused)
     if let worst = record.worstRowError, worst >= ConversionFindings.drowned { findings.addDrowned(name, worst) }
     let unitsPerChunk = tensor.unitsPerChunk
     work.later { writer.endTensor(record, unitsPerChunk: unitsPerChunk) }

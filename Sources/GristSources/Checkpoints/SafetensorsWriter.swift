@@ -40,6 +40,26 @@ package struct SafetensorsWriter {
 
   /// The whole file as bytes; the header is padded with spaces so that the data start on 8 bytes.
   package var encoded: Bytes {
+    let header = Self.header(metadata: metadata, tensors.map { ($0.name, $0.elementType, $0.shape, $0.bytes.count) })
+    let dataBytes = tensors.reduce(0) { $0 + $1.bytes.count }
+    let buffer = AlignedBuffer(byteCount: header.count + dataBytes)
+    buffer.withUnsafeMutableBytes { target in
+      target.copyBytes(from: header)
+      var position = header.count
+      for tensor in tensors {
+        tensor.bytes.withUnsafeBytes { target[position...].copyBytes(from: $0) }
+        position += tensor.bytes.count
+      }
+    }
+    return buffer.bytes
+  }
+
+  /// What stands before the data: the length of the JSON, and the JSON, padded with spaces so that the data start on 8
+  /// bytes.
+  package static func header(
+    metadata: [(name: String, value: String)],
+    _ tensors: [(name: String, elementType: ElementType, shape: [Int], byteCount: Int)]
+  ) -> [UInt8] {
     var header = JSONObject()
     if !metadata.isEmpty {
       var strings = JSONObject()
@@ -50,23 +70,13 @@ package struct SafetensorsWriter {
     for tensor in tensors {
       header[tensor.name] = [
         "dtype": JSONValue(tensor.elementType.rawValue.uppercased()), "shape": JSONValue(tensor.shape),
-        "data_offsets": JSONValue([offset, offset + tensor.bytes.count]),
+        "data_offsets": JSONValue([offset, offset + tensor.byteCount]),
       ]
-      offset += tensor.bytes.count
+      offset += tensor.byteCount
     }
     var json = Array(JSONValue.object(header).text().utf8)
     json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
-    let buffer = AlignedBuffer(byteCount: 8 + json.count + offset)
-    buffer.withUnsafeMutableBytes { target in
-      target.storeBytes(of: UInt64(json.count).littleEndian, as: UInt64.self)
-      target[8...].copyBytes(from: json)
-      var position = 8 + json.count
-      for tensor in tensors {
-        tensor.bytes.withUnsafeBytes { target[position...].copyBytes(from: $0) }
-        position += tensor.bytes.count
-      }
-    }
-    return buffer.bytes
+    return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Array($0) } + json
   }
 }
 

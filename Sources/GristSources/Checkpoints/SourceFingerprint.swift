@@ -3,7 +3,8 @@ import GristFormat
 
 /// A name for the contents of a checkpoint, whatever files they are spread over: the SHA-256 of one line a tensor, in
 /// the order of the names' UTF-8 bytes, each "NAME TYPE EXTENTS XXH3-128 of the bytes". It tells other weights apart;
-/// it is no proof against someone who wants them to look the same.
+/// it is no proof against someone who wants them to look the same. Tensors that the model does not compute with are no
+/// part of it: some programs save them, and some do not.
 package struct SourceFingerprint: Sendable {
   private var lines: [(name: String, line: String)] = []
 
@@ -48,7 +49,7 @@ extension Checkpoint {
   /// - Throws: What reading the tensors throws, 130 when the user interrupts.
   package func fingerprint() throws -> String {
     var fingerprint = SourceFingerprint()
-    for tensor in tensors {
+    for tensor in tensors where tensor.origin.unused == nil {
       try Interruption.check()
       fingerprint.add(tensor, digits: try SourceFingerprint.digits(of: tensor))
       tensor.release()

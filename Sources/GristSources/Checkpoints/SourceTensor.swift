@@ -25,7 +25,7 @@ public struct SourceTensor: Sendable {
   /// What copies share.
   private final class Contents: Sendable {
     let name: String
-    let sourceName: String
+    let origin: Origin
     let elementType: ElementType
     let shape: [Int]
     let file: String
@@ -35,11 +35,11 @@ public struct SourceTensor: Sendable {
     let storage: any TensorStorage
 
     init(
-      name: String, sourceName: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
+      name: String, origin: Origin, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
       elementCount: Int, byteCount: Int, storage: any TensorStorage
     ) {
       self.name = name
-      self.sourceName = sourceName
+      self.origin = origin
       self.elementType = elementType
       self.shape = shape
       self.file = file
@@ -50,11 +50,26 @@ public struct SourceTensor: Sendable {
     }
   }
 
+  /// What a tensor was upstream, and how it became what it is.
+  package struct Origin: Sendable {
+    package let name: String
+    /// The shape there, where steps changed the layout.
+    package fileprivate(set) var shape: [Int]?
+    package fileprivate(set) var layout: [LayoutStep] = []
+    /// Whether it was put together of several.
+    package fileprivate(set) var isJoined = false
+    /// Other names there for the same values.
+    package fileprivate(set) var aliases: [String] = []
+    /// Why the model does not compute with it, where it is only kept to be given back.
+    package fileprivate(set) var unused: String?
+  }
+
   private let contents: Contents
 
   public var name: String { contents.name }
   /// Its name in `file`; other than `name` where a map renamed it.
-  public var sourceName: String { contents.sourceName }
+  public var sourceName: String { contents.origin.name }
+  package var origin: Origin { contents.origin }
   public var elementType: ElementType { contents.elementType }
   /// Outermost extent first; empty for a scalar.
   public var shape: [Int] { contents.shape }
@@ -71,19 +86,19 @@ public struct SourceTensor: Sendable {
     name: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?, storage: any TensorStorage
   ) {
     self.init(
-      name: name, sourceName: name, elementType: elementType, shape: shape, file: file, offset: offset, storage: storage
-    )
+      name: name, origin: Origin(name: name), elementType: elementType, shape: shape, file: file, offset: offset,
+      storage: storage)
   }
 
   private init?(
-    name: String, sourceName: String, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
+    name: String, origin: Origin, elementType: ElementType, shape: [Int], file: String, offset: UInt64?,
     storage: any TensorStorage
   ) {
     guard let count = GristCore.elementCount(of: shape), let bytes = elementType.byteCount(ofElements: count) else {
       return nil
     }
     contents = Contents(
-      name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: offset,
+      name: name, origin: origin, elementType: elementType, shape: shape, file: file, offset: offset,
       elementCount: count, byteCount: bytes, storage: storage)
   }
 
@@ -112,15 +127,46 @@ public struct SourceTensor: Sendable {
   /// ``init(name:elementType:shape:file:offset:storage:)`` gives nil.
   public func with(shape: [Int], storage: any TensorStorage) -> SourceTensor? {
     SourceTensor(
-      name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: nil,
-      storage: storage)
+      name: name, origin: origin, elementType: elementType, shape: shape, file: file, offset: nil, storage: storage)
   }
 
   /// The same tensor under another name.
-  public func renamed(_ name: String) -> SourceTensor {
+  public func renamed(_ name: String) -> SourceTensor { with(name: name, origin) }
+
+  /// The same tensor, which has another name upstream, too.
+  package func known(as alias: String) -> SourceTensor {
+    var origin = origin
+    origin.aliases.append(alias)
+    return with(name: name, origin)
+  }
+
+  /// The same tensor, which the model does not compute with.
+  package func unused(because reason: String) -> SourceTensor {
+    var origin = origin
+    origin.unused = reason
+    return with(name: name, origin)
+  }
+
+  /// The same tensor, said to have become what it is by these steps.
+  func arranged(by steps: [LayoutStep], from shape: [Int]) -> SourceTensor {
+    guard !steps.isEmpty else { return self }
+    var origin = origin
+    origin.shape = origin.shape ?? shape
+    origin.layout += steps
+    return with(name: name, origin)
+  }
+
+  /// The same tensor, said to have been put together of several.
+  func joined() -> SourceTensor {
+    var origin = origin
+    origin.isJoined = true
+    return with(name: name, origin)
+  }
+
+  private func with(name: String, _ origin: Origin) -> SourceTensor {
     SourceTensor(
       Contents(
-        name: name, sourceName: sourceName, elementType: elementType, shape: shape, file: file, offset: offset,
+        name: name, origin: origin, elementType: elementType, shape: shape, file: file, offset: offset,
         elementCount: elementCount, byteCount: byteCount, storage: storage))
   }
 }

@@ -1,7 +1,7 @@
 import GristCore
 
 /// The files that hold a checkpoint's weights, whatever their format, and the tensors in them.
-struct WeightFiles {
+package struct WeightFiles {
   let files: [Checkpoint.WeightFile]
   let tensors: [SourceTensor]
   let notes: [String]
@@ -11,8 +11,8 @@ struct WeightFiles {
   /// A `config.json` that came with the weights, for a checkpoint that has none of its own.
   private(set) var configuration: Bytes?
 
-  static let indexName = "model.safetensors.index.json"
-  static let torchIndexName = "pytorch_model.bin.index.json"
+  package static let indexName = "model.safetensors.index.json"
+  package static let torchIndexName = "pytorch_model.bin.index.json"
 
   /// Opens what counts among a folder's files: what transformers takes, in its order (`model.safetensors`, its index,
   /// `pytorch_model.bin`, its index), then Keras's.

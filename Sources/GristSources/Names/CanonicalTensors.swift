@@ -12,6 +12,7 @@ struct CanonicalTensors {
     var tensors: [SourceTensor] = []
     var partsByName: [ByteName: [(part: NameMap.Part, tensor: SourceTensor)]] = [:]
     var leftOut: [String: Int] = [:]
+    var unused: [String: Int] = [:]
     var origins: [ByteName: String] = [:]
     for tensor in source {
       switch map.decide(tensor.name) {
@@ -19,6 +20,9 @@ struct CanonicalTensors {
       case .leftOut(let omission):
         if omission.mustCount { try Self.requireCounting(tensor) }
         leftOut[omission.reason, default: 0] += 1
+      case .unused(let reason):
+        unused[reason, default: 0] += 1
+        try add(tensor.unused(because: reason))
       case .becomes(let outcomes):
         for outcome in outcomes {
           let canonical = try locating(file: tensor.file, tensor: tensor.name) {
@@ -34,8 +38,11 @@ struct CanonicalTensors {
     }
     for (name, parts) in partsByName.sorted(by: { $0.key < $1.key }) { try add(Self.joined(parts, name: name.text)) }
     self.tensors = tensors.sorted { ByteName($0.name) < ByteName($1.name) }
-    notes = leftOut.sorted { $0.key < $1.key }.map { reason, count in
-      "\(count) \(count == 1 ? "tensor is" : "tensors are") left out: \(reason)"
+    let remarks = [(leftOut, "left out"), (unused, "kept, and used for nothing")]
+    notes = remarks.flatMap { counts, what in
+      counts.sorted { $0.key < $1.key }.map { reason, count in
+        "\(count) \(count == 1 ? "tensor is" : "tensors are") \(what): \(reason)"
+      }
     }
 
     func add(_ tensor: SourceTensor) throws {
@@ -93,7 +100,7 @@ extension SourceTensor {
   ///
   /// - Throws: 65 for a step that does not fit.
   func rearranged(_ steps: [LayoutStep]) throws -> SourceTensor {
-    try steps.reduce(self) { tensor, step in
+    let result = try steps.reduce(self) { tensor, step in
       let shape = try step.shape(of: tensor.shape)
       switch step {
       case .reshape: return try tensor.rearranged(shape: shape, storage: tensor.storage)
@@ -109,6 +116,7 @@ extension SourceTensor {
         return try tensor.rearranged(shape: shape, storage: TransposedStorage(source: tensor, order: order))
       }
     }
+    return result.arranged(by: steps, from: shape)
   }
 
   private func rearranged(shape: [Int], storage: any TensorStorage) throws -> SourceTensor {
@@ -127,6 +135,7 @@ extension SourceTensor {
     else { return nil }
     let rows = parts.reduce(0) { $0 + $1.shape[0] }
     return first.with(shape: [rows] + first.shape.dropFirst(), storage: JoinedStorage(parts: parts))?.renamed(name)
+      .joined()
   }
 }
 

@@ -34,6 +34,43 @@ package enum LayoutStep: Sendable, Equatable {
     }
   }
 
+  /// As a map spells it; nil for what is none.
+  init?(_ text: Substring) {
+    if text == "transpose" {
+      self = .transpose(nil)
+    } else if let value = text.value(after: "transpose ") {
+      let order = value.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+      let axes = order.compactMap { $0 }
+      guard axes.count == order.count, axes.sorted() == Array(axes.indices) else { return nil }
+      self = .transpose(axes)
+    } else if let value = text.value(after: "reshape ") {
+      var groups: [[Int]] = []
+      for group in value.split(separator: ",", omittingEmptySubsequences: false) {
+        if group == "=1" {
+          groups.append([])
+          continue
+        }
+        let axes = group.split(separator: "*", omittingEmptySubsequences: false).map { Int($0) }
+        guard !axes.contains(nil) else { return nil }
+        groups.append(axes.compactMap { $0 })
+      }
+      self = .reshape(groups)
+    } else if let value = text.value(after: "split "), let part = Self.fraction(value) {
+      self = .split(index: part.index, count: part.count)
+    } else {
+      return nil
+    }
+  }
+
+  /// "2/3" as (1, 3).
+  static func fraction(_ text: String) -> (index: Int, count: Int)? {
+    let numbers = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+    guard numbers.count == 2, let index = numbers[0], let count = numbers[1], count >= 1, count <= 4096,
+      (1...count).contains(index)
+    else { return nil }
+    return (index - 1, count)
+  }
+
   private func misfit(_ shape: [Int]) -> GristError {
     GristError(.badData, "the name map's step \"\(text)\" does not fit the shape", found: "\(shape)")
   }

@@ -6,9 +6,11 @@ import GristCore
 ///
 ///     language_model.model.{rest...}    ->  model.{rest...}
 ///     decoder{_i}.query.kernel          ->  model.layers.{i}.self_attn.q_proj.weight  : reshape 0,1*2 | transpose
-///     {rest...}.rotary_emb.inv_freq     ->  left out: computed from the configuration
+///     {rest...}.rotary_emb.inv_freq     ->  unused: computed from the configuration
+///     optimizer/{rest...}               ->  left out: only training needs it
 ///
-/// The first rule that matches a name decides, but for rules with `split`: they may give one tensor several names.
+/// What is `unused` is kept under its own name, so that a file can give back all that went into it; what is `left out` is
+/// not. The first rule that matches a name decides, but for rules with `split`: they may give one tensor several names.
 /// Rules with `join K/N` give part K of a tensor; its parts lie behind each other along axis 0.
 public struct NameMap: Sendable {
   public let name: String
@@ -23,6 +25,7 @@ public struct NameMap: Sendable {
   enum Target: Sendable {
     case tensor(NamePattern, steps: [LayoutStep], part: Part?)
     case leftOut(Omission)
+    case unused(reason: String)
   }
 
   /// Why a tensor is left out.
@@ -48,6 +51,7 @@ public struct NameMap: Sendable {
   enum Decision: Sendable {
     case becomes([Outcome])
     case leftOut(Omission)
+    case unused(reason: String)
     case unknown
   }
 
@@ -59,6 +63,8 @@ public struct NameMap: Sendable {
       switch rule.target {
       case .leftOut(let omission):
         if outcomes.isEmpty { return .leftOut(omission) }
+      case .unused(let reason):
+        if outcomes.isEmpty { return .unused(reason: reason) }
       case .tensor(let target, let steps, let part):
         guard let canonical = target.name(places) else { continue }
         let outcome = Outcome(name: canonical, steps: steps, part: part)
@@ -124,6 +130,10 @@ extension NameMap.Rule {
     guard let pattern = NamePattern(source) else { throw GristError(.badData, "no pattern of a name", found: source) }
     self.pattern = pattern
     let right = line[arrow.upperBound...].trimming { $0 == " " }
+    if let reason = right.value(after: "unused:") {
+      target = .unused(reason: reason)
+      return
+    }
     for (start, mustCount) in [("left out:", false), ("left out if it counts from 0:", true)] {
       if let reason = right.value(after: start) {
         target = .leftOut(NameMap.Omission(reason: reason, mustCount: mustCount))
@@ -141,10 +151,10 @@ extension NameMap.Rule {
     for text in colon.map({ right[$0.upperBound...].split(separator: "|") }) ?? [] {
       let step = text.trimming { $0 == " " }
       if let value = step.value(after: "join ") {
-        guard part == nil, let fraction = Self.fraction(value) else { throw unknown(step) }
+        guard part == nil, let fraction = LayoutStep.fraction(value) else { throw unknown(step) }
         part = NameMap.Part(index: fraction.index, count: fraction.count)
       } else {
-        guard let known = Self.step(step) else { throw unknown(step) }
+        guard let known = LayoutStep(step) else { throw unknown(step) }
         steps.append(known)
       }
     }
@@ -156,53 +166,17 @@ extension NameMap.Rule {
         advice: "steps are: transpose [1,0]; reshape 0*1,2; split 1/3; join 1/3")
     }
   }
-
-  private static func step(_ text: Substring) -> LayoutStep? {
-    if text == "transpose" { return .transpose(nil) }
-    if let value = text.value(after: "transpose ") {
-      let order = value.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
-      let axes = order.compactMap { $0 }
-      guard axes.count == order.count, axes.sorted() == Array(axes.indices) else { return nil }
-      return .transpose(axes)
-    }
-    if let value = text.value(after: "reshape ") {
-      var groups: [[Int]] = []
-      for group in value.split(separator: ",", omittingEmptySubsequences: false) {
-        if group == "=1" {
-          groups.append([])
-          continue
-        }
-        let axes = group.split(separator: "*", omittingEmptySubsequences: false).map { Int($0) }
-        guard !axes.contains(nil) else { return nil }
-        groups.append(axes.compactMap { $0 })
-      }
-      return .reshape(groups)
-    }
-    if let value = text.value(after: "split "), let part = fraction(value) {
-      return .split(index: part.index, count: part.count)
-    }
-    return nil
-  }
-
-  /// "2/3" as (1, 3).
-  private static func fraction(_ text: String) -> (index: Int, count: Int)? {
-    let numbers = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-    guard numbers.count == 2, let index = numbers[0], let count = numbers[1], count >= 1, count <= 4096,
-      (1...count).contains(index)
-    else { return nil }
-    return (index - 1, count)
-  }
 }
 
 extension Substring {
-  fileprivate func trimming(_ isBlank: (Character) -> Bool) -> Substring {
+  func trimming(_ isBlank: (Character) -> Bool) -> Substring {
     var text = drop(while: isBlank)
     while let last = text.last, isBlank(last) { text.removeLast() }
     return text
   }
 
   /// What follows a prefix, without blanks around it; nil without the prefix, or when nothing follows.
-  fileprivate func value(after prefix: String) -> String? {
+  func value(after prefix: String) -> String? {
     guard hasPrefix(prefix) else { return nil }
     let value = dropFirst(prefix.count).trimming { $0 == " " }
     return value.isEmpty ? nil : String(value)

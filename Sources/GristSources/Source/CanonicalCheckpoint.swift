@@ -84,14 +84,14 @@ extension Checkpoint {
       let found = required.count { canonical.contains($0) }
       if found > best.found { best = (found, map) }
     }
-    guard let map = best.map else { return try withoutOmissions() }
+    guard let map = best.map else { return try withUnusedMarked() }
     return try applying(map, why: "\(best.found) of \(required.count) tensors are found under it")
   }
 
-  /// Under names that are canonical already: without what any map leaves out.
-  private func withoutOmissions() throws -> Checkpoint {
-    let omits = tensors.contains { if case .leftOut = BundledMaps.plain.decide($0.name) { true } else { false } }
-    guard omits else { return self }
+  /// Under names that are canonical already: with what the model does not compute with marked.
+  private func withUnusedMarked() throws -> Checkpoint {
+    let marks = tensors.contains { if case .unused = BundledMaps.plain.decide($0.name) { true } else { false } }
+    guard marks else { return self }
     let canonical = try CanonicalTensors(tensors, map: BundledMaps.plain)
     return with(tensors: canonical.tensors, notes: canonical.notes)
   }

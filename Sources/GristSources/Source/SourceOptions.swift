@@ -57,7 +57,7 @@ struct KeptTower: Sendable {
       return try file.sideFile(named: name).map { Checkpoint.SideFile(name: name, bytes: $0) }
     }
     let records = file.manifest.tensors.filter { TowerTensors.contains($0.name) }
-    let isWhole = records.allSatisfy { $0.keepsValues && $0.scheme == .plain($0.sourceElement) }
+    let isWhole = records.allSatisfy { $0.keepsValues && $0.scheme == .plain($0.origin.element) }
     tensors =
       isWhole ? try file.sourceTensors().filter { TowerTensors.contains($0.name) } : []
     note = "the vision tower's \(tensors.count) tensors are those that \(file.path) keeps"

@@ -15,7 +15,7 @@ extension GristFile {
           name: record.name, elementType: type, shape: record.shape, file: path, offset: nil,
           storage: GristTensorStorage(file: self, record: record))
       else { throw GristError(.badData, "the shape is too large", file: path, tensor: record.name) }
-      return tensor
+      return record.unused.map { tensor.unused(because: $0) } ?? tensor
     }
   }
 }

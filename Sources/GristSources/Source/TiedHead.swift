@@ -18,7 +18,9 @@ extension Checkpoint {
         notes: ["the head is tied and stored alone: \(head.sourceName) is the token embeddings too"])
     }
     return try head.isSame(as: embeddings)
-      ? with(tensors: others, notes: ["\(head.sourceName) is the token embeddings once more, and stored once"])
+      ? with(
+        tensors: others.map { $0.name == embeddings.name ? $0.known(as: head.sourceName) : $0 },
+        notes: ["\(head.sourceName) is the token embeddings once more, and stored once"])
       : with(
         tensors: tensors,
         notes: [

@@ -3,7 +3,7 @@ import GristCore
 /// A vision tower that has a folder of its own: inside of the checkpoint, or passed beside it.
 extension SideFiles {
   /// Where the vision tower's own files are kept among a model's side files.
-  static let towerFolder = "vision_tower/"
+  package static let towerFolder = "vision_tower/"
   static let towerConfigurationName = towerFolder + configurationName
   /// The tower's own files, by their names in its folder.
   static let towerFileNames = [configurationName, "preprocessor_config.json", "processor_config.json"]
@@ -51,8 +51,10 @@ extension Checkpoint {
         .badData, "the folder holds no CLIP vision tower", file: folder, found: source.tensors.first?.name,
         advice: "pass a CLIP checkpoint as transformers or KerasHub saves it")
     }
+    // What it is not computed with may be called as something of the model's.
+    let unused = tower.tensors.filter { $0.origin.unused != nil }.map { $0.renamed(SideFiles.towerFolder + $0.name) }
     return with(
-      tensors: tensors + visual,
+      tensors: tensors + visual + unused,
       // The two folders may name their files alike.
       weightFiles: source.weightFiles.map { $0.inFolder(SideFiles.towerFolder) },
       notes: ["the vision tower's \(visual.count) tensors come from \(folder)"])

@@ -42,7 +42,10 @@ public struct ModelDifference: Sendable {
   public init(
     _ first: Source, _ second: Source, pool: ThreadPool, progress: (Double) -> Void = { _ in }
   ) throws {
-    let (ours, theirs) = try (first.tensors(), second.tensors())
+    // What a model does not compute with some programs save, and some do not.
+    let (ours, theirs) = try (
+      first.tensors().filter { $0.origin.unused == nil }, second.tensors().filter { $0.origin.unused == nil }
+    )
     let others = Dictionary(theirs.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     let names = Set(ours.map { ByteName($0.name) })
     var tensors: [Tensor] = []

@@ -90,7 +90,7 @@ public struct WeightComparison: Sendable {
     // The file knows of which type each tensor was: the reference's, cast to that, has the same fingerprint.
     var cast = SourceFingerprint()
     for tensor in try reference.tensors() {
-      guard let type = file.tensor(named: tensor.name)?.sourceElement,
+      guard let type = file.tensor(named: tensor.name)?.origin.element,
         let digits = try tensor.digits(castTo: type)
       else { return .other }
       cast.add(tensor.name, type, shape: tensor.shape, digits: digits)

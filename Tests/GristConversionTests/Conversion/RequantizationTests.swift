@@ -24,7 +24,7 @@ import Testing
     for tensor in source.manifest.tensors {
       let other = try #require(copy.tensor(named: tensor.name))
       #expect(other.scheme == tensor.scheme && other.shape == tensor.shape)
-      #expect(other.relativeError == tensor.relativeError && other.sourceElement == tensor.sourceElement)
+      #expect(other.relativeError == tensor.relativeError && other.origin.element == tensor.origin.element)
       #expect(try payload(of: tensor.name, in: copy) == payload(of: tensor.name, in: source))
       if packing == .raw { #expect(other.chunks.range.allSatisfy { copy.isRaw(chunk: $0) }) }
     }
@@ -51,6 +51,6 @@ import Testing
     let error = differenceSums(try floats("w", in: folder.file("4.grist")), from: original).relativeError
     #expect(error <= record.relativeError)
     #expect(record.relativeError < error * 1.3)
-    #expect(record.sourceElement == .f32)
+    #expect(record.origin.element == .f32)
   }
 }

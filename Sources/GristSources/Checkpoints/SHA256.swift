@@ -1,4 +1,5 @@
 internal import Crypto
+import GristCore
 
 /// SHA-256 (FIPS 180-4) over data that comes in pieces.
 package struct StreamingSHA256 {
