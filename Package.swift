@@ -21,7 +21,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "3.10.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-numerics", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
@@ -32,6 +31,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
     .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
     .target(name: "CGristSystem"),
@@ -61,9 +61,7 @@ let package = Package(
     .target(
       name: "GristSources",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "CZlib",
-        // Builds long: what stands before this module is built meanwhile.
-        .product(name: "Crypto", package: "swift-crypto"),
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "COpenSSL", "CZlib",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
@@ -118,13 +116,13 @@ let package = Package(
     .testTarget(
       name: "GristImagingTests",
       dependencies: [
-        "GristCore", "GristImaging", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+        "GristCore", "GristSources", "GristImaging", "TestSupport",
       ]),
     .testTarget(
       name: "GristModelTests",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
-        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+        "TestSupport",
       ]),
     .testTarget(
       name: "GristConversionTests",

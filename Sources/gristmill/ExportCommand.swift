@@ -20,9 +20,14 @@ struct ExportCommand: ParsableCommand {
     name: .shortAndLong, help: ArgumentHelp("The folder to write: one that is not there yet.", valueName: "folder"))
   var output: String
 
+  @Option(help: ArgumentHelp("safetensors, or gguf for llama.cpp: model.gguf and mmproj.gguf.", valueName: "format"))
+  var to = Format.safetensors
+
   @Option(
     name: .customLong("as"),
-    help: ArgumentHelp("Type of real numbers: source (what each had upstream), f32, f16 or bf16.", valueName: "type"))
+    help: ArgumentHelp(
+      "Type of real numbers: source (what each had upstream), f32, f16, bf16; with --to gguf of matrices, and q8_0.",
+      valueName: "type"))
   var type = "source"
 
   @Option(
@@ -34,10 +39,20 @@ struct ExportCommand: ParsableCommand {
 
   @OptionGroup var global: GlobalOptions
 
+  enum Format: String, ExpressibleByArgument, CaseIterable { case safetensors, gguf }
+
   private static let types: [String: ElementType?] = ["source": nil, "f32": .f32, "f16": .f16, "bf16": .bf16]
 
   func validate() throws {
-    if Self.types[type] == nil { throw ValidationError("--as must be source, f32, f16 or bf16") }
+    switch to {
+    case .safetensors:
+      if Self.types[type] == nil { throw ValidationError("--as must be source, f32, f16 or bf16") }
+    case .gguf:
+      if GGUFExport.Element(rawValue: type) == nil {
+        throw ValidationError("--as must be source, f32, f16, bf16 or q8_0")
+      }
+      if verify { throw ValidationError("--verify goes with --to safetensors") }
+    }
     if shardBytes == nil {
       throw ValidationError("--shard-size must be a number of bytes such as 5GB, 500MB or 1000000")
     }
@@ -51,12 +66,18 @@ struct ExportCommand: ParsableCommand {
     options.shardBytes = shardBytes ?? options.shardBytes
     options.verifies = verify
     var bar = ProgressBar(quiet: global.quiet)
-    let summary = try Export(GristFile(path: file), options: options).run(to: output) { bar.show($0, $1) }
+    let model = try GristFile(path: file)
+    let summary =
+      switch to {
+      case .safetensors: try Export(model, options: options).run(to: output) { bar.show($0, $1) }
+      case .gguf:
+        try GGUFExport(model, as: GGUFExport.Element(rawValue: type) ?? .source).run(to: output) { bar.show($0, $1) }
+      }
     bar.clear()
     if global.json { return try Console.print(summary.json) }
     if global.quiet { return }
     try Console.print("\(summary.path): \(summary.files.count) files, \(NumberText.bytes(summary.byteCount))")
-    for file in summary.files where file.name.hasSuffix(".safetensors") {
+    for file in summary.files where file.name.hasSuffix(".safetensors") || to == .gguf {
       try Console.print("  \(file.name)  \(NumberText.bytes(file.byteCount))  sha256 \(file.sha256)\(file.remark)")
     }
     for note in summary.notes { try global.note("note: \(note.visible())") }

@@ -1,6 +1,6 @@
-import Crypto
 import GristCore
 import GristImaging
+import GristSources
 
 /// The folder `Tests/Fixtures`, found from this file.
 let fixturesFolder = joinPath(folderName(of: folderName(of: #filePath)), "Fixtures")
@@ -34,9 +34,7 @@ func canvases(side: Int) -> [(width: Int, height: Int)] {
   [(side, 2 * side), (2 * side, side), (2 * side, 2 * side), (3 * side, side), (side, 3 * side)]
 }
 
-func sha256(_ bytes: [UInt8]) -> String {
-  SHA256.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-}
+func sha256(_ bytes: [UInt8]) -> String { sha256(Bytes(bytes)) }
 
 /// Bytes of a linear congruential generator, for images that need no file: the same in any language.
 func noise(_ count: Int, seed: UInt32 = 12345) -> [UInt8] {

@@ -86,7 +86,7 @@ public struct Export: Sendable {
     _ weights: ExportPlan.Weights, to folder: AtomicFolder, _ advance: (Int, String) throws -> Void
   ) throws -> Summary.File {
     let output = try folder.file(named: weights.name)
-    var hash = StreamingSHA256()
+    let hash = StreamingSHA256()
     func append(_ bytes: Bytes) throws {
       hash.update(bytes)
       try output.append(bytes)
@@ -127,7 +127,7 @@ public struct Export: Sendable {
     _ written: Summary.File, in folder: AtomicFolder, _ advance: (Int, String) throws -> Void
   ) throws {
     let mapped = try MappedFile(path: folder.temporaryPath(of: written.name))
-    var hash = StreamingSHA256()
+    let hash = StreamingSHA256()
     for start in stride(from: 0, to: mapped.count, by: Self.step) {
       guard let piece = mapped.bytes.slice(start, min(Self.step, mapped.count - start)) else { break }
       hash.update(piece)

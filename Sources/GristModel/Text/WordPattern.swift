@@ -7,7 +7,7 @@ struct WordPattern: Sendable, Equatable {
   /// not, letters, digits and marks may each take a blank.
   private let takesAnyPrefix: Bool
   /// The most digits that stand together.
-  private let longestNumber: Int
+  let longestNumber: Int
 
   /// GPT-2's: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
   static let gpt2 = WordPattern(ignoresCase: false, takesAnyPrefix: false, longestNumber: .max)

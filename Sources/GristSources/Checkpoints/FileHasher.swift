@@ -13,7 +13,7 @@ package final class FileHasher {
   /// A file that is being hashed.
   private struct Current {
     let file: MappedFile
-    var hash = StreamingSHA256()
+    let hash = StreamingSHA256()
     var offset = 0
     /// Those that are not yet behind, by their place.
     var stretches: ArraySlice<Stretch>

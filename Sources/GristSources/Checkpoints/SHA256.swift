@@ -1,25 +1,38 @@
-internal import Crypto
+internal import COpenSSL
 import GristCore
 
-/// SHA-256 (FIPS 180-4) over data that comes in pieces.
-package struct StreamingSHA256 {
-  private var hash = SHA256()
+/// SHA-256 (FIPS 180-4) over data that comes in pieces; libcrypto's.
+package final class StreamingSHA256 {
+  private let context: OpaquePointer
 
-  package init() {}
+  package init() {
+    // It fails only where memory does, which ends the program with a sentence of its own.
+    guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+      preconditionFailure("libcrypto computes no SHA-256")
+    }
+    self.context = context
+  }
 
-  package mutating func update(_ bytes: Bytes) {
-    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+  deinit { EVP_MD_CTX_free(context) }
+
+  package func update(_ bytes: Bytes) {
+    _ = bytes.withUnsafeBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
   }
 
   /// 64 lower-case hexadecimal digits of what came so far.
   package func digits() -> String {
-    hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    var digest = [UInt8](repeating: 0, count: 32)
+    // Of a copy: more may come.
+    let copy = EVP_MD_CTX_new()
+    defer { EVP_MD_CTX_free(copy) }
+    precondition(EVP_MD_CTX_copy_ex(copy, context) == 1 && EVP_DigestFinal_ex(copy, &digest, nil) == 1)
+    return digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 }
 
 /// The SHA-256 of some bytes, 64 lower-case hexadecimal digits.
 package func sha256(_ bytes: Bytes) -> String {
-  var hash = StreamingSHA256()
+  let hash = StreamingSHA256()
   hash.update(bytes)
   return hash.digits()
 }
