@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "GristModel", targets: ["GristModel"]),
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
+    .library(name: "GristSigning", targets: ["GristSigning"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
     .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
   ],
@@ -35,6 +36,8 @@ let package = Package(
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
     .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
     .target(name: "CGristSystem"),
+    // Keys, signatures and certificates by libcrypto.
+    .target(name: "CGristSignature", dependencies: ["COpenSSL"]),
     // The program's allocator: memory that is refused ends it with a sentence.
     .target(name: "CGristProgram", dependencies: ["CGristSystem"]),
     // Loads OpenBLAS when it is needed.
@@ -86,11 +89,12 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
+    .target(name: "GristSigning", dependencies: ["GristCore", "GristFormat", "GristSources", "CGristSignature"]),
     .target(
       name: "GristmillKit",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification",
+        "GristConversion", "GristVerification", "GristSigning",
       ]),
     // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
@@ -99,7 +103,7 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "CGristProgram",
+        "GristConversion", "GristVerification", "GristSigning", "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -135,6 +139,11 @@ let package = Package(
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristSources", "GristImaging", "GristModel", "GristConversion",
         "GristVerification", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristSigningTests",
+      dependencies: [
+        "GristCore", "GristFormat", "GristSources", "GristConversion", "GristKernels", "GristSigning", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests", dependencies: ["GristCore", "GristSources", "TestSupport", "gristmill"],

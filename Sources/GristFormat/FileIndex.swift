@@ -63,6 +63,23 @@ struct FileIndex {
     isFollowedByUnfinished = otherIsBroken || end < bytes.count
   }
 
+  /// The manifest and chunk table of an index that lies in a file, by itself.
+  ///
+  /// - Throws: 65 when they do not fit together.
+  static func parse(
+    _ index: Bytes, at offset: Int, manifestLength: Int
+  ) throws -> (manifest: Manifest, chunks: [ChunkEntry]) {
+    guard let table = manifestLength.roundedUp(toMultipleOf: GristLayout.chunkAlignment), manifestLength >= 0,
+      let text = index.slice(0, manifestLength), let entries = index.slice(table, index.count - table)
+    else { throw GristError(.badData, "an index of another length", offset: UInt64(offset)) }
+    let manifest = try Manifest(JSONReader(JSONValue.parse(text), file: ""))
+    let starts = Set(manifest.segments.map(\.first))
+    return (
+      manifest,
+      try parseChunkTable(entries, tableOffset: offset + table, dataEnd: offset, segmentStarts: starts)
+    )
+  }
+
   /// The manifest's text, member by member.
   ///
   /// - Throws: 65 where it is not what it was when it was opened.

@@ -11,6 +11,8 @@ public final class GristFile: Sendable {
   private let filesByName: [ByteName: FileRecord]
   /// Chunks whose checksum was found right.
   private let verified: Mutex<[Bool]>
+  /// What else is asked of a chunk's stored bytes the first time that they are used.
+  private let check: (@Sendable (_ chunk: Int, _ stored: Bytes) throws -> Void)?
 
   /// - Throws: 66 when the file is not there, 65 with offset and value found when it is damaged, cut short, or not of
   ///   this version.
@@ -24,7 +26,20 @@ public final class GristFile: Sendable {
     filesByName = Dictionary(
       index.manifest.files.map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     verified = Mutex([Bool](repeating: false, count: index.chunks.count))
+    check = nil
     try index.checkOwnership(path: path)
+  }
+
+  private init(_ other: GristFile, check: @escaping @Sendable (_ chunk: Int, _ stored: Bytes) throws -> Void) {
+    (path, file, index) = (other.path, other.file, other.index)
+    (tensorsByName, filesByName) = (other.tensorsByName, other.filesByName)
+    verified = Mutex([Bool](repeating: false, count: other.index.chunks.count))
+    self.check = check
+  }
+
+  /// The same file, of whose chunks more is asked than their checksums, the first time that each is used.
+  package func asking(_ check: @escaping @Sendable (_ chunk: Int, _ stored: Bytes) throws -> Void) -> GristFile {
+    GristFile(self, check: check)
   }
 
   public var manifest: Manifest { index.manifest }
@@ -62,7 +77,7 @@ public final class GristFile: Sendable {
   }
 
   /// A chunk's stored bytes, whose checksum is computed the first time they are asked for.
-  private func verifiedStored(_ index: Int) throws -> Bytes {
+  func verifiedStored(_ index: Int) throws -> Bytes {
     let chunk = chunks[index]
     guard let stored = file.bytes.slice(chunk.offset, chunk.storedLength) else {
       throw GristError(.badData, "a chunk ends beyond the file", file: path, offset: UInt64(chunk.offset))
@@ -76,6 +91,7 @@ public final class GristFile: Sendable {
         advice: "the file is damaged: fetch it again")
     }
     try checkPadding(after: index)
+    try check?(index, stored)
     verified.withLock { $0[index] = true }
     return stored
   }

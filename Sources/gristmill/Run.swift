@@ -4,6 +4,7 @@ import GristCore
 import GristImaging
 import GristKernels
 import GristModel
+import GristSigning
 import GristSources
 
 struct Run: ParsableCommand {
@@ -48,6 +49,12 @@ struct Run: ParsableCommand {
   @Flag(help: "With --json: all logits after the prompt.")
   var logits = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Use nothing of the .grist file that is not signed by this public key, or by a certificate that leads to this one.",
+      valueName: "pem"))
+  var requireSignature: String?
+
   @OptionGroup var day: DateOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
@@ -64,8 +71,15 @@ struct Run: ParsableCommand {
     let started = clock.now
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
     let conversation = try Conversation(message: prompt, hasImage: image != nil, clock: day.clock)
-    let model = try Source.open(path: model, options: options.checkpoint.sourceOptions())
-      .model(compute: options.compute(global))
+    let sourceOptions = try options.checkpoint.sourceOptions()
+    let source =
+      if let requireSignature {
+        try Source(
+          IndexSignature.open(model, by: SignatureVerification.Signer(path: requireSignature)), options: sourceOptions)
+      } else {
+        try Source.open(path: model, options: sourceOptions)
+      }
+    let model = try source.model(compute: options.compute(global))
     let opened = clock.now
     let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }
     let features = try picture.map { try model.encode($0) }

@@ -17,7 +17,11 @@ import Testing
     #expect(try readFile(path).utf8 == text, "\(name) differs: is the change meant?")
   }
 
-  @Test("help", arguments: ["", "convert", "run", "record", "verify", "inspect", "diff", "export", "bench"])
+  @Test(
+    "help",
+    arguments: [
+      "", "convert", "run", "record", "verify", "inspect", "diff", "export", "sign", "verify-signature", "bench",
+    ])
   func help(command: String) throws {
     let result = try Command.run((command.isEmpty ? [] : [command]) + ["--help"])
     #expect(result.code == 0)

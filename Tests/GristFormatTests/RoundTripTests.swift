@@ -1,5 +1,6 @@
 import GristCore
 import GristFormat
+import Synchronization
 import TestSupport
 import Testing
 
@@ -188,5 +189,20 @@ import Testing
     fingerprint.update(Bytes(Array("ab".utf8)))
     fingerprint.update(Bytes(Array("c".utf8)))
     #expect(fingerprint.digits() == "06b05ab6733a618578af5f94892f3950")
+  }
+
+  @Test("whoever asks more of chunks is asked once of each, before its bytes are used")
+  func asking() throws {
+    let path = folder.file("small.grist")
+    try SmallFile.write(to: path)
+    let asked = Mutex<[Int]>([])
+    let file = try GristFile(path: path).asking { chunk, stored in
+      asked.withLock { $0.append(chunk) }
+      if chunk == 2 { throw GristError(.badData, "no", found: "\(stored.count)") }
+    }
+    for _ in 0..<2 { #expect(try file.payload(ofChunk: 0).array == Array(SmallFile.a[..<30])) }
+    for _ in 0..<2 { #expect(throws: GristError.self) { try file.payload(ofChunk: 2) } }
+    // What was refused is asked of again.
+    #expect(asked.withLock { $0 } == [0, 2, 2])
   }
 }

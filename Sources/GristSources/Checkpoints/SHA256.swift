@@ -21,12 +21,17 @@ package final class StreamingSHA256 {
 
   /// 64 lower-case hexadecimal digits of what came so far.
   package func digits() -> String {
+    digest().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+  }
+
+  /// The 32 bytes of what came so far.
+  package func digest() -> [UInt8] {
     var digest = [UInt8](repeating: 0, count: 32)
     // Of a copy: more may come.
     let copy = EVP_MD_CTX_new()
     defer { EVP_MD_CTX_free(copy) }
     precondition(EVP_MD_CTX_copy_ex(copy, context) == 1 && EVP_DigestFinal_ex(copy, &digest, nil) == 1)
-    return digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    return digest
   }
 }
 
