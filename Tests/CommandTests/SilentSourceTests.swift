@@ -135,6 +135,17 @@ import Testing
     #expect(try readFile(output).array == whole && fileKind(at: output + ".unfinished") == nil)
   }
 
+  @Test("a calibration that was killed in its first layer begins again")
+  func killedInTheFirstLayer() throws {
+    let (arguments, output, whole) = try unfinished()
+    for name in try folderContents(output + ".unfinished") where name != "beginning" {
+      try FileManager.default.removeItem(atPath: output + ".unfinished/" + name)
+    }
+    let result = try Command.run(arguments)
+    #expect(result.code == 0, "\(result.error)")
+    #expect(try readFile(output).array == whole && fileKind(at: output + ".unfinished") == nil)
+  }
+
   @Test("19.6: a calibration does not go on from rows of another configuration")
   func otherConfiguration() throws {
     _ = try folder.copy(Fixtures.conformanceCheckpoint, to: "source")

@@ -73,6 +73,8 @@ package final class ResumeFolder {
     ]
     var writer = SafetensorsWriter(metadata: [("beginning", json.text())])
     try writer.add("statistics", .u8, shape: [beginning.statistics.count], bytes: beginning.statistics)
+    // One that stopped before its first layer was finished begins again, though its beginning was read.
+    removeIfPossible(beginningPath)
     try writeFile(beginningPath, writer.encodedWithChecksum)
   }
 

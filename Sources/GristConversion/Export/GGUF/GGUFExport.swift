@@ -78,9 +78,16 @@ public struct GGUFExport: Sendable {
     }
     try file.requireUnchanged()
     try folder.commit()
-    let notes =
-      try source.configuration().router == nil
-      ? [] : ["the router stays behind: llama.cpp has none, and looks at every tile whole"]
+    let configuration = try source.configuration()
+    var notes: [String] = []
+    if configuration.router != nil {
+      notes.append("the router stays behind: llama.cpp has none, and looks at every tile whole")
+    }
+    if let window = configuration.language.slidingWindow, window < configuration.language.maximumLength {
+      notes.append(
+        "the model attends to \(window) rows only, and llama.cpp to all: the file says that its context is so long, up to "
+          + "which both are the same")
+    }
     return Export.Summary(path: path, files: written, notes: notes)
   }
 }

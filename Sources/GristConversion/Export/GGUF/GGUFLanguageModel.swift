@@ -91,7 +91,8 @@ extension GGUFFile {
       ("general.architecture", .text("llama")), ("general.type", .text("model")), ("general.name", .text(name)),
       ("general.quantization_version", .uint32(2)), ("general.file_type", .uint32(choice.fileType)),
       ("llama.vocab_size", .uint32(language.vocabularySize)),
-      ("llama.context_length", .uint32(language.maximumLength)),
+      // llama.cpp attends to all rows; up to the length of a window that is the same.
+      ("llama.context_length", .uint32(min(language.maximumLength, language.slidingWindow ?? .max))),
       ("llama.embedding_length", .uint32(language.hiddenSize)), ("llama.block_count", .uint32(language.layers)),
       ("llama.feed_forward_length", .uint32(language.intermediateSize)),
       ("llama.attention.head_count", .uint32(language.heads)),
