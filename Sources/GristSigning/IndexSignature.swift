@@ -81,6 +81,16 @@ public struct IndexSignature: Sendable {
     var chunkCount: Int { chunks.count / IndexSignature.digestBytes }
   }
 
+  /// For people: whose signature a file says that it has, which is not looked at; nil where it has none.
+  public static func claim(in file: GristFile) -> String? {
+    guard let bytes = try? file.sideFile(named: name) else { return nil }
+    guard let bundle = try? SignatureBundle(bytes, file: file.path) else { return "one that cannot be read" }
+    switch bundle.material {
+    case .key(let hint): return "by the key \(hint.map { String($0.prefix(16)) + "…" } ?? "that it brings")"
+    case .certificates(let chain): return "by the first of \(chain.count) certificates"
+    }
+  }
+
   /// Puts a signature of all that a file holds into it, in place of any it had. Reads all of it once.
   ///
   /// - Parameters:

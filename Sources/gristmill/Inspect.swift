@@ -16,7 +16,7 @@ struct Inspect: ParsableCommand {
   @Argument(help: "A .grist file.")
   var file: String
 
-  @Option(help: ArgumentHelp("Only tensors whose name matches.", valueName: "regex"))
+  @Option(help: ArgumentHelp("List each tensor whose name matches; \".\" lists all.", valueName: "regex"))
   var tensors: String?
 
   @Flag(help: "Read and unpack every chunk and check its checksum.")
@@ -52,7 +52,7 @@ struct Inspect: ParsableCommand {
     let provenance = grist.manifest.provenance
     return [
       "version": JSONValue(Int(GristLayout.version)), "recipe": JSONValue(provenance.recipe),
-      "bytes": JSONValue(grist.byteCount), "generation": JSONValue(Int(clamping: grist.generation)),
+      "bytes": JSONValue(grist.byteCount), "additions": JSONValue(Int(clamping: grist.generation - 1)),
       "free_bytes": JSONValue(grist.freeBytes), "unfinished_addition": JSONValue(grist.hasUnfinishedAddition),
       "architecture": JSONValue(provenance.architecture),
       "packing": JSONValue(provenance.packing.rawValue), "tool": JSONValue(provenance.tool),
@@ -80,10 +80,6 @@ struct Inspect: ParsableCommand {
   /// What running it takes; nil where it cannot be run.
   private func running(_ grist: GristFile) -> RunningMemory? { (try? Source(grist)).flatMap { RunningMemory($0) } }
 
-  private func payloadBytes(_ grist: GristFile) -> Int {
-    grist.manifest.tensors.reduce(0) { $0 + TensorSummary($1, in: grist).payloadBytes }
-  }
-
   /// How the model's makers would have answers drawn, where the file keeps that.
   private func generation(_ grist: GristFile) -> GenerationSettings? {
     guard let bytes = try? grist.sideFile(named: GenerationSettings.fileName),
@@ -93,59 +89,11 @@ struct Inspect: ParsableCommand {
   }
 
   private func describe(_ grist: GristFile, _ shown: [TensorSummary]) throws {
-    let provenance = grist.manifest.provenance
-    try Console.print(
-      "\(grist.path): \(NumberText.bytes(grist.byteCount)), .grist version \(GristLayout.version), "
-        + "architecture \(provenance.architecture.line), recipe \(provenance.recipe.line), "
-        + "packing \(provenance.packing.rawValue), "
-        + "\(NumberText.bytes(payloadBytes(grist))) of weights before packing")
-    try Console.print("made by \(provenance.tool.line) from")
-    for source in provenance.sources {
-      try Console.print("  \(source.name.line)  \(NumberText.bytes(source.byteCount))  sha256 \(source.sha256.line)")
-    }
-    try Console.print(
-      "through "
-        + provenance.lineage.map { step in
-          step.recipe.line + (step.isLossy ? " (lossy)" : " (lossless)")
-            + (step.calibration.map { ", calibrated \($0.line)" } ?? "")
-        }
-        .joined(separator: ", then "))
-    if let template = provenance.promptTemplate {
-      try Console.print(
-        ConfigurationOptions.isTemplateText(template)
-          ? "asked by a chat template of its own, \(NumberText.bytes(template.utf8.count))"
-          : template == ConversationFormat.rawName
-            ? "asked without a template" : "asked by the template \(template.line)")
-    }
-    if let settings = generation(grist)?.settings {
-      try Console.print(
-        "answering greedily unless asked; generation_config.json says \(settings.joined(separator: ", "))")
-    }
-    if !provenance.ignoredKeys.isEmpty {
-      try Console.print("passing over " + provenance.ignoredKeys.map(\.line).joined(separator: ", "))
-    }
-    if !provenance.overrides.isEmpty {
-      try Console.print("with --set " + provenance.overrides.map(\.line).joined(separator: " --set "))
-    }
-    if grist.freeBytes > 0 {
-      try Console.print(
-        "added to \(grist.generation - 1 == 1 ? "once" : "\(grist.generation - 1) times"): "
-          + "\(NumberText.bytes(grist.freeBytes)) are in no use any more; a conversion leaves them out")
-    }
-    if grist.hasUnfinishedAddition {
-      try Console.print("something was begun to be added and not finished: the file is as it was before")
-    }
-    if let running = running(grist) { try Console.print(running.sentence) }
-    try Console.print("holding " + grist.manifest.files.map(\.name.line).joined(separator: ", "))
-    try Console.printTable(
-      heading: ["tensor", "shape", "scheme", "bytes stored", "bits/weight", "relative error", "worst row"], shown
-    ) { summary in
-      [
-        summary.record.name, summary.record.shape.map(String.init).joined(separator: "×"), summary.record.scheme.name,
-        "\(summary.storedBytes)", NumberText.fixed(summary.bitsPerWeight, digits: 2),
-        NumberText.significant(summary.record.relativeError, digits: 2),
-        summary.record.worstRowError.map { NumberText.significant($0, digits: 2) } ?? "-",
-      ]
+    try InspectText(grist, running: running(grist), generation: generation(grist)).show()
+    if tensors == nil {
+      try InspectText.show(grist.parts, files: grist)
+    } else {
+      try InspectText.show(shown)
     }
     try Console.print(
       check
@@ -164,9 +112,4 @@ extension TensorSummary {
       "source": JSONValue(record.origin.element.rawValue),
     ]
   }
-}
-
-extension String {
-  /// Text from a file as it stands within a line: it cannot begin another, and is not longer than a line should be.
-  fileprivate var line: String { shortened().visible() }
 }

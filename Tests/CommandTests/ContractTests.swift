@@ -83,8 +83,13 @@ import Testing
   func inspectText() throws {
     let result = try Command.run("inspect", convert(Command.crop, "int8"), "--check")
     #expect(result.code == 0)
-    #expect(result.output.contains("lm_head.weight"))
+    #expect(result.output.contains("\nhead ") && result.output.contains("language.layer × "))
     #expect(result.output.contains("chunks are whole"))
+    // One screen.
+    let lines = result.output.split(separator: "\n")
+    #expect(lines.count <= 40 && lines.dropFirst().allSatisfy { $0.count <= 100 }, "\(result.output)")
+    let some = try Command.run("inspect", convert(Command.crop, "int8"), "--tensors", "lm_head|norm")
+    #expect(some.output.contains("\nlm_head.weight ") && !some.output.contains("q_proj"))
   }
 
   @Test("run --json with a picture")
