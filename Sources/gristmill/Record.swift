@@ -28,6 +28,12 @@ struct Record: ParsableCommand {
   @Option(help: ArgumentHelp("Tokens of each answer.", valueName: "n"))
   var maxNewTokens = 16
 
+  @Option(
+    help: ArgumentHelp(
+      "Keep the greatest logits of each token only, for a small record; divergences from it are bounds. Default: all",
+      valueName: "k"))
+  var top: Int?
+
   @Flag(help: "Record weights that are not upstream's any more; every report against the record says so.")
   var allowLossyReference = false
 
@@ -39,6 +45,7 @@ struct Record: ParsableCommand {
   func validate() throws {
     if (output == nil) == (into == nil) { throw ValidationError("give either --output or --into") }
     try AnswerLength.check(maxNewTokens, atLeast: 1)
+    if let top, top < 1 { throw ValidationError("--top must be 1 or more") }
   }
 
   func run() throws {
@@ -50,6 +57,7 @@ struct Record: ParsableCommand {
     let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var recording = Recording.Options()
     recording.maxNewTokens = maxNewTokens
+    recording.keptLogits = top
     recording.clock = day.clock?.day
     var bar = ProgressBar(quiet: global.quiet)
     let record = try Recording(source, questions: probes, options: recording, compute: options.compute(global))

@@ -33,6 +33,11 @@ enum VerifyText {
         + "p99 \(NumberText.significant(report.kl.p99, digits: 2)), max \(NumberText.significant(report.kl.maximum, digits: 2)); largest logit difference "
         + "\(NumberText.significant(report.largestLogitDifference, digits: 2)); greedy match \(NumberText.fixed(report.greedyMatchMean, digits: 1)) tokens"
     )
+    if let kept = report.keptLogits {
+      lines.append(
+        "         the record keeps the \(kept) greatest logits: KL is at most this, its mean at least "
+          + NumberText.significant(report.leastMeanKL, digits: 2))
+    }
     if let perplexity = report.perplexity {
       lines.append(
         "         perplexity \(NumberText.significant(perplexity.model)), the reference's "

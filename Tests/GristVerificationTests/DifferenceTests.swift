@@ -109,7 +109,8 @@ import Testing
     func other(_ item: ReferenceRecord.Case, tokens: [Int], granularity: Granularity?) -> ReferenceRecord.Case {
       ReferenceRecord.Case(
         question: item.question, inputIDs: item.inputIDs, decision: item.decision, granularity: granularity,
-        sequenceLength: item.sequenceLength, tokens: tokens, logits: item.logits.map { $0.map { $0 + 0.5 } })
+        sequenceLength: item.sequenceLength, tokens: tokens,
+        logits: item.logits.map { KeptLogits($0.values.map { $0 + 0.5 }) })
     }
     let (first, second) = (record.cases[0], record.cases[1])
     let changed = ReferenceRecord(

@@ -112,7 +112,7 @@ import Testing
       cases: zip(record.cases, cases).map { good, bad in
         .init(
           reference: isReference ? bad : good, decision: isReference ? good.decision : bad.decision,
-          divergences: good.logits.map { Divergence(reference: $0, model: $0) }, greedyMatch: good.tokens.count)
+          divergences: good.logits.map { Divergence(reference: $0, model: $0.values) }, greedyMatch: good.tokens.count)
       })
     #expect(!dead.passed)
     #expect(dead.count(.agrees) == 0)
@@ -128,7 +128,7 @@ import Testing
     let broken = ReferenceRecord.Case(
       question: item.question, inputIDs: item.inputIDs, decision: nil, granularity: nil,
       sequenceLength: item.sequenceLength,
-      tokens: item.tokens, logits: item.logits.map { $0.map { _ in .nan } })
+      tokens: item.tokens, logits: item.logits.map { KeptLogits($0.values.map { _ in .nan }) })
     let report = VerificationReport(
       model: .init(path: "m"), reference: .init(path: "r", kind: .record),
       limits: VerificationLimits(maximumMeanKL: .infinity),
@@ -204,7 +204,7 @@ import Testing
     func logits(_ pictures: [Bytes]) throws -> [[Float]] {
       try model.record(
         pictures.map { Question(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1
-      ).map { $0.logits[0] }
+      ).map { $0.logits[0].values }
     }
     let both = try logits(pictures)
     #expect(both[0] != both[1])

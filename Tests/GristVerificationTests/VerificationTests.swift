@@ -382,7 +382,7 @@ import Testing
     #expect(try model.record(Array(probes.prefix(1)), maxNewTokens: 3)[0].tokens == Array(tokens.prefix(3)))
     func perplexity(_ cases: [ReferenceRecord.Case]) -> Double {
       let surprisals = cases.flatMap { recorded in
-        zip(recorded.tokens, recorded.logits).map { token, logits in
+        zip(recorded.tokens, recorded.logits.map(\.values)).map { token, logits in
           let normalizer = logits.reduce(0.0) { $0 + exp(Double($1)) }
           return log(normalizer) - Double(logits[token])
         }

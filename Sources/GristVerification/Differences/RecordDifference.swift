@@ -56,14 +56,17 @@ extension RecordDifference.Case {
     // The logits behind the tokens that both had before them.
     let compared = min(sharedTokens + 1, ours.count, theirs.count)
     var divergences: [Divergence] = []
+    var largest = 0.0
     for (a, b) in zip((first?.logits ?? []).prefix(compared), (second?.logits ?? []).prefix(compared)) {
       guard a.count == b.count else {
         throw GristError(
           .badData, "the records are of different vocabularies", found: "\(a.count) logits against \(b.count)")
       }
-      divergences.append(Divergence(reference: a, model: b))
+      largest = a.shared(with: b).reduce(largest) { max($0, abs(Double($1.0) - Double($1.1))) }
+      // Without all of the second's logits there is nothing to hold the first's to.
+      if b.ids == nil { divergences.append(Divergence(reference: a, model: b.values)) }
     }
-    largestLogitDifference = divergences.map(\.largestLogitDifference).max() ?? 0
+    largestLogitDifference = largest
     meanDivergence = divergences.isEmpty ? 0 : divergences.reduce(0) { $0 + $1.kl } / Double(divergences.count)
   }
 }

@@ -40,7 +40,7 @@ extension VerificationReport {
       <header>
       <p class="verdict \(passed ? "good" : "bad")">\(passed ? "Passed" : "Failed")</p>
       <h1>\(escaped(fileName(of: model.path)))</h1>
-      <p class="against">\(escaped(model.summary)), against <b>\(escaped(fileName(of: reference.path)))</b>, \(escaped(reference.summary))\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")</p>
+      <p class="against">\(escaped(model.summary)), against <b>\(escaped(fileName(of: reference.path)))</b>, \(escaped(reference.summary))\(referenceLoss.map { ", which has lost something itself: \(escaped($0))" } ?? "")\(keptLogits.map { "; the record keeps the \($0) greatest logits: divergences are at most what stands here" } ?? "")</p>
       \(origin)
       \(why.isEmpty ? "" : "<ul class=\"why\">\n\(why)\n</ul>")
       \(remarks)

@@ -30,6 +30,7 @@ extension VerificationReport {
       ],
       "outputs": [
         "top1_agreement": JSONValue(top1Agreement), "kl_mean": JSONValue(kl.mean),
+        "kl_mean_at_least": JSONValue(leastMeanKL), "kept_logits": keptLogits.map { JSONValue($0) } ?? .null,
         "kl_median": JSONValue(kl.median), "kl_p99": JSONValue(kl.p99),
         "kl_max": JSONValue(kl.maximum), "max_abs_logit_difference": JSONValue(largestLogitDifference),
         "greedy_match_mean": JSONValue(greedyMatchMean),

@@ -12,16 +12,20 @@ extension ReferenceRecord {
   public static let embeddedName = "verification/record.safetensors"
   static let format = "gristmill-record"
   static let version = "3"
+  /// What a record asks of its readers that keeps not all logits.
+  private static let topLogits = "top-logits"
 
   /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
-      "requires": [], "fingerprint": JSONValue(fingerprint), "source": JSONValue(source),
+      "requires": JSONValue(keptLogits == nil ? [] : [Self.topLogits]), "fingerprint": JSONValue(fingerprint),
+      "source": JSONValue(source),
       "loss": loss.map { JSONValue($0) } ?? false,
       "asked": [
         "date": clock.map { JSONValue($0.date) } ?? .null, "template": template.map { JSONValue($0) } ?? .null,
         "sampling": "greedy",
       ],
+      "vocabulary": JSONValue(cases.lazy.compactMap(\.logits.first?.count).first ?? 0),
       "cases": .array(cases.map(\.json)),
     ]
     var writer = SafetensorsWriter(metadata: [
@@ -32,11 +36,24 @@ extension ReferenceRecord {
       if let bytes = item.question.imageBytes, let name = item.question.image, written.insert(name).inserted {
         try writer.add("image.\(name)", .u8, shape: [bytes.count], bytes: bytes)
       }
-      let vocabulary = item.logits.first?.count ?? 0
-      try writer.add(
-        "case.\(index).logits", shape: [item.logits.count, vocabulary], floats: item.logits.flatMap { $0 })
+      try Self.add(item.logits, of: "case.\(index)", to: &writer)
     }
     return writer.encodedWithChecksum
+  }
+
+  private static func add(_ logits: [KeptLogits], of name: String, to writer: inout SafetensorsWriter) throws {
+    guard let ids = logits.first?.ids else {
+      let vocabulary = logits.first?.count ?? 0
+      return try writer.add(
+        "\(name).logits", shape: [logits.count, vocabulary], floats: logits.flatMap(\.values))
+    }
+    let shape = [logits.count, ids.count]
+    let numbers = logits.flatMap { ($0.ids ?? []).map { Int32(truncatingIfNeeded: $0).littleEndian } }
+    try writer.add("\(name).top.ids", .i32, shape: shape, bytes: numbers.withUnsafeBytes { Bytes(Array($0)) })
+    try writer.add("\(name).top.logits", shape: shape, floats: logits.flatMap(\.values))
+    try writer.add(
+      "\(name).rest", shape: [logits.count, 2],
+      floats: logits.flatMap { [$0.rest?.logSum ?? -.infinity, $0.rest?.greatest ?? -.infinity] })
   }
 
   /// Reads a record file.
@@ -71,7 +88,7 @@ extension ReferenceRecord {
     try file.requireChecksum()
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    if let feature = try json.strings("requires").first {
+    if let feature = try json.strings("requires").first(where: { $0 != Self.topLogits }) {
       throw GristError(
         .badData, "the record asks for something that this version does not know", file: path, found: feature,
         advice: "use a newer gristmill")
@@ -89,6 +106,7 @@ extension ReferenceRecord {
       ? try ChatProgram.Clock(date: asked.string("date"))
         ?? { throw asked.failure("date", "a date such as 2026-07-31") }() : nil
     template = asked.has("template") ? try asked.string("template") : nil
+    let vocabulary = try json.integer("vocabulary", in: 0...Int(Int32.max), default: 0)
     cases = try json.objects("cases").enumerated().map { index, item in
       let images = try item.strings("images")
       let turns = try item.objects("turns")
@@ -104,18 +122,15 @@ extension ReferenceRecord {
         return try tensor.bytes()
       }
       let tokens = try item.integers("tokens", in: 0...Int(Int32.max))
-      guard let tensor = tensors["case.\(index).logits"], tensor.elementType == .f32, tensor.shape.count == 2,
-        tensor.shape[0] == tokens.count
-      else {
-        throw GristError(.badData, "the record lacks logits", file: path, tensor: "case.\(index).logits")
-      }
+      let logits = try Self.logits(
+        "case.\(index)", tokens: tokens.count, vocabulary: vocabulary, tensors, path: path)
       var result = Case(
         question: Question(image: image, imageBytes: imageBytes, prompt: try turns[0].string("user")),
         inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)),
         decision: item.has("decision") ? try RouterDecision(item.object("decision")) : nil,
         granularity: item.has("granularity") ? try item.granularity("granularity") : nil,
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
-        logits: try Self.rows(tensor))
+        logits: logits)
       result.rounded = try Self.rounded(item)
       return result
     }
@@ -136,6 +151,33 @@ extension ReferenceRecord {
     return result
   }
 
+  /// All logits of a case, or those that were kept.
+  private static func logits(
+    _ name: String, tokens: Int, vocabulary: Int, _ tensors: [String: SourceTensor], path: String
+  ) throws -> [KeptLogits] {
+    func tensor(_ suffix: String, _ type: ElementType) throws -> SourceTensor {
+      guard let tensor = tensors["\(name).\(suffix)"], tensor.elementType == type, tensor.shape.count == 2,
+        tensor.shape[0] == tokens
+      else { throw GristError(.badData, "the record lacks logits", file: path, tensor: "\(name).\(suffix)") }
+      return tensor
+    }
+    guard tensors["\(name).top.ids"] != nil else { return try rows(tensor("logits", .f32)).map { KeptLogits($0) } }
+    let (ids, values, rest) = (try tensor("top.ids", .i32), try tensor("top.logits", .f32), try tensor("rest", .f32))
+    let bytes = try ids.bytes()
+    let kept = ids.shape[1]
+    return try zip(rows(values), rows(rest)).enumerated().map { row, pair in
+      let (values, rest) = pair
+      let ids = (0..<kept).compactMap { place in
+        bytes.integer(at: (row * kept + place) * 4, as: Int32.self).map(Int.init)
+      }
+      guard ids.count == values.count, rest.count == 2, Set(ids).count == ids.count,
+        ids.allSatisfy({ (0..<vocabulary).contains($0) })
+      else { throw GristError(.badData, "the record's kept logits do not fit together", file: path, tensor: name) }
+      return KeptLogits(
+        ids: ids, values: values, rest: KeptLogits.Rest(logSum: rest[0], greatest: rest[1]), count: vocabulary)
+    }
+  }
+
   private static func rows(_ tensor: SourceTensor) throws -> [[Float]] {
     let bytes = try tensor.bytes()
     let columns = tensor.shape[1]
@@ -148,6 +190,11 @@ extension ReferenceRecord {
       }
     }
   }
+}
+
+extension ReferenceRecord {
+  /// Logits of each token that are kept; nil where all are.
+  public var keptLogits: Int? { cases.lazy.compactMap { $0.logits.first?.ids?.count }.first }
 }
 
 extension ReferenceRecord.Case {

@@ -13,6 +13,8 @@ public struct Recording: Sendable {
   public struct Options: Sendable {
     /// Tokens of each answer.
     public var maxNewTokens = 16
+    /// Logits of each token that are kept, the greatest; nil keeps all. Divergences from the record are bounds then.
+    public var keptLogits: Int?
     /// What templates are told that write the day down.
     public var clock: ChatProgram.Clock?
     /// Whether it is also kept what the router chooses in coarser arithmetic: how firmly the reference holds its own
@@ -47,7 +49,7 @@ public struct Recording: Sendable {
     let count = Double(questions.count)
     let model = try source.model(compute: compute)
     var cases = try model.record(
-      questions, maxNewTokens: options.maxNewTokens, clock: options.clock
+      questions, maxNewTokens: options.maxNewTokens, keeping: options.keptLogits, clock: options.clock
     ) { progress(Double($0) / count, "question \($0 + 1) of \(questions.count)") }
     if options.triesCoarserArithmetic, cases.contains(where: { $0.decision != nil }) {
       cases = try ReferenceRecord.Case.trying(cases, of: source.parameters(pool: compute.pool), pool: compute.pool) {
@@ -62,11 +64,13 @@ public struct Recording: Sendable {
 
 extension VisionLanguageModel {
   /// Answers questions greedily, or reads the answers that they bring, and keeps everything. Templates that write the
-  /// day down are told `clock`. `progress` hears how many are done.
+  /// day down are told `clock`. `keeping` keeps only so many logits of each token, the greatest. `progress` hears how
+  /// many are done.
   ///
   /// - Throws: What running the model throws, 65 when a question's answer has no token.
   public func record(
-    _ questions: [Question], maxNewTokens: Int, clock: ChatProgram.Clock? = nil, progress: (Int) -> Void = { _ in }
+    _ questions: [Question], maxNewTokens: Int, keeping: Int? = nil, clock: ChatProgram.Clock? = nil,
+    progress: (Int) -> Void = { _ in }
   ) throws -> [ReferenceRecord.Case] {
     var images = ImageCache(self)
     return try questions.enumerated().map { index, question in
@@ -77,12 +81,13 @@ extension VisionLanguageModel {
       let session = try start(prompt, newTokens: maxNewTokens)
       let given = try question.answer.map { try answerTokens($0).prefix(maxNewTokens) }
       var tokens: [Int] = []
-      var logits: [[Float]] = []
+      var logits: [KeptLogits] = []
       let limit = given?.count ?? maxNewTokens
       while tokens.count < limit {
         let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
         tokens.append(token)
-        logits.append(session.logits)
+        logits.append(
+          keeping.map { KeptLogits(session.logits, greatest: $0, and: token) } ?? KeptLogits(session.logits))
         if given == nil && endTokens.contains(token) || tokens.count == limit || !session.hasRoom { break }
         try session.advance(token)
       }

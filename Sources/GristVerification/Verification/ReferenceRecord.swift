@@ -21,13 +21,12 @@ public struct ReferenceRecord: Sendable {
     /// Greedy tokens, up to the end token (which is included when it came) or the limit; of a question that brings its
     /// answer, the answer's.
     public let tokens: [Int]
-    /// The logits before each of the tokens.
-    public let logits: [[Float]]
+    /// The logits before each of the tokens, or what is kept of them.
+    public let logits: [KeptLogits]
 
     public init(
       question: Question, inputIDs: [Int], decision: RouterDecision?, granularity: Granularity?, sequenceLength: Int,
-      tokens: [Int],
-      logits: [[Float]]
+      tokens: [Int], logits: [KeptLogits]
     ) {
       self.question = question
       self.inputIDs = inputIDs
@@ -52,9 +51,21 @@ public struct ReferenceRecord: Sendable {
       return decision.greatestMargin(against: other) ?? decision.margin
     }
 
+    /// The same with the `greatest` logits of each token alone.
+    public func keeping(greatest: Int) -> Case {
+      var copy = Case(
+        question: question, inputIDs: inputIDs, decision: decision, granularity: granularity,
+        sequenceLength: sequenceLength, tokens: tokens,
+        logits: zip(logits, tokens).map { logits, token in
+          logits.ids == nil ? KeptLogits(logits.values, greatest: greatest, and: token) : logits
+        })
+      copy.rounded = rounded
+      return copy
+    }
+
     /// Whether every logit and the margin of the router's choice are numbers.
     public var isFinite: Bool {
-      decision?.isFinite ?? true && logits.allSatisfy { $0.allSatisfy(\.isFinite) }
+      decision?.isFinite ?? true && logits.allSatisfy(\.isFinite)
     }
   }
 

@@ -74,6 +74,13 @@ public struct VerificationReport: Sendable {
     public var kl: DivergenceSummary { DivergenceSummary(divergences.map(\.kl)) }
   }
 
+  /// How many logits of each token the reference keeps, where it does not keep all: divergences are the greatest that
+  /// they can be then.
+  public var keptLogits: Int? { cases.lazy.compactMap { $0.reference.logits.first?.ids?.count }.first }
+
+  /// The least that the mean divergence can be; its value where the reference keeps all logits.
+  public var leastMeanKL: Double { DivergenceSummary(cases.flatMap { $0.divergences.map(\.klAtLeast) }).mean }
+
   public let model: VerifiedSide
   public let reference: VerifiedSide
   /// When, in universal time: `2026-07-31T12:00:00Z`.
