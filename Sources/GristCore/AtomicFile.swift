@@ -74,7 +74,8 @@ public final class AtomicFile {
     var target = path
     for _ in 0..<40 {
       // /dev/stdout leads to a file that somebody else has open; it cannot be replaced by another.
-      guard !target.hasPrefix("/dev/"), !target.hasPrefix("/proc/") else {
+      // /dev/shm is a folder like others, in memory.
+      guard !target.hasPrefix("/dev/") || target.hasPrefix("/dev/shm/"), !target.hasPrefix("/proc/") else {
         throw GristError(.usage, "the output is not a plain file", file: path, advice: "name another")
       }
       guard let link = linkTarget(of: target) else { return target }

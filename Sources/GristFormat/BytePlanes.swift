@@ -18,11 +18,14 @@ enum BytePlanes<Word: FixedWidthInteger & UnsignedInteger> {
     let planes = AlignedBuffer(byteCount: payload.count)
     payload.withUnsafeBytes { source in
       planes.withUnsafeMutableBytes { target in
-        for index in 0..<count {
-          let bits = source.loadUnaligned(fromByteOffset: index * width, as: Word.self)
-          let rotated = bits << 1 | bits >> (Word.bitWidth - 1)
-          for plane in 0..<width {
-            target[plane * count + index] = UInt8(truncatingIfNeeded: rotated >> (Word.bitWidth - 8 - 8 * plane))
+        guard let from = source.baseAddress, let to = target.baseAddress else { return }
+        // A plane at a time, so that the compiler makes vectors of it.
+        for plane in 0..<width {
+          let out = (to + plane * count).assumingMemoryBound(to: UInt8.self)
+          let shift = Word.bitWidth - 8 - 8 * plane
+          for index in 0..<count {
+            let bits = from.loadUnaligned(fromByteOffset: index * width, as: Word.self)
+            out[index] = UInt8(truncatingIfNeeded: (bits &<< 1 | bits &>> Word(Word.bitWidth - 1)) &>> Word(shift))
           }
         }
       }
@@ -57,11 +60,20 @@ enum BytePlanes<Word: FixedWidthInteger & UnsignedInteger> {
     exponents.withUnsafeBytes { top in
       rest.withUnsafeBytes { rest in
         out.withUnsafeMutableBytes { target in
+          guard let top = top.baseAddress, let rest = rest.baseAddress, let to = target.baseAddress else { return }
+          // The buffer is aligned for any word.
+          let words = to.assumingMemoryBound(to: Word.self)
+          for plane in 0..<width {
+            let bytes = (plane == 0 ? top : rest + (plane - 1) * count).assumingMemoryBound(to: UInt8.self)
+            let shift = Word(Word.bitWidth - 8 - 8 * plane)
+            if plane == 0 {
+              for index in 0..<count { words[index] = Word(bytes[index]) &<< shift }
+            } else {
+              for index in 0..<count { words[index] |= Word(bytes[index]) &<< shift }
+            }
+          }
           for index in 0..<count {
-            var rotated = Word(top[index])
-            for plane in 1..<width { rotated = rotated << 8 | Word(rest[(plane - 1) * count + index]) }
-            target.storeBytes(
-              of: rotated >> 1 | rotated << (Word.bitWidth - 1), toByteOffset: index * width, as: Word.self)
+            words[index] = words[index] &>> 1 | words[index] &<< Word(Word.bitWidth - 1)
           }
         }
       }

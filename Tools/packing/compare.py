@@ -5,14 +5,16 @@
 
 CHECKPOINT is a folder of bf16 weights, 1 or 2 GB; it is copied into memory (/dev/shm). On two threads, in turn:
 
-- whole conversions with packing (reading, hashing, packing, writing) and whole checks (reading, checksums, unpacking)
-  beside ZipNN's compress and decompress of the same tensors alone: our figures are bounds from below;
+- conversions with packing and without, and checks of both files, by the processor's time without the system's: what
+  packing and unpacking themselves take is the difference, as a rate of two threads. Whole conversions (reading, hashing, packing, writing) and
+  whole checks are told as well. Beside them ZipNN's compress and decompress of the same tensors, by the clock;
 - the entropy of int4 indices, and zstd's Huffman coder on them, a byte each: size and unpacking speed on one thread.
 
 Needs zipnn, numpy, zstandard and safetensors. Leave the machine alone meanwhile.
 """
 import argparse
 import json
+import os
 import shutil
 import statistics
 import struct
@@ -36,8 +38,13 @@ def seconds(work) -> float:
     return time.perf_counter() - start
 
 
-def run(*arguments: object) -> None:
-    subprocess.run([str(argument) for argument in arguments], check=True, capture_output=True)
+def run(*arguments: object) -> float:
+    """The processor's time that a program itself takes, without the system's for it, in seconds."""
+    process = subprocess.Popen([str(argument) for argument in arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{arguments}: {status}")
+    return usage.ru_utime
 
 
 def tensors(folder: Path) -> list[bytes]:
@@ -70,18 +77,28 @@ def main() -> int:
         def note(name: str, work_) -> None:
             times.setdefault(name, []).append(total / 1e6 / seconds(work_))
 
+        raw, cpu = work / "raw.grist", {}
+
+        def ours(name: str, *arguments: object) -> None:
+            cpu.setdefault(name, []).append(run(options.program, *arguments, "--threads", 2, "--quiet"))
+
         for _ in range(options.runs):
-            note("gristmill converts, packing", lambda: run(options.program, "convert", work / "c", "-o", file, "--recipe", "source", "--pack", "zstd", "--threads", 2, "--quiet"))
+            ours("convert raw", "convert", work / "c", "-o", raw, "--recipe", "source", "--pack", "raw")
+            note("gristmill converts, packing", lambda: ours("convert", "convert", work / "c", "-o", file, "--recipe", "source", "--pack", "zstd"))
             note("ZipNN compresses", lambda: packed.__setitem__(slice(None), [zipnn.compress(bytearray(value)) for value in values]))
-            note("gristmill checks, unpacking", lambda: run(options.program, "inspect", file, "--check", "--threads", 2, "--quiet"))
+            ours("check raw", "inspect", raw, "--check")
+            note("gristmill checks, unpacking", lambda: ours("check", "inspect", file, "--check"))
             note("ZipNN decompresses", lambda: [zipnn.decompress(value) for value in packed])
+        raw.unlink()
         print(f"{total / 1e6:.0f} MB of bf16 in {len(values)} tensors, medians of {options.runs}, two threads")
         print(f"  ratio: gristmill {file.stat().st_size / total:.4f} of the weights, all of its file; ZipNN {sum(len(value) for value in packed) / total:.4f}")
         median = {name: statistics.median(value) for name, value in times.items()}
         for name, value in median.items():
             print(f"  {name}: {value:.0f} MB/s ({min(times[name]):.0f} to {max(times[name]):.0f})")
-        print(f"  pack {median['gristmill converts, packing'] / median['ZipNN compresses']:.2f}, "
-              f"unpack {median['gristmill checks, unpacking'] / median['ZipNN decompresses']:.2f} times ZipNN's rate")
+        for name, theirs in [("convert", "ZipNN compresses"), ("check", "ZipNN decompresses")]:
+            taken = statistics.median(cpu[name]) - statistics.median(cpu[name + " raw"])
+            rate = 2 * total / 1e6 / taken
+            print(f"  {'packing' if name == 'convert' else 'unpacking'} itself: {taken:.2f} s of one core, {rate:.0f} MB/s on two: {rate / median[theirs]:.2f} times ZipNN's rate")
 
         quantized = work / "q.grist"
         run(options.program, "convert", work / "c", "-o", quantized, "--recipe", "int4", "--calibrate", "none", "--quiet")
