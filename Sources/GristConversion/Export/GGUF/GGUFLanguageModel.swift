@@ -5,34 +5,47 @@ import GristSources
 
 /// A model's tensors, for GGUF: as they are stored, expanded where they are quantized.
 struct GGUFWeights {
+  private let file: GristFile
   private let tensors: [ByteName: SourceTensor]
-  private let quantized: Set<ByteName>
-  private let path: String
   private let choice: GGUFChoice
 
   init(_ file: GristFile, _ choice: GGUFChoice) throws {
     tensors = Dictionary(
       try file.sourceTensors().map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
-    quantized = Set(
-      file.manifest.tensors.filter { if case .plain = $0.scheme { false } else { true } }.map { ByteName($0.name) })
-    (path, self.choice) = (file.path, choice)
+    self.file = file
+    self.choice = choice
   }
 
-  /// - Parameter change: what is done to it on the way; nil where that does not fit.
+  /// - Parameters:
+  ///   - name: what llama.cpp calls it.
+  ///   - expected: what it is here.
+  ///   - headDimension: of a query or key matrix, whose rows llama.cpp wants in another order; else nil.
+  ///   - keepsPrecision: whether it is f32 whatever is asked for.
   ///
   /// - Throws: 65 when there is no such tensor, or it is no real numbers.
   func callAsFunction(
-    _ name: String, _ expected: ExpectedTensor, _ change: (SourceTensor) -> SourceTensor? = { $0 },
-    keepsPrecision: Bool = false
+    _ name: String, _ expected: ExpectedTensor, interleaving headDimension: Int? = nil, keepsPrecision: Bool = false
   ) throws -> GGUFFile.Tensor {
-    let key = ByteName(expected.name)
-    guard let tensor = tensors[key], tensor.shape == expected.shape, let changed = change(tensor) else {
+    guard let tensor = tensors[ByteName(expected.name)], let record = file.tensor(named: expected.name),
+      tensor.shape == expected.shape,
+      let values = headDimension.map({ tensor.withRowsInterleaved(headDimension: $0) }) ?? tensor
+    else {
       throw GristError(
-        .badData, "a tensor that the model needs is not there, or of another shape", file: path, tensor: expected.name)
+        .badData, "a tensor that the model needs is not there, or of another shape", file: file.path,
+        tensor: expected.name)
+    }
+    let isQuantized = if case .plain = record.scheme { false } else { true }
+    if isQuantized, !keepsPrecision, choice == .asStored || choice == .type(.q8),
+      let blocks = ExactBlocks(
+        record, in: file, values: values,
+        storedRow: { row in headDimension.map { interleavedRow(row, headDimension: $0) } ?? row })
+    {
+      return GGUFFile.Tensor(
+        name: name, type: .q8, shape: tensor.shape, byteCount: blocks.byteCount, bytes: { try blocks.bytes($0) },
+        release: { blocks.release($0) })
     }
     return try locating(tensor: expected.name) {
-      try GGUFFile.Tensor(
-        name, changed, isQuantized: quantized.contains(key), keepsPrecision ? .type(.f32) : choice)
+      try GGUFFile.Tensor(name, values, isQuantized: isQuantized, keepsPrecision ? .type(.f32) : choice)
     }
   }
 
@@ -62,14 +75,11 @@ extension GGUFFile {
     if case .llama3 = language.rotary.scaling { gguf.tensors.append(frequencies(language)) }
     for layer in 0..<language.layers {
       let tensors = DecoderLayerTensors(layer, language)
-      func interleaved(_ tensor: SourceTensor) -> SourceTensor? {
-        tensor.withRowsInterleaved(headDimension: language.headDimension)
-      }
       let prefix = "blk.\(layer)."
       gguf.tensors += [
         try weights(prefix + "attn_norm.weight", tensors.inputNorm),
-        try weights(prefix + "attn_q.weight", tensors.query, interleaved),
-        try weights(prefix + "attn_k.weight", tensors.key, interleaved),
+        try weights(prefix + "attn_q.weight", tensors.query, interleaving: language.headDimension),
+        try weights(prefix + "attn_k.weight", tensors.key, interleaving: language.headDimension),
         try weights(prefix + "attn_v.weight", tensors.value),
         try weights(prefix + "attn_output.weight", tensors.out),
         try weights(prefix + "ffn_norm.weight", tensors.attentionNorm),

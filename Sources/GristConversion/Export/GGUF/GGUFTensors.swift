@@ -109,6 +109,12 @@ extension SourceTensor {
   }
 }
 
+/// Which of transformers' rows is one of llama.cpp's.
+func interleavedRow(_ row: Int, headDimension: Int) -> Int {
+  let (head, place) = (row / headDimension, row % headDimension)
+  return head * headDimension + place % 2 * (headDimension / 2) + place / 2
+}
+
 private struct InterleavedRows: TensorStorage {
   let source: SourceTensor
   let headDimension: Int
@@ -122,14 +128,13 @@ private struct InterleavedRows: TensorStorage {
 
   func bytes(_ range: Range<Int>) throws -> Bytes {
     if range.isEmpty { return Bytes() }
-    let (rowBytes, half, wanted) = (rowBytes, headDimension / 2, heads(range))
+    let (rowBytes, wanted) = (rowBytes, heads(range))
     let bytes = try source.bytes(wanted)
     let buffer = AlignedBuffer(byteCount: wanted.count)
     buffer.withUnsafeMutableBytes { target in
       bytes.withUnsafeBytes { values in
         for row in 0..<wanted.count / rowBytes {
-          let (head, place) = (row / headDimension, row % headDimension)
-          let from = head * headDimension + place % 2 * half + place / 2
+          let from = interleavedRow(row, headDimension: headDimension)
           target[(row * rowBytes)...].copyBytes(from: values[from * rowBytes..<(from + 1) * rowBytes])
         }
       }
