@@ -99,6 +99,18 @@ import Testing
     }
   }
 
+  @Test("what an addition that was not finished left goes before the next, whatever it is")
+  func leftovers() throws {
+    for rest in [1, 70_000, 300_000] {
+      let path = try folder.write("x.grist", SmallFile.bytes + [UInt8](repeating: 7, count: rest))
+      try add("record", [1, 2, 3], to: path)
+      #expect(try contents(ofFile: path) == SmallFile.contents.merging(["file record": [1, 2, 3]]) { a, _ in a })
+      let file = try GristFile(path: path)
+      try checkAll(file)
+      #expect(!file.hasUnfinishedAddition)
+    }
+  }
+
   @Test("nothing is written to a file that was changed since, is locked or protected, or holds nothing")
   func refused() throws {
     let path = try smallFile()

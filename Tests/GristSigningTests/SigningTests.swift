@@ -185,13 +185,16 @@ import Testing
   func added() throws {
     let path = try file()
     let signing = try Signing(key: Self.fixture("key.pem"))
-    try IndexSignature.add(to: path, by: signing)
-    try Addition(to: GristFile(path: path)).finish(
-      adding: "config.json", Bytes(Array("{}".utf8)), sha256: "", segment: "files")
-    let error = try #require(throws: GristError.self) { try open(path) }
-    #expect(error.what == "something in the file is not what it was when it was signed" && error.found == "config.json")
-    try IndexSignature.add(to: path, by: signing)
-    try readAll(open(path))
+    // One that was there, and one that was not.
+    for name in ["config.json", "tokenizer.json"] {
+      try IndexSignature.add(to: path, by: signing)
+      try Addition(to: GristFile(path: path)).finish(
+        adding: name, Bytes(Array("{}".utf8)), sha256: "", segment: "files")
+      let error = try #require(throws: GristError.self) { try open(path) }
+      #expect(error.what == "something in the file is not what it was when it was signed" && error.found == name)
+      try IndexSignature.add(to: path, by: signing)
+      try readAll(open(path))
+    }
   }
 
   @Test("a byte changed behind a right checksum is found when it is used, and before anything of it is")
