@@ -32,12 +32,15 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
-    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    // Its headers; without pkg-config, which would link it.
+    .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
     .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
     .target(name: "CGristSystem"),
-    // Keys, signatures and certificates by libcrypto.
-    .target(name: "CGristSignature", dependencies: ["COpenSSL"]),
+    // SHA-256, keys, signatures and certificates by libcrypto, which is loaded when it is needed.
+    .target(
+      name: "CGristCrypto", dependencies: ["COpenSSL"],
+      linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     // The program's allocator: memory that is refused ends it with a sentence.
     .target(name: "CGristProgram", dependencies: ["CGristSystem"]),
     // Loads OpenBLAS when it is needed.
@@ -64,7 +67,7 @@ let package = Package(
     .target(
       name: "GristSources",
       dependencies: [
-        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "COpenSSL", "CZlib",
+        "GristCore", "GristKernels", "GristFormat", "GristTemplates", "CGristSystem", "CGristCrypto", "CZlib",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
@@ -89,7 +92,7 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
-    .target(name: "GristSigning", dependencies: ["GristCore", "GristFormat", "GristSources", "CGristSignature"]),
+    .target(name: "GristSigning", dependencies: ["GristCore", "GristFormat", "GristSources", "CGristCrypto"]),
     .target(
       name: "GristmillKit",
       dependencies: [

@@ -1,1 +1,1 @@
-#include <openssl/evp.h>
+#include <openssl/crypto.h>

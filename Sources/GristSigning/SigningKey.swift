@@ -1,4 +1,4 @@
-import CGristSignature
+internal import CGristCrypto
 import GristCore
 
 /// Keys and certificates in PEM, and what is done with them. Elliptic curves P-256, P-384 and P-521, each with the SHA-2
@@ -104,7 +104,7 @@ struct PEM: Sendable {
     case grist_signature_other_key:
       throw GristError(
         .badData, "a key of another kind than signatures take", file: file, advice: "use P-256, P-384 or P-521")
-    default: throw GristError(.badData, "libcrypto cannot use \(kind)", file: file)
+    default: throw GristError(.badData, "libcrypto is not there, or cannot use \(kind)", file: file)
     }
   }
 }

@@ -1,22 +1,21 @@
-internal import COpenSSL
+internal import CGristCrypto
 import GristCore
 
 /// SHA-256 (FIPS 180-4) over data that comes in pieces; libcrypto's.
 package final class StreamingSHA256 {
-  private let context: OpaquePointer
+  private let hash: UnsafeMutableRawPointer
 
   package init() {
-    // It fails only where memory does, which ends the program with a sentence of its own.
-    guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+    guard let hash = grist_sha256_new() else {
       preconditionFailure("libcrypto computes no SHA-256")
     }
-    self.context = context
+    self.hash = hash
   }
 
-  deinit { EVP_MD_CTX_free(context) }
+  deinit { grist_sha256_free(hash) }
 
   package func update(_ bytes: Bytes) {
-    _ = bytes.withUnsafeBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
+    bytes.withUnsafeBytes { grist_sha256_update(hash, $0.baseAddress, $0.count) }
   }
 
   /// 64 lower-case hexadecimal digits of what came so far.
@@ -27,10 +26,7 @@ package final class StreamingSHA256 {
   /// The 32 bytes of what came so far.
   package func digest() -> [UInt8] {
     var digest = [UInt8](repeating: 0, count: 32)
-    // Of a copy: more may come.
-    let copy = EVP_MD_CTX_new()
-    defer { EVP_MD_CTX_free(copy) }
-    precondition(EVP_MD_CTX_copy_ex(copy, context) == 1 && EVP_DigestFinal_ex(copy, &digest, nil) == 1)
+    precondition(grist_sha256_digest(hash, &digest) == 1, "libcrypto computes no SHA-256")
     return digest
   }
 }
