@@ -47,37 +47,36 @@ enum BytePlanes<Word: FixedWidthInteger & UnsignedInteger> {
     return out.bytes
   }
 
-  /// - Throws: 65 when the stored bytes do not make exactly `payloadLength` bytes.
-  static func unpack(_ stored: Bytes, payloadLength: Int) throws -> Bytes {
+  /// Fills `target`, which is aligned for any word.
+  ///
+  /// - Throws: 65 when the stored bytes do not make exactly so many.
+  static func unpack(_ stored: Bytes, into target: UnsafeMutableRawBufferPointer) throws {
+    let payloadLength = target.count
     guard payloadLength % width == 0, let packedLength = stored.integer(at: 0, as: UInt32.self),
       let packed = stored.slice(4, Int(packedLength)),
       let rest = stored.slice(4 + packed.count, payloadLength - payloadLength / width),
       stored.count == 4 + packed.count + rest.count
     else { throw damaged("planes of another length") }
     let count = payloadLength / width
-    let exponents = try decompress(packed, to: count)
-    let out = AlignedBuffer(byteCount: payloadLength)
-    exponents.withUnsafeBytes { top in
+    let exponents = AlignedBuffer(byteCount: count)
+    try exponents.withUnsafeMutableBytes { try decompress(packed, into: $0) }
+    exponents.bytes.withUnsafeBytes { top in
       rest.withUnsafeBytes { rest in
-        out.withUnsafeMutableBytes { target in
-          guard let top = top.baseAddress, let rest = rest.baseAddress, let to = target.baseAddress else { return }
-          // The buffer is aligned for any word.
-          let words = to.assumingMemoryBound(to: Word.self)
-          for plane in 0..<width {
-            let bytes = (plane == 0 ? top : rest + (plane - 1) * count).assumingMemoryBound(to: UInt8.self)
-            let shift = Word(Word.bitWidth - 8 - 8 * plane)
-            if plane == 0 {
-              for index in 0..<count { words[index] = Word(bytes[index]) &<< shift }
-            } else {
-              for index in 0..<count { words[index] |= Word(bytes[index]) &<< shift }
-            }
+        guard let top = top.baseAddress, let rest = rest.baseAddress, let to = target.baseAddress else { return }
+        let words = to.assumingMemoryBound(to: Word.self)
+        for plane in 0..<width {
+          let bytes = (plane == 0 ? top : rest + (plane - 1) * count).assumingMemoryBound(to: UInt8.self)
+          let shift = Word(Word.bitWidth - 8 - 8 * plane)
+          if plane == 0 {
+            for index in 0..<count { words[index] = Word(bytes[index]) &<< shift }
+          } else {
+            for index in 0..<count { words[index] |= Word(bytes[index]) &<< shift }
           }
-          for index in 0..<count {
-            words[index] = words[index] &>> 1 | words[index] &<< Word(Word.bitWidth - 1)
-          }
+        }
+        for index in 0..<count {
+          words[index] = words[index] &>> 1 | words[index] &<< Word(Word.bitWidth - 1)
         }
       }
     }
-    return out.bytes
   }
 }

@@ -61,13 +61,26 @@ package struct PackedChunk: Sendable {
 ///
 /// - Throws: 65 when the stored bytes do not decode to exactly `payloadLength` bytes.
 func unpack(_ stored: Bytes, codec: ChunkCodec, payloadLength: Int) throws -> Bytes {
-  switch codec {
-  case .raw:
+  if codec == .raw {
     guard stored.count == payloadLength else { throw damaged("its lengths differ") }
     return stored
-  case .zstd: return try decompress(stored, to: payloadLength)
-  case .planes16: return try BytePlanes<UInt16>.unpack(stored, payloadLength: payloadLength)
-  case .planes32: return try BytePlanes<UInt32>.unpack(stored, payloadLength: payloadLength)
+  }
+  let buffer = AlignedBuffer(byteCount: payloadLength)
+  try buffer.withUnsafeMutableBytes { try unpack(stored, codec: codec, into: $0) }
+  return buffer.bytes
+}
+
+/// Restores a payload into memory that is just as long, and aligned to 64 bytes.
+///
+/// - Throws: 65 when the stored bytes do not decode to exactly so many.
+func unpack(_ stored: Bytes, codec: ChunkCodec, into target: UnsafeMutableRawBufferPointer) throws {
+  switch codec {
+  case .raw:
+    guard stored.count == target.count else { throw damaged("its lengths differ") }
+    stored.withUnsafeBytes { target.copyMemory(from: $0) }
+  case .zstd: try decompress(stored, into: target)
+  case .planes16: try BytePlanes<UInt16>.unpack(stored, into: target)
+  case .planes32: try BytePlanes<UInt32>.unpack(stored, into: target)
   }
 }
 
@@ -92,18 +105,14 @@ func compress(_ payload: Bytes, parameters: [(ZSTD_cParameter, Int32)]) throws -
   return packed
 }
 
-func decompress(_ stored: Bytes, to payloadLength: Int) throws -> Bytes {
+func decompress(_ stored: Bytes, into target: UnsafeMutableRawBufferPointer) throws {
   let declared = stored.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
-  guard declared == UInt64(payloadLength) else { throw damaged("a frame of another length") }
+  guard declared == UInt64(target.count) else { throw damaged("a frame of another length") }
   let frame = stored.withUnsafeBytes { ZSTD_findFrameCompressedSize($0.baseAddress, $0.count) }
   guard frame == stored.count else { throw damaged("a frame that is cut off, or something after it") }
-  let buffer = AlignedBuffer(byteCount: payloadLength)
   let length = stored.withUnsafeBytes { source in
-    buffer.withUnsafeMutableBytes { target in
-      ZSTD_decompress(target.baseAddress, target.count, source.baseAddress, source.count)
-    }
+    ZSTD_decompress(target.baseAddress, target.count, source.baseAddress, source.count)
   }
   guard ZSTD_isError(length) == 0 else { throw damaged(String(cString: ZSTD_getErrorName(length))) }
-  guard length == payloadLength else { throw damaged("\(length) bytes instead of \(payloadLength)") }
-  return buffer.bytes
+  guard length == target.count else { throw damaged("\(length) bytes instead of \(target.count)") }
 }

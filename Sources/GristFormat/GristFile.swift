@@ -62,12 +62,7 @@ public final class GristFile: Sendable {
   /// - Throws: 65 when its checksum is wrong, it does not unpack, or it is stored in a way of a later version.
   public func payload(ofChunk index: Int) throws -> Bytes {
     let chunk = chunks[index]
-    guard let codec = chunk.codec else {
-      throw GristError(
-        .badData, "chunk \(index) is stored in a way this version does not know", file: path,
-        tensor: owner(ofChunk: index), offset: UInt64(chunk.offset), found: "codec \(chunk.codecNumber)",
-        advice: "use a newer gristmill")
-    }
+    let codec = try codec(ofChunk: index)
     let stored = try verifiedStored(index)
     do {
       return try unpack(stored, codec: codec, payloadLength: chunk.payloadLength)
@@ -83,17 +78,61 @@ public final class GristFile: Sendable {
       throw GristError(.badData, "a chunk ends beyond the file", file: path, offset: UInt64(chunk.offset))
     }
     if verified.withLock({ $0[index] }) { return stored }
-    let found = checksum(stored)
+    try requireChecksum(of: stored, chunk: index)
+    try checkPadding(after: index)
+    try check?(index, stored)
+    verified.withLock { $0[index] = true }
+    return stored
+  }
+
+  private func codec(ofChunk index: Int) throws -> ChunkCodec {
+    let chunk = chunks[index]
+    if let codec = chunk.codec { return codec }
+    throw GristError(
+      .badData, "chunk \(index) is stored in a way this version does not know", file: path,
+      tensor: owner(ofChunk: index), offset: UInt64(chunk.offset), found: "codec \(chunk.codecNumber)",
+      advice: "use a newer gristmill")
+  }
+
+  private func requireChecksum(of stored: Bytes, chunk index: Int) throws {
+    let (found, chunk) = (checksum(stored), chunks[index])
     guard found == chunk.checksum else {
       throw GristError(
         .badData, "the checksum of chunk \(index) does not fit", file: path, tensor: owner(ofChunk: index),
         offset: UInt64(chunk.offset), found: "\(hexadecimal(found)) instead of \(hexadecimal(chunk.checksum))",
         advice: "the file is damaged: fetch it again")
     }
-    try checkPadding(after: index)
-    try check?(index, stored)
-    verified.withLock { $0[index] = true }
-    return stored
+  }
+
+  /// Where a chunk's stored bytes lie, and how many payload bytes they are.
+  package func place(ofChunk index: Int) -> (stored: Range<Int>, payloadBytes: Int) {
+    (chunks[index].offset..<chunks[index].end, chunks[index].payloadLength)
+  }
+
+  /// Which file this is.
+  package var identity: FileIdentity { file.identity }
+
+  /// Makes a chunk's payload of stored bytes that were read otherwise than by the mapping, every time with their
+  /// checksum.
+  ///
+  /// - Parameters:
+  ///   - index: the chunk's.
+  ///   - stored: what was read at ``place(ofChunk:)``.
+  ///   - target: as long as the payload, aligned to 64 bytes.
+  ///
+  /// - Throws: 65 as ``payload(ofChunk:)`` does.
+  package func unpackChunk(_ index: Int, stored: Bytes, into target: UnsafeMutableRawBufferPointer) throws {
+    let codec = try codec(ofChunk: index)
+    try requireChecksum(of: stored, chunk: index)
+    if let check, !verified.withLock({ $0[index] }) {
+      try check(index, stored)
+      verified.withLock { $0[index] = true }
+    }
+    do {
+      try unpack(stored, codec: codec, into: target)
+    } catch let error as GristError {
+      throw error.located(file: path, tensor: owner(ofChunk: index), offset: UInt64(chunks[index].offset))
+    }
   }
 
   /// The zeros between a chunk and the next, and before the first.

@@ -41,4 +41,25 @@ import Testing
       }
     }
   }
+
+  /// What a row becomes depends on no row beside it, as long as there are few: drafts and batches rest on it.
+  @Test("a row's product is the same alone and beside up to 30 others", arguments: CodeWidth.allCases)
+  func rowsTogether(codes: CodeWidth) throws {
+    let (rows, columns) = (19 * 16 - 3, 320)
+    var generator = TestGenerator(seed: 12)
+    let weights = Bytes(generator.normals(rows * columns).withUnsafeBytes { Array($0) })
+    let x = FloatMatrix(rows: 31, columns: columns, values: generator.normals(31 * columns))
+    let compute = Compute(pool: try ThreadPool(threads: 2))
+    let shape = try #require(TileShape(rows: rows, columns: columns, codes: codes, groupSize: 64))
+    for coding in codes.takesTable ? [GroupCoding(), GroupCoding(table: .nonlinear)] : [GroupCoding()] {
+      let payload = quantizeTiles(weights, .f32, shape: shape, coding: coding, prescale: 1).payload
+      let tiled = try #require(
+        TiledWeights(shape: shape, coding: coding, multiplier: 1, runs: [payload], tilesPerRun: shape.tiles))
+      let alone = (0..<x.rows).map { compute.linear(x.copy(rows: $0..<$0 + 1), tiled).row(0) }
+      for count in 2...31 {
+        let together = compute.linear(x.copy(rows: 0..<count), tiled)
+        for row in 0..<count { #expect(together.row(row) == alone[row], "row \(row) of \(count)") }
+      }
+    }
+  }
 }
