@@ -95,3 +95,19 @@ package func isOwnFolder(_ path: String) -> Bool {
 
 /// Removes a file, or a folder with nothing in it; what is not there or cannot go stays.
 package func removeIfPossible(_ path: String) { _ = path.withSystemPath { remove($0) } }
+
+/// The text of a file of the kernel's own, which has no length; nil where it is not there. At most 1 MiB.
+func kernelText(_ path: String) -> String? {
+  let descriptor = path.withSystemPath { open($0, O_RDONLY | O_CLOEXEC) }
+  guard descriptor >= 0 else { return nil }
+  defer { close(descriptor) }
+  var text: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 16384)
+  while text.count < 1 << 20 {
+    let count = read(descriptor, &buffer, buffer.count)
+    if count < 0, errno == EINTR { continue }
+    guard count > 0 else { break }
+    text += buffer.prefix(count)
+  }
+  return String(decoding: text, as: UTF8.self)
+}

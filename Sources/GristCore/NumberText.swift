@@ -25,6 +25,9 @@ package enum NumberText {
     return unit == 0 ? "\(count) bytes" : "\(fixed(value, digits: value < 10 ? 2 : 1)) \(units[unit])"
   }
 
+  /// A limit of memory, rounded up: "1310 MiB".
+  package static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
+
   private static func printed(_ format: String, _ value: Double) -> String {
     var buffer = [CChar](repeating: 0, count: 400)
     let count = withVaList([value]) { vsnprintf(&buffer, buffer.count, format, $0) }

@@ -47,6 +47,8 @@ public final class GristFile: Sendable {
 
   /// Bytes of the file up to the end of its index.
   public var byteCount: Int { index.end }
+  /// Bytes of the index.
+  package var indexByteCount: Int { index.end - index.offset }
   /// How often the file was written: 1, and 1 more for each addition.
   public var generation: UInt64 { index.slot.generation }
   /// Bytes of what later additions took the place of; a conversion leaves them out.

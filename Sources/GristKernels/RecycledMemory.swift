@@ -8,7 +8,7 @@ internal import Synchronization
 /// system has just handed out costs as much to be cleared, page by page, as a tenth of the arithmetic that fills it; so
 /// what a matrix leaves behind is kept for the next of its size.
 package enum RecycledMemory {
-  /// What is kept at most, beside what is in use.
+  /// What is kept at most, beside what is in use, where nothing else was said.
   package static let keptBytes = 256 << 20
   /// Smaller pieces are the allocator's business.
   private static let smallestKept = 64 << 10
@@ -23,6 +23,18 @@ package enum RecycledMemory {
   private struct Shelf {
     var pieces: [Piece] = []
     var bytes = 0
+    var limit = keptBytes
+
+    /// Takes off what is too much, longest forgotten first.
+    mutating func shed() -> [UInt] {
+      var count = 0
+      while bytes > limit, count < pieces.count {
+        bytes -= pieces[count].size
+        count += 1
+      }
+      defer { pieces.removeFirst(count) }
+      return pieces.prefix(count).map { UInt(bitPattern: $0.base) }
+    }
   }
 
   // Unsafe in name only: a piece on the shelf belongs to nobody else.
@@ -57,20 +69,23 @@ package enum RecycledMemory {
 
   static func give(_ piece: UnsafeMutableRawPointer, byteCount: Int) {
     let size = size(for: byteCount)
-    guard size >= smallestKept, size <= keptBytes else { return piece.deallocate() }
+    guard size >= smallestKept else { return piece.deallocate() }
     let address = UInt(bitPattern: piece)
     let forgotten = shelf.withLock { shelf in
       if let base = UnsafeMutableRawPointer(bitPattern: address) {
         shelf.pieces.append(Piece(base: base, size: size))
         shelf.bytes += size
       }
-      var count = 0
-      while shelf.bytes > keptBytes, count < shelf.pieces.count {
-        shelf.bytes -= shelf.pieces[count].size
-        count += 1
-      }
-      defer { shelf.pieces.removeFirst(count) }
-      return shelf.pieces.prefix(count).map { UInt(bitPattern: $0.base) }
+      return shelf.shed()
+    }
+    for address in forgotten { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+  }
+
+  /// From now on keeps no more than `limit` bytes, for the whole process.
+  package static func keep(atMost limit: Int) {
+    let forgotten = shelf.withLock { shelf in
+      shelf.limit = limit
+      return shelf.shed()
     }
     for address in forgotten { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
   }

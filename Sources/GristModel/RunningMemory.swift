@@ -23,7 +23,7 @@ public struct RunningMemory: Sendable, Equatable {
     weightBytes = configuration.expectedTensors.reduce(0) { sum, tensor in
       tensor.part == .unused || tensor.kind == .embedding ? sum : sum + source.computedBytes(of: tensor.name)
     }
-    let holdsCodes = language.layers > 0 && source.isQuantized(DecoderLayerTensors(0, language).key.name)
+    let holdsCodes = source.holdsCodes
     cacheBytesPerRow =
       KeyValueCache(
         layers: language.layers, heads: configuration.attentionHeads, capacity: 0, precision: holdsCodes ? .f16 : .f32
@@ -68,11 +68,5 @@ extension Source {
     case .grist(let file): file.tensor(named: name).map { TensorSummary($0, in: file) }?.payloadBytes ?? 0
     case .checkpoint(let checkpoint): checkpoint.tensor(named: name)?.byteCount ?? 0
     }
-  }
-
-  /// Whether a tensor holds codes.
-  fileprivate func isQuantized(_ name: String) -> Bool {
-    guard case .grouped = file?.tensor(named: name)?.scheme else { return false }
-    return true
   }
 }

@@ -3,10 +3,13 @@ import GristSources
 
 extension Source {
   /// Its weights, to be computed with: a checkpoint's at full precision, which is the reference.
-  public func parameters(pool: ThreadPool) -> any ParameterStore {
+  public func parameters(pool: ThreadPool) -> any ParameterStore { parameters(pool: pool, residency: nil) }
+
+  /// Its weights, read by `residency` where there is one.
+  package func parameters(pool: ThreadPool, residency: Residency?) -> any ParameterStore {
     switch storage {
-    case .grist(let file): GristParameters(file, of: self, pool: pool)
-    case .checkpoint(let checkpoint): CheckpointParameters(checkpoint, of: self)
+    case .grist(let file): GristParameters(file, of: self, pool: pool, residency: residency)
+    case .checkpoint(let checkpoint): CheckpointParameters(checkpoint, of: self, residency: residency)
     }
   }
 

@@ -32,5 +32,5 @@ extension VisionLanguageModel {
   /// Reads the weights of the decoder's first layer: what a prompt's first row waits for before anything is computed.
   ///
   /// - Throws: 65 when one of its tensors is missing, damaged or of another shape.
-  package func loadFirstLayer() throws { _ = try language.layers.first?.get() }
+  package func loadFirstLayer() throws { try language.loadFirstLayer() }
 }

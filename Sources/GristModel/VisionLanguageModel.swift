@@ -14,6 +14,9 @@ public final class VisionLanguageModel: Sendable {
   private let embeddings: any EmbeddingTable
   private let vision: Vision?
   let language: LanguageModel
+  private let source: Source
+  /// Where the weights are; nil where they are mapped.
+  package let residency: Residency?
 
   /// Everything that is only there when the model sees images.
   private struct Vision: Sendable {
@@ -22,18 +25,30 @@ public final class VisionLanguageModel: Sendable {
     let side: Int
     let tower: Lazy<VisionTower>
     let projector: Lazy<Projector>
+    /// The embedding that ends a row of patches; empty when the model has none.
+    let newline: Lazy<[Float]>
     let router: Lazy<any Router>?
   }
 
   /// Opens a model from its weights and side files.
   ///
   /// - Throws: 66 when the tokenizer or a configuration is missing, 65 when a configuration or a tensor does not fit.
-  public init(_ store: some ParameterStore, compute: Compute) throws {
-    path = store.path
-    self.compute = compute
+  public convenience init(_ store: some ParameterStore, compute: Compute) throws {
     let configuration = try store.source.configuration()
+    try self.init(
+      store, configuration, tokenizer: store.source.tokenizer(configuration.tokenizers), compute: compute)
+  }
+
+  private init(
+    _ store: some ParameterStore, _ configuration: ModelConfiguration, tokenizer: any Tokenizer, compute: Compute,
+    residency: Residency? = nil
+  ) throws {
+    path = store.path
+    source = store.source
+    self.compute = compute
     self.configuration = configuration
-    tokenizer = try store.source.tokenizer(configuration.tokenizers)
+    self.tokenizer = tokenizer
+    self.residency = residency
     // An added token that no prompt spells out (a <pad> mostly) needs no embedding.
     guard tokenizer.wordVocabularySize <= configuration.vocabularySize else {
       throw GristError(
@@ -50,12 +65,51 @@ public final class VisionLanguageModel: Sendable {
     embeddings = try store.embedding(configuration.language.tokenEmbeddings)
     language = try LanguageModel(store, configuration)
     vision = try configuration.vision.map { input in
-      Vision(
+      let projector = ProjectorTensors(input, width: configuration.hiddenSize)
+      return Vision(
         input: input, preprocessor: try Self.preprocessor(input), side: input.tower.gridSize,
         tower: Lazy { try VisionTower(store, input.tower, layersRun: input.layersRun) },
-        projector: Lazy { try Projector(store, input, width: configuration.hiddenSize) },
-        router: try Self.routing(input, path: store.path).map { routing in Lazy { try routing.router(store) } })
+        projector: Lazy(isKept: projector.layers.allSatisfy { store.keeps($0.weight) }) {
+          try Projector(store, projector)
+        },
+        newline: Lazy { projector.newline.isRequired ? try store.values(projector.newline) : [] },
+        router: try Self.routing(input, path: store.path).map { routing in
+          Lazy(isKept: routing.tensors.allSatisfy(store.keeps)) { try routing.router(store) }
+        })
     }
+  }
+
+  /// What running it takes.
+  ///
+  /// - Throws: 64 when its weights do not lie in the file as they are computed with.
+  public func memoryNeeds() throws -> MemoryNeeds { try MemoryNeeds(source, compute) }
+
+  /// The same model, run as a plan says; nothing of its weights has been read then.
+  ///
+  /// - Throws: As opening it does.
+  public func running(_ plan: MemoryPlan) throws -> VisionLanguageModel {
+    let residency = try Residency(plan, source: source, pool: compute.pool)
+    RecycledMemory.keep(atMost: MemoryPlan.keptScratchBytes)
+    return try VisionLanguageModel(
+      source.parameters(pool: compute.pool, residency: residency), configuration, tokenizer: tokenizer,
+      compute: compute, residency: residency)
+  }
+
+  /// The most rows that a prompt becomes with tiles of a picture, at a granularity or, where none is given, at the
+  /// finest.
+  ///
+  /// - Throws: 64 when the model has no such granularity.
+  public func mostRows(
+    _ conversation: Conversation, tiles: ImageTiles?, granularity: Granularity? = nil
+  ) throws -> Int {
+    let ids = try conversation.inputIDs(tokenizer, configuration.format)
+    guard let tiles, let vision else { return min(ids.count, configuration.maximumLength) }
+    let finest = granularity?.values.max() ?? configuration.granularities.max() ?? 0
+    let count = tiles.tiles.count
+    // A newline behind every row of the detail; one at least.
+    let grid = PoolingGrid(granularity: finest, side: vision.side)
+    let newlines = vision.input.patchMerge == .flat ? 0 : max(1, tiles.gridRows * (grid?.rows ?? 0))
+    return min(ids.count - 1 + count * finest + newlines, configuration.maximumLength)
   }
 
   private static func routing(_ input: VisionInput, path: String) throws -> (any RunnableRouting)? {
@@ -198,7 +252,7 @@ public final class VisionLanguageModel: Sendable {
     }
     let pooled = Scaler(side: vision.side).pool(image.features, to: grids, compute)
     let layout = ImageLayout(
-      merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: try vision.projector.get().newline)
+      merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: try vision.newline.get())
     try locating(file: path) {
       try compute.inPart("the newline embedding") {
         try compute.requireFinite(FloatMatrix(rows: 1, columns: layout.newline.count, values: layout.newline), "values")
@@ -286,8 +340,8 @@ public final class VisionLanguageModel: Sendable {
   /// - Throws: 65 for an id beyond the embeddings and for values that are not finite.
   public func hiddenState(ofLast ids: [Int]) throws -> [Float] {
     try locating(file: path) {
-      let cache = try language.cache(capacity: ids.count, compute)
-      return try language.hiddenState(embed(ids), cache: cache, compute).row(0)
+      let cache = language.cache(capacity: ids.count, compute)
+      return try language.hiddenStates([.init(rows: embed(ids), cache: cache)], compute)[0].row(0)
     }
   }
 

@@ -38,6 +38,12 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
   var seed: UInt64 = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "Guess tokens from what was there before and verify several a pass, which changes no answer: auto does while weights "
+        + "stream.", valueName: "auto|on|off"))
+  var guesses: GuessesOption = .auto
+
   @Flag(help: "Cut the end off a prompt that is longer than the model's context, as upstream does.")
   var truncate = false
 
@@ -56,8 +62,14 @@ struct Run: ParsableCommand {
   var requireSignature: String?
 
   @OptionGroup var day: DateOptions
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
+
+  enum GuessesOption: String, ExpressibleByArgument, CaseIterable {
+    case auto, on, off
+    var wanted: Bool? { self == .auto ? nil : self == .on }
+  }
 
   func validate() throws {
     try AnswerLength.check(maxNewTokens, atLeast: 0)
@@ -79,10 +91,23 @@ struct Run: ParsableCommand {
       } else {
         try Source.open(path: model, options: sourceOptions)
       }
-    let model = try source.model(compute: options.compute(global))
+    var model = try source.model(compute: options.compute(global))
     let opened = clock.now
     let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }
-    let features = try picture.map { try model.encode($0) }
+    let tiles = try picture.map { try model.tiles(of: $0) }
+    let plan = try memory.plan(model) {
+      let rows = try model.mostRows(conversation, tiles: tiles, granularity: granularity.forced)
+      return MemoryRequest(
+        promptRows: rows, rows: min(rows + maxNewTokens, model.configuration.maximumLength),
+        tiles: tiles?.tiles.count ?? 0, asksRouter: granularity == .auto)
+    }
+    if let plan {
+      if memory.dryRun { return try Console.print(plan, global) }
+      for line in plan.lines { try global.note(line) }
+      model = try model.running(plan)
+    }
+    // Let go before the decoder begins.
+    var features = try tiles.map { try model.encode($0) }
     let encoded = clock.now
     let prepared = try model.prepare(
       conversation, image: features, granularity: granularity.forced,
@@ -92,22 +117,40 @@ struct Run: ParsableCommand {
       if show, let features, let granularity = prepared.granularity {
         try model.tokenGrid(of: features, granularity: granularity)
       } else { TokenGrid?.none }
+    features = nil
     if show, !global.json, let picture {
       let palette = TerminalPicture.Palette(ProcessInfo.processInfo.environment)
       try Console.draw(TerminalPicture(picture, grid: grid, palette: palette))
     }
+    if guesses == .on, !model.canGuess(sampler) {
+      throw GristError(
+        .usage, "--guesses on would change the answer", file: model.path,
+        found: sampler.isGreedy ? "weights or activations that are not codes" : "--temperature \(temperature)",
+        advice: "leave it out")
+    }
     let streams = !global.json
-    let answer = try model.answer(prepared, maxNewTokens: maxNewTokens, sampler: sampler) {
+    let answer = try model.answer(
+      prepared, maxNewTokens: maxNewTokens, sampler: sampler, guesses: guesses.wanted
+    ) {
       if streams { try Console.stream($0) }
     }
-    let timing: JSONValue = [
+    var timing: JSONObject = [
       "open_s": JSONValue((opened - started).seconds), "image_s": JSONValue((encoded - opened).seconds),
       "prepare_s": JSONValue((routed - encoded).seconds), "prefill_s": JSONValue(answer.prefillSeconds),
-      "decode_s": JSONValue(answer.decodeSeconds), "peak_resident_bytes": JSONValue(peakResidentBytes()),
+      "decode_s": JSONValue(answer.decodeSeconds), "passes": JSONValue(answer.passes),
+      "peak_resident_bytes": JSONValue(peakResidentBytes()),
     ]
+    if let plan, let residency = model.residency {
+      let (bytes, seconds) = residency.statistics
+      timing["streamed_bytes"] = JSONValue(bytes)
+      timing["waited_s"] = JSONValue(seconds)
+      timing["plan"] = plan.json
+    }
     if global.json {
       try Console.print(
-        document(prepared, grid, answer, template: model.configuration.format.name, timing: timing), pretty: false)
+        document(
+          prepared, grid, answer, template: model.configuration.format.name,
+          timing: .object(timing)), pretty: false)
     } else {
       try Console.stream("\n")
       try describe(prepared, answer, model.configuration)
@@ -149,7 +192,10 @@ struct Run: ParsableCommand {
     parts.append("\(prompt.sequenceLength) rows of prompt in \(NumberText.fixed(answer.prefillSeconds, digits: 2)) s")
     if answer.tokens.count > 1, answer.decodeSeconds > 0 {
       let rate = Double(answer.tokens.count - 1) / answer.decodeSeconds
-      parts.append("\(answer.tokens.count) tokens at \(NumberText.fixed(rate, digits: 1)) a second")
+      let perPass = Double(answer.tokens.count - 1) / Double(max(answer.passes, 1))
+      parts.append(
+        "\(answer.tokens.count) tokens at \(NumberText.fixed(rate, digits: rate < 1 ? 2 : 1)) a second"
+          + (perPass > 1 ? ", \(NumberText.fixed(perPass, digits: 2)) a pass" : ""))
     }
     try global.note("[" + parts.joined(separator: "; ") + "]")
   }

@@ -3,31 +3,25 @@ import GristKernels
 import GristSources
 internal import RealModule
 
-/// One layer's weights.
+/// One layer's matrices.
 struct DecoderLayer: Sendable {
-  let inputNorm: [Float]
   let query: any LinearWeights
   let key: any LinearWeights
   let value: any LinearWeights
   let out: any LinearWeights
-  let attentionNorm: [Float]
   let gate: any LinearWeights
   let up: any LinearWeights
   let down: any LinearWeights
 
   init(_ store: some ParameterStore, _ tensors: DecoderLayerTensors) throws {
-    inputNorm = try store.values(tensors.inputNorm)
     query = try store.matrix(tensors.query)
     key = try store.matrix(tensors.key)
     value = try store.matrix(tensors.value)
     out = try store.matrix(tensors.out)
-    attentionNorm = try store.values(tensors.attentionNorm)
     gate = try store.matrix(tensors.gate)
     up = try store.matrix(tensors.up)
     down = try store.matrix(tensors.down)
   }
-
-  var isQuantized: Bool { key.isQuantized }
 
   /// Those that meet their input together.
   func matrices(_ stage: DecoderWalk.Stage) -> [any LinearWeights] {
@@ -56,11 +50,20 @@ struct DecoderNorms: Sendable {
     final = { try store.values(language.finalNorm) }
   }
 
-  /// Those of layers that are held.
-  init(_ layers: [Lazy<DecoderLayer>], final: [Float]) {
-    input = { try layers[$0].get().inputNorm }
-    attention = { try layers[$0].get().attentionNorm }
-    self.final = { final }
+  /// Those of a store, held once they were read.
+  ///
+  /// - Throws: What reading the last one throws.
+  init(holding store: any ParameterStore, _ language: LanguageConfiguration) throws {
+    let layers = (0..<language.layers).map { layer in
+      Lazy {
+        let tensors = DecoderLayerTensors(layer, language)
+        return (input: try store.values(tensors.inputNorm), attention: try store.values(tensors.attentionNorm))
+      }
+    }
+    let last = try store.values(language.finalNorm)
+    input = { try layers[$0].get().input }
+    attention = { try layers[$0].get().attention }
+    final = { last }
   }
 }
 
@@ -117,11 +120,12 @@ struct DecoderArithmetic: Sendable {
     }
   }
 
-  /// What rows attend to among themselves and what `cache` holds, to which their keys and values are added: from
-  /// queries, keys and values [rows, width] each, which are turned in place, to [rows, query width].
+  /// What rows attend to among themselves and the first `position` that `cache` holds, behind which their keys and
+  /// values are put: from queries, keys and values [rows, width] each, which are turned in place, to [rows, query
+  /// width].
   func attend(
-    _ projections: Projections, _ cache: KeyValueCache, layer: Int, _ angles: RotaryAngles, mayNarrow: Bool,
-    _ compute: Compute
+    _ projections: Projections, _ cache: KeyValueCache, layer: Int, position: Int, _ angles: RotaryAngles,
+    mayNarrow: Bool, _ compute: Compute
   ) throws -> FloatMatrix {
     // An infinite score would only look like a token that nobody attends to.
     let query = projections.queries
@@ -130,11 +134,12 @@ struct DecoderArithmetic: Sendable {
     try compute.requireFinite(projections.values, "values")
     compute.rotate(query, headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
     compute.rotate(projections.keys, headDimension: heads.dimension, cos: angles.cos, sin: angles.sin)
-    let (keys, values) = cache.store(layer: layer, keys: projections.keys, values: projections.values, compute)
+    let (keys, values) = cache.store(
+      layer: layer, keys: projections.keys, values: projections.values, at: position, compute)
     return compute.attention(
       queries: HeadRows(query, dimension: heads.dimension), keys: keys, values: values, heads: heads,
       queryLayout: .consecutive(sequences: 1, length: query.rows),
-      keyLayout: .consecutive(sequences: 1, length: cache.count + query.rows), causalOffset: cache.count,
+      keyLayout: .consecutive(sequences: 1, length: position + query.rows), causalOffset: position,
       window: window, mayNarrow: mayNarrow)
   }
 }

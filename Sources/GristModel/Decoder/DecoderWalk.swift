@@ -39,13 +39,15 @@ package final class DecoderWalk {
   /// Layers that are behind; all of them once only the head is left.
   package private(set) var layer: Int
   package let layers: Int
-  /// What meets the matrices of a layer's stage; nil at the head until it is asked for.
+  /// What meets the matrices of a layer's stage; nil before a layer and at the head until it is asked for.
   private var stageInput: FloatMatrix?
   private var stage = Stage.projections
   private let x: FloatMatrix
   private let sequences: [Range<Int>]
   /// Of the only sequence, what it attends to beside its own rows; nil where nothing is kept.
   private let cache: KeyValueCache?
+  /// Rows that stand before the first in the cache.
+  private let position: Int
   private let norms: DecoderNorms
   private let configuration: ModelConfiguration
   private let arithmetic: DecoderArithmetic
@@ -76,10 +78,13 @@ package final class DecoderWalk {
       norms: DecoderNorms(store, configuration.language), path: store.path, compute)
   }
 
-  /// - Parameter cache: what the only sequence attends to, to which its keys and values are added.
+  /// - Parameters:
+  ///   - cache: what the only sequence attends to, to which its keys and values are added.
+  ///   - position: rows of the cache that stand before the first.
   init(
     _ rows: FloatMatrix, lengths: [Int], layer: Int = 0, _ configuration: ModelConfiguration,
-    arithmetic: DecoderArithmetic, norms: DecoderNorms, cache: KeyValueCache? = nil, path: String, _ compute: Compute
+    arithmetic: DecoderArithmetic, norms: DecoderNorms, cache: KeyValueCache? = nil,
+    position: Int = 0, path: String, _ compute: Compute
   ) throws {
     guard rows.columns == configuration.hiddenSize, rows.rows == lengths.reduce(0, +), layer <= configuration.layers,
       cache == nil || lengths.count == 1
@@ -96,29 +101,34 @@ package final class DecoderWalk {
     sequences = ranges
     self.layer = layer
     self.cache = cache
+    self.position = position
     self.norms = norms
     self.configuration = configuration
     self.compute = compute
     self.path = path
     self.arithmetic = arithmetic
-    angles = cache.map { arithmetic.rotaryAngles(positions: $0.count..<$0.count + rows.rows) }
+    angles = cache.map { _ in arithmetic.rotaryAngles(positions: position..<position + rows.rows) }
     layers = configuration.layers
-    try enterLayer()
   }
 
   /// What meets ``matrices``: [rows of all sequences, columns].
   ///
-  /// - Throws: At the head, what reading the last norm throws.
+  /// - Throws: Before a layer and at the head, what reading its norm throws.
   package func input() throws -> FloatMatrix {
     if let stageInput { return stageInput }
-    let normed = arithmetic.norm(x, try norms.final(), compute)
+    let normed = arithmetic.norm(x, try isAtHead ? norms.final() : norms.input(layer), compute)
     stageInput = normed
     return normed
   }
 
   /// The last row behind the last norm, [1, hidden size]. At the head.
-  func lastInput() throws -> FloatMatrix {
-    arithmetic.norm(x.copy(rows: x.rows - 1..<x.rows), try norms.final(), compute)
+  func lastInput() throws -> FloatMatrix { try lastInputs(1) }
+
+  /// The last `count` rows behind the last norm, [count, hidden size]. At the head.
+  ///
+  /// - Precondition: There are as many.
+  func lastInputs(_ count: Int) throws -> FloatMatrix {
+    arithmetic.norm(x.copy(rows: x.rows - count..<x.rows), try norms.final(), compute)
   }
 
   /// The rows as they enter the layer; to be looked at where a layer begins.
@@ -182,26 +192,22 @@ package final class DecoderWalk {
       try compute.requireFinite(x, "output")
       layer += 1
       stage = .projections
-      try enterLayer()
+      // Not made before it is needed: many walks may stand before a layer together.
+      stageInput = nil
     }
-  }
-
-  private func enterLayer() throws {
-    stageInput = isAtHead ? nil : arithmetic.norm(x, try norms.input(layer), compute)
   }
 
   /// Each sequence's rows among themselves, and what its cache holds.
   private func attend(_ input: FloatMatrix, _ weights: [any LinearWeights]) throws -> FloatMatrix {
     let isQuantized = weights[1].isQuantized
-    func attend(_ rows: FloatMatrix, _ cache: KeyValueCache, layer: Int, _ angles: DecoderArithmetic.RotaryAngles)
-      throws
-      -> FloatMatrix
-    {
+    func attend(
+      _ rows: FloatMatrix, _ cache: KeyValueCache, layer: Int, position: Int, _ angles: DecoderArithmetic.RotaryAngles
+    ) throws -> FloatMatrix {
       try arithmetic.attend(
-        DecoderArithmetic.Projections(rows, weights, compute), cache, layer: layer, angles,
+        DecoderArithmetic.Projections(rows, weights, compute), cache, layer: layer, position: position, angles,
         mayNarrow: compute.mayNarrow(isQuantized: isQuantized), compute)
     }
-    if let cache, let angles { return try attend(input, cache, layer: layer, angles) }
+    if let cache, let angles { return try attend(input, cache, layer: layer, position: position, angles) }
     let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
     let precision = compute.cachePrecision(isQuantized: isQuantized)
     for sequence in sequences where !sequence.isEmpty {
@@ -209,7 +215,8 @@ package final class DecoderWalk {
       let cache = KeyValueCache(
         layers: 1, heads: arithmetic.heads, capacity: sequence.count, precision: precision)
       let attended = try attend(
-        input.copy(rows: sequence), cache, layer: 0, arithmetic.rotaryAngles(positions: 0..<sequence.count))
+        input.copy(rows: sequence), cache, layer: 0, position: 0, arithmetic.rotaryAngles(positions: 0..<sequence.count)
+      )
       result.copyRows(0..<sequence.count, of: attended, toRow: sequence.lowerBound)
     }
     return result

@@ -19,10 +19,13 @@ public final class DecodingSession {
     self.language = language
     length = prompt.sequenceLength
     // Most answers end long before the limit: the cache grows if this one does not.
-    let room = min(max(newTokens, 0), Self.firstRoom)
-    let cache = try language.cache(capacity: prompt.sequenceLength + room, model.compute)
+    // Where memory is counted, it has the room that was asked for: growing would take twice as much for a moment.
+    let room = model.residency == nil ? min(max(newTokens, 0), Self.firstRoom) : max(newTokens, 0)
+    let cache = language.cache(capacity: prompt.sequenceLength + room, model.compute)
     self.cache = cache
-    logits = try locating(file: model.path) { try language.logits(prompt.rows, cache: cache, model.compute) }
+    logits = try locating(file: model.path) {
+      try language.logits([.init(rows: prompt.rows, cache: cache)], model.compute)[0].row(0)
+    }
   }
 
   /// Bytes that the cache keeps for each row, keys and values of all layers.
@@ -47,15 +50,28 @@ public final class DecodingSession {
   ///
   /// - Throws: 64 when the context is full, 65 for a token without an embedding and for values that are not finite, 130
   ///   when the user interrupts.
-  public func advance(_ token: Int) throws {
-    guard hasRoom else {
+  public func advance(_ token: Int) throws { _ = try advance(token, guessing: []) }
+
+  /// Appends a token and guesses of what follows it, all in one pass; ``logits`` are then those behind the token.
+  /// Guesses that turn out wrong are taken back by ``rewind(to:)``.
+  ///
+  /// - Returns: Logits behind each of the guesses, what they are worth only if all before it are right.
+  /// - Throws: As ``advance(_:)`` does.
+  func advance(_ token: Int, guessing guesses: [Int]) throws -> [[Float]] {
+    guard length + guesses.count < model.configuration.maximumLength else {
       throw GristError(
         .usage, "the model's context of \(model.configuration.maximumLength) tokens is full", file: model.path,
         advice: "ask for a shorter answer")
     }
-    length += 1
-    logits = try locating(file: model.path) {
-      try language.logits(model.embed([token]), cache: cache, model.compute)
+    length += 1 + guesses.count
+    let rows = try locating(file: model.path) {
+      try language.logits(
+        [.init(rows: model.embed([token] + guesses), cache: cache, wanted: 1 + guesses.count)], model.compute)[0]
     }
+    logits = rows.row(0)
+    return (1..<rows.rows).map(rows.row)
   }
+
+  /// How many guesses may be appended behind a token.
+  var roomForGuesses: Int { max(0, model.configuration.maximumLength - length - 1) }
 }

@@ -19,12 +19,12 @@ final class KeyValueCache {
   /// Bytes kept for each row.
   var bytesPerRow: Int { (keys + values).reduce(0) { $0 + $1.bytesPerRow } }
 
-  /// Keeps new rows of one layer behind those that are held; they count once ``advance(by:)`` says so.
+  /// Keeps new rows of one layer from `position` on; they count once ``advance(by:)`` says so.
   func store(
-    layer: Int, keys newKeys: FloatMatrix, values newValues: FloatMatrix, _ compute: Compute
+    layer: Int, keys newKeys: FloatMatrix, values newValues: FloatMatrix, at position: Int, _ compute: Compute
   ) -> (keys: HeadRows, values: HeadRows) {
-    keys[layer].store(newKeys, at: count, compute)
-    values[layer].store(newValues, at: count, compute)
+    keys[layer].store(newKeys, at: position, compute)
+    values[layer].store(newValues, at: position, compute)
     return (keys[layer].rows, values[layer].rows)
   }
 

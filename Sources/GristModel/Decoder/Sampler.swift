@@ -22,6 +22,9 @@ public struct Sampler: Sendable {
     generator = SplitMix64(state: seed)
   }
 
+  /// Whether it takes the greatest logit always.
+  public var isGreedy: Bool { temperature == 0 }
+
   public mutating func next(_ logits: [Float]) -> Int {
     guard temperature > 0 else { return indexOfGreatest(logits) }
     let greatest = Double(logits.max() ?? 0)

@@ -4,13 +4,9 @@ import GristSources
 /// Linear layers with exact GELUs between them: from the tower's width to the language model's.
 struct Projector: Sendable {
   private let layers: [BiasedLinear]
-  /// The embedding that ends a row of patches; empty when the model has none.
-  let newline: [Float]
 
-  init(_ store: some ParameterStore, _ input: VisionInput, width: Int) throws {
-    let tensors = ProjectorTensors(input, width: width)
+  init(_ store: some ParameterStore, _ tensors: ProjectorTensors) throws {
     layers = try tensors.layers.map { try BiasedLinear(store, $0) }
-    newline = tensors.newline.isRequired ? try store.values(tensors.newline) : []
   }
 
   /// Rows that go through together: what lies between the layers of a whole picture would be memory that nothing else

@@ -51,7 +51,9 @@ public struct VisionTower: Sendable {
     classEmbedding = try store.values(tensors.classEmbedding)
     positionEmbedding = try store.values(tensors.positionEmbedding)
     preNorm = try LayerNorm(store, tensors.preNorm, epsilon: epsilon)
-    layers = tensors.layers.prefix(layersRun).map { layer in Lazy { try Layer(store, layer, epsilon: epsilon) } }
+    layers = tensors.layers.prefix(layersRun).map { layer in
+      Lazy(isKept: store.keeps(layer.query.weight)) { try Layer(store, layer, epsilon: epsilon) }
+    }
   }
 
   /// Patch features of tiles given as normalised pixels, planar [3, size, size] each: [tiles · patches, width]. The

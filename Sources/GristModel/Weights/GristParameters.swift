@@ -9,11 +9,14 @@ struct GristParameters: ParameterStore {
   let source: Source
   private let file: GristFile
   private let pool: ThreadPool
+  /// Who reads the weights where a budget is to be kept; nil where they are mapped.
+  private let residency: Residency?
 
-  init(_ file: GristFile, of source: Source, pool: ThreadPool) {
+  init(_ file: GristFile, of source: Source, pool: ThreadPool, residency: Residency? = nil) {
     self.file = file
     self.source = source
     self.pool = pool
+    self.residency = residency
   }
 
   private func record(_ name: String, _ expected: [Int]) throws -> TensorRecord {
@@ -28,7 +31,8 @@ struct GristParameters: ParameterStore {
   }
 
   private func payloads(_ record: TensorRecord) throws -> [Bytes] {
-    try pool.map(record.chunks.count) { index in
+    if let residency { return try residency.runs(of: StoredTensor(record, in: file)) }
+    return try pool.map(record.chunks.count) { index in
       let chunk = record.chunks.first + index
       let payload = try file.payload(ofChunk: chunk)
       // What was unpacked stands in memory of its own; the packed pages need not stay beside it.
@@ -70,6 +74,13 @@ struct GristParameters: ParameterStore {
       return MatrixTable(weights: try matrix(name, rows: rows, columns: columns))
     }
     let file = file
+    if let residency {
+      let table = StoredTensor(record, in: file)
+      return RowTable(
+        scheme: record.scheme, rows: rows, columns: columns, rowsPerRun: record.chunks.unitsPerChunk, path: path,
+        name: record.name
+      ) { try residency.run($0, ofTable: table) }
+    }
     // It stays in the file: a row's chunk is small, and unpacked for the purpose.
     return RowTable(
       scheme: record.scheme, rows: rows, columns: columns, rowsPerRun: record.chunks.unitsPerChunk, path: path,
@@ -89,8 +100,10 @@ struct GristParameters: ParameterStore {
 
   func has(_ name: String) -> Bool { file.tensor(named: name) != nil }
 
+  func keeps(_ tensor: ExpectedTensor) -> Bool { residency?.keeps(tensor.name, tensor.part) ?? true }
+
   func release(_ name: String) {
-    guard let record = file.tensor(named: name) else { return }
+    guard residency == nil, let record = file.tensor(named: name) else { return }
     for chunk in record.chunks.range where file.isRaw(chunk: chunk) { file.release(chunk: chunk) }
   }
 }

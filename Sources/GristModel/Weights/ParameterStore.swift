@@ -28,12 +28,17 @@ public protocol ParameterStore: Sendable {
   /// Whether there is a tensor of that name.
   func has(_ name: String) -> Bool
 
+  /// Whether a tensor, once it was had, is to be held until the model is closed; else it is had anew each time.
+  func keeps(_ tensor: ExpectedTensor) -> Bool
+
   /// Says that a tensor will not be used again soon, so that pages it lies in can be given back.
   func release(_ name: String)
 }
 
 extension ParameterStore {
   public func release(_ name: String) {}
+
+  public func keeps(_ tensor: ExpectedTensor) -> Bool { true }
 
   public var path: String { source.path }
 
@@ -77,6 +82,8 @@ extension ParameterDecorator {
   public func values(_ name: String, count: Int) throws -> [Float] { try base.values(name, count: count) }
 
   public func has(_ name: String) -> Bool { base.has(name) }
+
+  public func keeps(_ tensor: ExpectedTensor) -> Bool { base.keeps(tensor) }
 
   public func release(_ name: String) { base.release(name) }
 }
