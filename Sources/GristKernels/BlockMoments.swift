@@ -9,6 +9,9 @@ package final class BlockMoments {
   /// Rows that were added.
   package private(set) var rows = 0
 
+  /// What moments take for each column.
+  package static let bytesPerColumn = Rotation.block * MemoryLayout<Float>.size
+
   /// Nil when the columns do not divide into blocks.
   package init?(columns: Int) {
     guard columns > 0, Rotation.hadamard64.fits(columns: columns) else { return nil }

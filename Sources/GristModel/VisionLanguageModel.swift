@@ -95,21 +95,18 @@ public final class VisionLanguageModel: Sendable {
       compute: compute, residency: residency)
   }
 
-  /// The most rows that a prompt becomes with tiles of a picture, at a granularity or, where none is given, at the
-  /// finest.
+  /// How long a conversation's prompt may become, with tiles of a picture.
   ///
-  /// - Throws: 64 when the model has no such granularity.
-  public func mostRows(
-    _ conversation: Conversation, tiles: ImageTiles?, granularity: Granularity? = nil
-  ) throws -> Int {
-    let ids = try conversation.inputIDs(tokenizer, configuration.format)
-    guard let tiles, let vision else { return min(ids.count, configuration.maximumLength) }
-    let finest = granularity?.values.max() ?? configuration.granularities.max() ?? 0
-    let count = tiles.tiles.count
-    // A newline behind every row of the detail; one at least.
-    let grid = PoolingGrid(granularity: finest, side: vision.side)
-    let newlines = vision.input.patchMerge == .flat ? 0 : max(1, tiles.gridRows * (grid?.rows ?? 0))
-    return min(ids.count - 1 + count * finest + newlines, configuration.maximumLength)
+  /// - Throws: What writing the conversation down throws.
+  public func extent(
+    of conversation: Conversation, tiles: ImageTiles?, format: ConversationFormat? = nil
+  ) throws -> PromptExtent {
+    let ids = try conversation.inputIDs(tokenizer, format ?? configuration.format)
+    guard let tiles, let vision else { return PromptExtent(tiles: 0, rows: [0: ids.count]) }
+    let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
+    let grids = configuration.granularities.isEmpty ? [vision.input.tower.patches] : configuration.granularities
+    let rows = grids.map { ($0, ids.count - 1 + layout.count(tiles, granularity: $0, side: vision.side)) }
+    return PromptExtent(tiles: tiles.tiles.count, rows: Dictionary(rows, uniquingKeysWith: { first, _ in first }))
   }
 
   private static func routing(_ input: VisionInput, path: String) throws -> (any RunnableRouting)? {
@@ -355,13 +352,6 @@ public final class VisionLanguageModel: Sendable {
     return PreparedPrompt(
       inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, granularity: prompt.granularity,
       tiles: prompt.tiles, rows: truncated(rows))
-  }
-
-  /// Starts decoding: runs the prompt and leaves room for `newTokens` more.
-  ///
-  /// - Throws: 65 for values that are not finite, 130 when the user interrupts.
-  public func start(_ prompt: PreparedPrompt, newTokens: Int) throws -> DecodingSession {
-    try DecodingSession(self, prompt, newTokens: newTokens, language: language)
   }
 }
 

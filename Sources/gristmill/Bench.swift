@@ -36,6 +36,7 @@ struct Bench: ParsableCommand {
   @Flag(help: "Leave out tower and router.")
   var textOnly = false
 
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -46,11 +47,16 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     let benchmark = try Benchmark(
-      path: model, options: options.checkpoint.sourceOptions(), compute: options.compute(global)
+      path: model, options: options.checkpoint.sourceOptions(), budget: memory.memoryBudget?.budget,
+      compute: options.compute(global)
     ) {
       try BenchmarkPlan(
         prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,
         seesImages: !textOnly, maximumLength: $0)
+    }
+    if let plan = benchmark.memoryPlan {
+      if memory.dryRun { return try Console.print(plan, global) }
+      for line in plan.lines { try global.note(line) }
     }
     var bar = ProgressBar(quiet: global.quiet)
     let report = try benchmark.run { bar.show($0, $1) }

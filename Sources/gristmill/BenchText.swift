@@ -18,6 +18,13 @@ enum BenchText {
       "the machine reads \(NumberText.bytes(Int(report.limits.memoryReadBytesPerSecond))) a second and does "
         + "\(NumberText.fixed(report.limits.int8OperationsPerSecond / 1e12, digits: 2))·10¹² int8 operations a second",
     ]
+    if let streaming = report.streaming {
+      lines.append(
+        "within \(NumberText.mebibytes(streaming.plan.budget)) a token streams "
+          + "\(NumberText.bytes(streaming.bytesAPass)), \(NumberText.bytes(Int(streaming.bytesPerSecond))) a second; "
+          + "without computing the disk gives \(NumberText.bytes(Int(streaming.readerBytesPerSecond))) "
+          + "(\(NumberText.fixed(streaming.ofReader * 100, digits: 0)) %)")
+    }
     return lines.joined(separator: "\n")
   }
 

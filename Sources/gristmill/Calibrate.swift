@@ -26,6 +26,7 @@ struct Calibrate: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
   var output: String
 
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: CheckpointOptions
   @OptionGroup var global: GlobalOptions
@@ -33,13 +34,20 @@ struct Calibrate: ParsableCommand {
   func run() throws {
     let source = try Source.open(path: checkpoint, options: options.sourceOptions())
     try source.requireNoLoss()
-    let file = try outputs.file(output, .statistics)
     var bar = ProgressBar(quiet: global.quiet)
     let pool = try global.pool()
     let configuration = try source.configuration()
     if let note = CalibrationFormat(configuration).note { try global.note("note: \(note)") }
     let calibration = try probes.map { try Calibration(probes: $0) } ?? .bundled(for: configuration)
-    let statistics = try calibration.gather(source, pool: pool) {
+    let within = try memory.memoryBudget.map {
+      try calibration.memory(source, budget: $0.budget, compute: Compute(pool: pool, activations: .f32))
+    }
+    if let within {
+      if memory.dryRun { return try Console.print(within, global) }
+      try global.note(within.line)
+    }
+    let file = try outputs.file(output, .statistics)
+    let statistics = try calibration.gather(source, pool: pool, memory: within) {
       bar.show($0, "calibrating")
     }
     bar.clear()

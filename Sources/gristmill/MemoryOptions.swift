@@ -1,4 +1,5 @@
 import ArgumentParser
+import GristConversion
 import GristCore
 import GristModel
 
@@ -21,10 +22,10 @@ struct MemoryOptions: ParsableArguments {
   /// How a model is run within the budget; nil where there is none.
   ///
   /// - Throws: 64 with the smallest budget that works when this one is too small.
-  func plan(_ model: VisionLanguageModel, _ request: () throws -> MemoryRequest) throws -> MemoryPlan? {
+  func plan(_ model: VisionLanguageModel, _ requests: () throws -> [MemoryRequest]) throws -> MemoryPlan? {
     guard let memoryBudget else { return nil }
     return try locating(file: model.path) {
-      try MemoryPlan(model.memoryNeeds(), request(), budget: memoryBudget.budget.byteCount())
+      try MemoryPlan(model.memoryNeeds(), requests(), budget: memoryBudget.budget.byteCount())
     }
   }
 }
@@ -49,6 +50,26 @@ extension Console {
   }
 }
 
+extension Console {
+  /// Prints how a checkpoint is calibrated within a budget.
+  static func print(_ memory: CalibrationMemory, _ global: GlobalOptions) throws {
+    guard global.json else { return try print(memory.line) }
+    try print([
+      "peak_bytes": JSONValue(memory.peakBytes), "least_budget": JSONValue(memory.leastBudget),
+      "rows_together": JSONValue(memory.rowsTogether), "moment_bytes": JSONValue(memory.momentBytes),
+      "streamed_bytes_a_pass": JSONValue(memory.plan.streamedBytes), "ring_bytes": JSONValue(memory.plan.ringBytes),
+    ])
+  }
+}
+
+extension CalibrationMemory {
+  /// For people.
+  var line: String {
+    "\(NumberText.mebibytes(peakBytes)) at most, \(NumberText.mebibytes(leastBudget)) at least: \(rowsTogether) rows go "
+      + "through together, all weights stream, statistics take \(NumberText.mebibytes(momentBytes))"
+  }
+}
+
 extension MemoryPlan {
   /// For people, a line a fact.
   var lines: [String] {
@@ -61,7 +82,7 @@ extension MemoryPlan {
           + "\(size(streamedBytes)) of the file each pass, through \(size(ringBytes))"
         : "all \(layers) layers\(head) stay (\(size(pinnedBytes))), nothing streams")
     lines.append(
-      "keys and values take \(size(cacheBytes)), intermediate results \(size(scratchBytes))"
+      "keys and values of \(rows) rows take \(size(cacheBytes)), intermediate results \(size(scratchBytes))"
         + (sequences > 1 ? "; \(sequences) questions go through together" : ""))
     if keepsVision { lines.append("tower, projector and router stay") }
     return lines
@@ -72,7 +93,7 @@ extension MemoryPlan {
       "budget": JSONValue(budget), "peak_bytes": JSONValue(peakBytes), "least_budget": JSONValue(leastBudget),
       "layers": JSONValue(layers), "pinned_layers": JSONValue(pinnedLayers), "pins_head": .bool(pinsHead),
       "pinned_bytes": JSONValue(pinnedBytes), "ring_bytes": JSONValue(ringBytes),
-      "streamed_bytes_a_pass": JSONValue(streamedBytes), "cache_bytes": JSONValue(cacheBytes),
+      "streamed_bytes_a_pass": JSONValue(streamedBytes), "rows": JSONValue(rows), "cache_bytes": JSONValue(cacheBytes),
       "scratch_bytes": JSONValue(scratchBytes), "keeps_vision": .bool(keepsVision), "sequences": JSONValue(sequences),
     ]
   }

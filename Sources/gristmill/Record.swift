@@ -38,6 +38,7 @@ struct Record: ParsableCommand {
   var allowLossyReference = false
 
   @OptionGroup var day: DateOptions
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
@@ -52,16 +53,21 @@ struct Record: ParsableCommand {
     let probes = try Question.read(path: probes)
     let source = try Source.open(path: checkpoint, options: options.checkpoint.sourceOptions())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
-    let fingerprint = try source.fingerprint()
-    let file = try output.map { try outputs.file($0, .record) }
-    let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var recording = Recording.Options()
     recording.maxNewTokens = maxNewTokens
     recording.keptLogits = top
     recording.clock = day.clock?.day
+    recording.memoryBudget = memory.memoryBudget?.budget
+    let asking = try Recording(source, questions: probes, options: recording, compute: options.compute(global))
+    if let plan = try asking.memoryPlan() {
+      if memory.dryRun { return try Console.print(plan, global) }
+      for line in plan.lines { try global.note(line) }
+    }
+    let fingerprint = try source.fingerprint()
+    let file = try output.map { try outputs.file($0, .record) }
+    let target = try into.map { try EmbeddingTarget(path: $0, fingerprint: fingerprint) }
     var bar = ProgressBar(quiet: global.quiet)
-    let record = try Recording(source, questions: probes, options: recording, compute: options.compute(global))
-      .run { bar.show($0, $1) }
+    let record = try asking.run { bar.show($0, $1) }
     bar.clear()
     let bytes = try record.encoded()
     let path = output ?? into ?? ""

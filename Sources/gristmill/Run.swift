@@ -96,10 +96,8 @@ struct Run: ParsableCommand {
     let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }
     let tiles = try picture.map { try model.tiles(of: $0) }
     let plan = try memory.plan(model) {
-      let rows = try model.mostRows(conversation, tiles: tiles, granularity: granularity.forced)
-      return MemoryRequest(
-        promptRows: rows, rows: min(rows + maxNewTokens, model.configuration.maximumLength),
-        tiles: tiles?.tiles.count ?? 0, asksRouter: granularity == .auto)
+      try model.memoryRequests(
+        [model.extent(of: conversation, tiles: tiles)], newTokens: maxNewTokens, granularity: granularity.forced)
     }
     if let plan {
       if memory.dryRun { return try Console.print(plan, global) }
@@ -113,6 +111,8 @@ struct Run: ParsableCommand {
       conversation, image: features, granularity: granularity.forced,
       overlength: truncate ? .truncated : .refused)
     let routed = clock.now
+    try plan?.requireRoom(
+      rows: min(prepared.sequenceLength + maxNewTokens, model.configuration.maximumLength), file: model.path)
     let grid =
       if show, let features, let granularity = prepared.granularity {
         try model.tokenGrid(of: features, granularity: granularity)

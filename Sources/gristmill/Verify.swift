@@ -70,6 +70,7 @@ struct Verify: ParsableCommand {
   @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
   var report: String?
 
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
@@ -93,10 +94,15 @@ struct Verify: ParsableCommand {
     let reference = try Reference.open(
       reference, model: source, asksQuestions: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
+    let verification = Verification(
+      source, against: reference, questions: asked ?? [], options: verificationOptions, compute: compute)
+    if let plans = try verification.memoryPlans() {
+      if memory.dryRun { return try show(plans.model, plans.reference) }
+      for line in plans.model.lines { try global.note("the model: " + line) }
+      for line in plans.reference?.lines ?? [] { try global.note("the reference: " + line) }
+    }
     var bar = ProgressBar(quiet: global.quiet)
-    let result = try Verification(
-      source, against: reference, questions: asked ?? [], options: verificationOptions, compute: compute
-    ).run { bar.show($0, $1) }
+    let result = try verification.run { bar.show($0, $1) }
     bar.clear()
     if global.json {
       try Console.print(result.json)
@@ -115,7 +121,18 @@ struct Verify: ParsableCommand {
     options.maxNewTokens = maxNewTokens
     options.clock = ChatProgram.Clock.now?.day
     options.attributesParts = byPart
+    options.memoryBudget = memory.memoryBudget?.budget
     return options
+  }
+
+  /// Shows how both sides would be run.
+  private func show(_ model: MemoryPlan, _ reference: MemoryPlan?) throws {
+    if global.json {
+      try Console.print(["model": model.json, "reference": reference?.json ?? .null])
+    } else {
+      let lines = model.lines.map { "the model: " + $0 } + (reference?.lines ?? []).map { "the reference: " + $0 }
+      try Console.print(lines.joined(separator: "\n"))
+    }
   }
 
   private func askedQuestions() throws -> [Question]? {

@@ -36,8 +36,8 @@ import Testing
     let conversation = try Conversation(message: "What is it? What is it? What is", hasImage: image)
     let picture = try image ? mapped.picture(jpeg: readFile(Self.image), name: "china") : nil
     let tiles = try picture.map { try mapped.tiles(of: $0) }
-    let rows = try mapped.mostRows(conversation, tiles: tiles)
-    let request = MemoryRequest(promptRows: rows, rows: rows + 24, tiles: tiles?.tiles.count ?? 0)
+    let request = try #require(
+      mapped.memoryRequests([mapped.extent(of: conversation, tiles: tiles)], newTokens: 24).first)
     let needs = try mapped.memoryNeeds()
     let plan = MemoryPlan(needs, request, pinnedLayers: pinnedLayers, pinsHead: false)
     let streamed = try mapped.running(plan)
@@ -70,6 +70,25 @@ import Testing
     let folder = try TemporaryFolder()
     let expanded = try answers(converted(.int4All, .zstd, in: folder), activations: .f32, image: false)
     #expect(expanded.mapped == expanded.streamed)
+  }
+
+  @Test("how many rows a picture becomes is known before it is looked at")
+  func extent() throws {
+    let model = try Source.open(path: Fixtures.conformanceCheckpoint)
+      .model(compute: Compute(pool: ThreadPool(threads: 2), activations: .f32))
+    let conversation = try Conversation(message: "What is it?", hasImage: true)
+    for name in ["china.jpg", "flower_tiny.jpg"] {
+      let picture = try model.picture(jpeg: readFile(Fixtures.conformanceImages + "/" + name), name: name)
+      let tiles = try model.tiles(of: picture)
+      let features = try model.encode(tiles)
+      for granularity in model.configuration.granularities {
+        let chosen = Granularity.uniform(granularity)
+        let requests = try model.memoryRequests(
+          [model.extent(of: conversation, tiles: tiles)], newTokens: 7, granularity: chosen)
+        let prompt = try model.prepare(conversation, image: features, granularity: chosen)
+        #expect(requests.map(\.promptRows) == [prompt.sequenceLength] && requests[0].rows == prompt.sequenceLength + 7)
+      }
+    }
   }
 
   @Test("guesses change nothing, and save passes where an answer repeats itself")

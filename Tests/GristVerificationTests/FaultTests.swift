@@ -94,6 +94,21 @@ import Testing
     #expect(report.cases.count == 2)
   }
 
+  @Test("one value that is no number fails its own case, not those that go through with it")
+  func failsAlone() throws {
+    let record = try reference()
+    let others = Set(record.cases[0].tokens + record.cases.flatMap(\.inputIDs))
+    let token = try #require(record.cases[1].tokens.first { !others.contains($0) })
+    let hidden = try Source.open(path: Fixtures.conformanceCheckpoint).configuration().hiddenSize
+    let source = try Source.open(path: damaged("model.embed_tokens.weight", .nan, at: token * hidden))
+    for budget in [nil, MemoryBudget.bytes(8 << 30)] {
+      var options = Verification.Options()
+      options.memoryBudget = budget
+      let report = try Verification(source, against: .record(record), options: options, compute: compute).run()
+      #expect(report.cases.map { $0.failure == nil } == [true, false])
+    }
+  }
+
   @Test("Fault 3: router logits that are not numbers agree with nothing", arguments: [true, false])
   func deadRouter(isReference: Bool) throws {
     let record = try reference()

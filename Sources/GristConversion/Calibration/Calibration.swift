@@ -66,23 +66,25 @@ public struct Calibration: Sendable {
   }
 
   /// Rows of prompts and answers that go through the decoder together.
-  static let rowsTogether = 8192
+  package static let rowsTogether = 8192
 
   /// Gathers the statistics of a checkpoint's matrices. `progress` hears the fraction done. Statistics that are not
   /// `kept` beyond this conversion need not name their weights, which would read all of them once more.
   ///
   /// The decoder is run layer by layer, over up to 8192 rows at a time, and gives each layer's pages back: beside the
-  /// moments (256 bytes a column of every input) stand one layer's weights and those rows.
+  /// moments (256 bytes a column of every input) stand one layer's weights and those rows. Within a budget the weights
+  /// stream, and as many rows go together as have room.
   ///
   /// - Throws: What running the model throws, and 130 when interrupted.
   public func gather(
-    _ source: Source, pool: ThreadPool, kept: Bool = true, progress: (Double) throws -> Void = { _ in }
+    _ source: Source, pool: ThreadPool, memory: CalibrationMemory? = nil, kept: Bool = true,
+    progress: (Double) throws -> Void = { _ in }
   ) throws -> InputStatistics {
     let observer = InputObserver()
-    let prompts = try CalibrationPrompts(samples, source, observer: observer, pool: pool)
+    let prompts = try CalibrationPrompts(samples, source, observer: observer, plan: memory?.plan, pool: pool)
     let compute = Compute(pool: pool, activations: .f32)
     var tokens = 0
-    while case let batch = try prompts.next(rows: Self.rowsTogether), !batch.isEmpty {
+    while case let batch = try prompts.next(rows: memory?.rowsTogether ?? Self.rowsTogether), !batch.isEmpty {
       tokens += batch.reduce(0) { $0 + $1.sequenceLength }
       let walk = try prompts.walk(batch, compute)
       while true {

@@ -18,12 +18,17 @@ final class CalibrationPrompts {
   /// A prompt that found no room in the batch before.
   private var waiting: VisionLanguageModel.PreparedPrompt?
 
-  init(_ samples: [Calibration.Sample], _ source: Source, observer: InputObserver, pool: ThreadPool) throws {
+  /// - Parameter plan: how the model is run within a budget; nil without one.
+  init(
+    _ samples: [Calibration.Sample], _ source: Source, observer: InputObserver, plan: MemoryPlan? = nil,
+    pool: ThreadPool
+  ) throws {
     self.samples = samples
-    let parameters = source.parameters(pool: pool)
-    self.parameters = parameters
     let compute = Compute(pool: pool, activations: .f32)
-    model = try VisionLanguageModel(parameters, compute: compute)
+    let opened = try source.model(compute: compute)
+    model = try plan.map { try opened.running($0) } ?? opened
+    let parameters = source.parameters(pool: pool, residency: model.residency)
+    self.parameters = parameters
     format = CalibrationFormat(model.configuration)
     observed = try VisionLanguageModel(
       ObservingParameters(base: parameters, observer: observer), compute: compute)

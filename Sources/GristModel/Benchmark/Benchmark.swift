@@ -13,31 +13,54 @@ package struct Benchmark {
   private let openSeconds: Double
   private let clock = ContinuousClock()
 
+  /// How the model is run within a budget; nil without one.
+  package let memoryPlan: MemoryPlan?
+
   /// Opens the model `repetitions` times and keeps the last one. `makePlan` is given the longest prompt the model
   /// takes.
   ///
-  /// - Throws: What opening the model throws, and what `makePlan` throws.
+  /// - Throws: What opening the model throws, what `makePlan` throws, and 64 when the budget is too small.
   package init(
-    path: String, options: SourceOptions = SourceOptions(), compute: Compute,
+    path: String, options: SourceOptions = SourceOptions(), budget: MemoryBudget? = nil, compute: Compute,
     makePlan: (_ maximumLength: Int) throws -> BenchmarkPlan
   ) throws {
     self.compute = compute
     let clock = ContinuousClock()
-    func open() throws -> (Source, VisionLanguageModel, Double) {
+    func open(_ plan: MemoryPlan?) throws -> (source: Source, model: VisionLanguageModel, seconds: Double) {
       let start = clock.now
       let source = try Source.open(path: path, options: options)
-      let model = try source.model(compute: compute)
+      var model = try source.model(compute: compute)
+      if let plan { model = try model.running(plan) }
       try model.loadFirstLayer()
       return (source, model, (clock.now - start).seconds)
     }
-    var opened = try open()
-    plan = try makePlan(opened.1.configuration.maximumLength)
-    var seconds = [opened.2]
+    let first = try Source.open(path: path, options: options).model(compute: compute)
+    let plan = try makePlan(first.configuration.maximumLength)
+    let memoryPlan = try budget.map { try Self.memoryPlan(first, plan, $0) }
+    self.plan = plan
+    self.memoryPlan = memoryPlan
+    var opened = try open(memoryPlan)
+    var seconds = [opened.seconds]
     for _ in 1..<plan.repetitions {
-      opened = try open()
-      seconds.append(opened.2)
+      opened = try open(memoryPlan)
+      seconds.append(opened.seconds)
     }
-    (source, model, openSeconds) = (opened.0, opened.1, median(seconds))
+    (source, model, openSeconds) = (opened.source, opened.model, median(seconds))
+  }
+
+  private static func memoryPlan(
+    _ model: VisionLanguageModel, _ plan: BenchmarkPlan, _ budget: MemoryBudget
+  ) throws -> MemoryPlan {
+    let longest = plan.sessions.map(\.rows).max() ?? 1
+    let tiles = plan.seesImages ? try model.syntheticImage(seed: 1).map { try model.tiles(of: $0).tiles.count } ?? 0 : 0
+    return try locating(file: model.path) {
+      try MemoryPlan(
+        model.memoryNeeds(),
+        MemoryRequest(
+          promptRows: longest, rows: min(longest + plan.decodeTokens, model.configuration.maximumLength), tiles: tiles,
+          seesMore: tiles > 0),
+        budget: budget.byteCount())
+    }
   }
 
   /// Runs the plan, calling `onProgress` with the fraction done and what comes next.
@@ -74,6 +97,7 @@ package struct Benchmark {
     }
     let (tower, router) = try picture { try begin(pictureRows, $0) }
     let peak = peakResidentBytes()
+    let streaming = try streaming { onProgress(1, "reading without computing") }
     let provenance = source.file?.manifest.provenance
     onProgress(1, "the machine's limits")
     return BenchmarkReport(
@@ -85,7 +109,37 @@ package struct Benchmark {
         .init(depth: $0, tokens: plan.decodeTokens, seconds: median(decode[$0] ?? []))
       },
       cost: DecodingCost(source, model.configuration), cacheBytesPerToken: cacheBytes, peakResidentBytes: peak,
-      limits: .measure(pool: compute.pool))
+      limits: .measure(pool: compute.pool, bufferBytes: bytesToMeasure), streaming: streaming)
+  }
+
+  /// Memory whose reading is timed: of a budget what keys, values and intermediate results leave once they are gone.
+  private var bytesToMeasure: Int {
+    guard let memoryPlan else { return 512 << 20 }
+    let free = memoryPlan.budget - memoryPlan.peakBytes + memoryPlan.cacheBytes + memoryPlan.scratchBytes
+    return min(max(free - MemoryPlan.keptScratchBytes, 4 << 20), 512 << 20)
+  }
+
+  /// Pairs of passes that are compared, one that computes and one that reads alone.
+  private static let pairs = 9
+
+  /// How fast weights stream while a token is decoded, beside reading them alone: disks change within seconds.
+  private func streaming(_ begin: () -> Void) throws -> BenchmarkReport.Streaming? {
+    guard let memoryPlan, memoryPlan.streams, let residency = model.residency else { return nil }
+    begin()
+    let running = try model.start(prompt(rows: 1), newTokens: Self.pairs)
+    let before = residency.statistics.bytesRead
+    var rates: [(computing: Double, reading: Double)] = []
+    for token in model.syntheticTokens(Self.pairs, seed: 3) {
+      try Interruption.check()
+      let computing = try time { try running.advance(token) }
+      let reading = try time { try residency.readThrough() }
+      let bytes = Double(residency.streamedBytes)
+      rates.append((bytes / computing, bytes / reading))
+    }
+    return .init(
+      plan: memoryPlan, bytesAPass: (residency.statistics.bytesRead - before) / (2 * Self.pairs),
+      bytesPerSecond: median(rates.map(\.computing)), readerBytesPerSecond: median(rates.map(\.reading)),
+      ofReader: median(rates.map { $0.computing / $0.reading }))
   }
 
   private func prompt(rows: Int) throws -> VisionLanguageModel.PreparedPrompt {

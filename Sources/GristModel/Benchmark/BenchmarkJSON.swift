@@ -3,6 +3,18 @@ import GristCore
 extension BenchmarkReport {
   /// The report as one JSON document; see Docs/command.md.
   package var json: JSONValue {
+    guard let streaming, case .object(var object) = withoutStreaming else { return withoutStreaming }
+    object["streaming"] = [
+      "bytes_a_pass": JSONValue(streaming.bytesAPass), "planned_bytes_a_pass": JSONValue(streaming.plan.streamedBytes),
+      "bytes_per_s": JSONValue(streaming.bytesPerSecond),
+      "reading_alone_bytes_per_s": JSONValue(streaming.readerBytesPerSecond),
+      "of_reader": JSONValue(streaming.ofReader),
+      "budget": JSONValue(streaming.plan.budget), "peak_bytes": JSONValue(streaming.plan.peakBytes),
+    ]
+    return .object(object)
+  }
+
+  private var withoutStreaming: JSONValue {
     [
       "model": JSONValue(model), "recipe": recipe.map { JSONValue($0) } ?? .null,
       "packing": packing.map { JSONValue($0) } ?? .null, "threads": JSONValue(threads),

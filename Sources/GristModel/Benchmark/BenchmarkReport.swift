@@ -25,6 +25,18 @@ package struct BenchmarkReport: Sendable {
     package var tokensPerSecond: Double { Double(tokens) / seconds }
   }
 
+  /// What streams of the weights, where they are run within a budget.
+  package struct Streaming: Sendable {
+    package let plan: MemoryPlan
+    /// Bytes of the file that were read for a decoded token, in the mean.
+    package let bytesAPass: Int
+    /// Of passes that compute, and of the same reading without computing, taken in turn.
+    package let bytesPerSecond: Double
+    package let readerBytesPerSecond: Double
+    /// The median of the ratios of neighbouring passes.
+    package let ofReader: Double
+  }
+
   package let model: String
   /// What the weights were converted with; nil for a checkpoint folder.
   package let recipe: String?
@@ -50,6 +62,8 @@ package struct BenchmarkReport: Sendable {
   /// Of the process up to here, the measurement of the machine's limits not counted in.
   package let peakResidentBytes: Int
   package let limits: MachineLimits
+  /// Nil where nothing streams.
+  package let streaming: Streaming?
 
   /// The most tokens a second that the machine allows for a prompt.
   package var prefillLimit: Double { limits.prefillRate(cost) }

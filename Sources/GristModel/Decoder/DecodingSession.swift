@@ -4,35 +4,21 @@ import GristKernels
 /// One answer in the making: the cache, and the logits for the next token.
 public final class DecodingSession {
   /// Tokens of an answer that the cache has room for from the start.
-  private static let firstRoom = 256
+  static let firstRoom = 256
 
   private let model: VisionLanguageModel
-  private let language: LanguageModel
-  private let cache: KeyValueCache
+  fileprivate let cache: KeyValueCache
   /// Logits for the next token, one a vocabulary entry.
-  public private(set) var logits: [Float]
+  public fileprivate(set) var logits: [Float]
+  /// Rows of prompt and answer so far.
+  public fileprivate(set) var length: Int
 
-  init(
-    _ model: VisionLanguageModel, _ prompt: VisionLanguageModel.PreparedPrompt, newTokens: Int, language: LanguageModel
-  ) throws {
-    self.model = model
-    self.language = language
-    length = prompt.sequenceLength
-    // Most answers end long before the limit: the cache grows if this one does not.
-    // Where memory is counted, it has the room that was asked for: growing would take twice as much for a moment.
-    let room = model.residency == nil ? min(max(newTokens, 0), Self.firstRoom) : max(newTokens, 0)
-    let cache = language.cache(capacity: prompt.sequenceLength + room, model.compute)
-    self.cache = cache
-    logits = try locating(file: model.path) {
-      try language.logits([.init(rows: prompt.rows, cache: cache)], model.compute)[0].row(0)
-    }
+  fileprivate init(_ model: VisionLanguageModel, _ cache: KeyValueCache, length: Int, logits: [Float]) {
+    (self.model, self.cache, self.length, self.logits) = (model, cache, length, logits)
   }
 
   /// Bytes that the cache keeps for each row, keys and values of all layers.
   public var cacheBytesPerRow: Int { cache.bytesPerRow }
-
-  /// Rows of prompt and answer so far.
-  public private(set) var length: Int
 
   /// Whether the context holds one token more.
   public var hasRoom: Bool { length < model.configuration.maximumLength }
@@ -50,7 +36,7 @@ public final class DecodingSession {
   ///
   /// - Throws: 64 when the context is full, 65 for a token without an embedding and for values that are not finite, 130
   ///   when the user interrupts.
-  public func advance(_ token: Int) throws { _ = try advance(token, guessing: []) }
+  public func advance(_ token: Int) throws { _ = try model.advance([(self, [token])]) }
 
   /// Appends a token and guesses of what follows it, all in one pass; ``logits`` are then those behind the token.
   /// Guesses that turn out wrong are taken back by ``rewind(to:)``.
@@ -58,20 +44,92 @@ public final class DecodingSession {
   /// - Returns: Logits behind each of the guesses, what they are worth only if all before it are right.
   /// - Throws: As ``advance(_:)`` does.
   func advance(_ token: Int, guessing guesses: [Int]) throws -> [[Float]] {
-    guard length + guesses.count < model.configuration.maximumLength else {
-      throw GristError(
-        .usage, "the model's context of \(model.configuration.maximumLength) tokens is full", file: model.path,
-        advice: "ask for a shorter answer")
-    }
-    length += 1 + guesses.count
-    let rows = try locating(file: model.path) {
-      try language.logits(
-        [.init(rows: model.embed([token] + guesses), cache: cache, wanted: 1 + guesses.count)], model.compute)[0]
-    }
+    let rows = try model.advance([(self, [token] + guesses)])[0]
     logits = rows.row(0)
     return (1..<rows.rows).map(rows.row)
   }
 
   /// How many guesses may be appended behind a token.
   var roomForGuesses: Int { max(0, model.configuration.maximumLength - length - 1) }
+}
+
+extension VisionLanguageModel {
+  /// Starts decoding: runs the prompt and leaves room for `newTokens` more.
+  ///
+  /// - Throws: 65 for values that are not finite, 130 when the user interrupts.
+  public func start(_ prompt: PreparedPrompt, newTokens: Int) throws -> DecodingSession {
+    try start([prompt], newTokens: newTokens)[0]
+  }
+
+  /// Starts decoding after several prompts, for all of which each layer's weights are had once. Each becomes what it
+  /// becomes alone.
+  ///
+  /// - Throws: As ``start(_:newTokens:)-(PreparedPrompt,_)`` does.
+  public func start(_ prompts: [PreparedPrompt], newTokens: Int) throws -> [DecodingSession] {
+    // Most answers end long before the limit: the cache grows if this one does not. Where memory is counted, it has the
+    // room that was asked for: growing would take twice as much for a moment.
+    let room = residency == nil ? min(max(newTokens, 0), DecodingSession.firstRoom) : max(newTokens, 0)
+    let passages = prompts.map { prompt in
+      LanguageModel.Passage(
+        rows: prompt.rows, cache: language.cache(capacity: prompt.sequenceLength + room, compute))
+    }
+    let logits = try locating(file: path) { try language.logits(passages, compute) }
+    return zip(passages, logits).map {
+      DecodingSession(self, $0.cache, length: $0.rows.rows, logits: $1.row(0))
+    }
+  }
+
+  /// Appends tokens to sessions of this model, one or more to each, for all of which each layer's weights are had once.
+  /// A session's ``DecodingSession/logits`` are then those behind its last token.
+  ///
+  /// Several tokens of one session become what each becomes alone only where ``computesAlike`` says so, and only up to
+  /// ``tokensAPass``.
+  ///
+  /// - Returns: For each session the logits behind each of its tokens, [tokens, vocabulary].
+  /// - Throws: As ``DecodingSession/advance(_:)`` does; the sessions stay as they were where the context is full.
+  @discardableResult
+  package func advance(_ steps: [(session: DecodingSession, tokens: [Int])]) throws -> [FloatMatrix] {
+    for (session, tokens) in steps where session.length + tokens.count > configuration.maximumLength {
+      throw GristError(
+        .usage, "the model's context of \(configuration.maximumLength) tokens is full", file: path,
+        advice: "ask for a shorter answer")
+    }
+    let passages = try steps.map {
+      try LanguageModel.Passage(rows: embed($0.tokens), cache: $0.session.cache, wanted: $0.tokens.count)
+    }
+    for (session, tokens) in steps { session.length += tokens.count }
+    let logits = try locating(file: path) { try language.logits(passages, compute) }
+    for (step, rows) in zip(steps, logits) { step.session.logits = rows.row(rows.rows - 1) }
+    return logits
+  }
+
+  /// Tokens of one answer that may go through together where ``computesAlike``.
+  public static let tokensAPass = 4
+
+  /// Whether a few tokens that go through together become what each becomes alone: where codes meet codes.
+  public var computesAlike: Bool { language.computesAlike(compute) }
+
+  /// Appends to each session tokens that are known, those of all of them in the same passes, several of one session
+  /// where that changes nothing.
+  ///
+  /// - Parameters:
+  ///   - tokens: of each session; 65 what has no embedding.
+  ///   - heard: is given a session's index, a token's, and the logits behind it.
+  ///
+  /// - Throws: As ``DecodingSession/advance(_:)`` does.
+  public func follow(
+    _ sessions: [DecodingSession], _ tokens: [[Int]],
+    heard: (_ session: Int, _ token: Int, _ logits: [Float]) throws -> Void
+  ) throws {
+    let step = computesAlike ? Self.tokensAPass : 1
+    var done = 0
+    while case let left = sessions.indices.filter({ tokens[$0].count > done }), !left.isEmpty {
+      try Interruption.check()
+      let logits = try advance(left.map { (sessions[$0], Array(tokens[$0][done...].prefix(step))) })
+      for (index, rows) in zip(left, logits) {
+        for row in 0..<rows.rows { try heard(index, done + row, rows.row(row)) }
+      }
+      done += step
+    }
+  }
 }

@@ -25,7 +25,7 @@ extension VisionLanguageModel {
 
   /// Whether guesses of what follows can be verified together without changing what is answered: where tokens are not
   /// drawn, and a few rows become together what each becomes alone.
-  public func canGuess(_ sampler: Sampler) -> Bool { sampler.isGreedy && language.computesAlike(compute) }
+  public func canGuess(_ sampler: Sampler) -> Bool { sampler.isGreedy && computesAlike }
 
   /// Answers a prepared prompt, calling `onText` with each new piece of text as it comes.
   ///

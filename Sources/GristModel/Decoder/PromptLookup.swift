@@ -3,7 +3,7 @@
 /// Source: prompt lookup decoding (Saxena 2023), an n-gram draft without a second model.
 package struct PromptLookup: Sendable {
   /// Guesses made at most. With one token they are few enough to be computed as each would be alone.
-  package static let most = 3
+  package static let most = VisionLanguageModel.tokensAPass - 1
   /// Tokens that have to stand in the same order, the longest first.
   private static let lengths = [3, 2, 1]
 

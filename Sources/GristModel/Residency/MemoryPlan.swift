@@ -42,8 +42,10 @@ public struct MemoryPlan: Sendable, Equatable {
   public let streamedBytes: Int
   /// Whether tower, projector and router stay after a picture was looked at.
   public let keepsVision: Bool
-  /// Sequences that go through the decoder together.
+  /// Sequences that go through the decoder together, if they are as long as they may be.
   public let sequences: Int
+  /// Rows of prompt and answer that there is room for, of all sequences that go through together.
+  public let rows: Int
   /// Keys and values of all of them, at the length that was asked for.
   public let cacheBytes: Int
   /// Intermediate results.
@@ -58,6 +60,19 @@ public struct MemoryPlan: Sendable, Equatable {
 
   /// Bytes of freed matrices that are kept for the next ones of their size.
   static let keptScratchBytes = 32 << 20
+
+  /// A plan for the first of some requests that fits.
+  ///
+  /// - Throws: As for the last.
+  public init(_ needs: MemoryNeeds, _ requests: [MemoryRequest], budget: Int) throws {
+    for request in requests.dropLast() {
+      if let plan = try? MemoryPlan(needs, request, budget: budget) {
+        self = plan
+        return
+      }
+    }
+    try self.init(needs, requests.last ?? MemoryRequest(promptRows: 1, rows: 1), budget: budget)
+  }
 
   /// - Parameters:
   ///   - needs: what the model takes.
@@ -84,17 +99,20 @@ public struct MemoryPlan: Sendable, Equatable {
     let keepsVision = request.seesMore && needs.visionBytes > 0 && keeping.peak <= budget
     if keepsVision { best = keeping }
 
-    self.init(best, needs, budget: budget, sequences: sequences, least: least)
+    self.init(best, needs, request, budget: budget, sequences: sequences, least: least)
   }
 
   /// A plan that keeps what it is told to and streams the rest, within just what that takes.
   package init(_ needs: MemoryNeeds, _ request: MemoryRequest, pinnedLayers: Int, pinsHead: Bool) {
     let layout = Layout(needs, request, sequences: 1, pinnedLayers: pinnedLayers, pinsHead: pinsHead)
     let least = Layout(needs, request, sequences: 1).peak
-    self.init(layout, needs, budget: layout.peak, sequences: 1, least: least)
+    self.init(layout, needs, request, budget: layout.peak, sequences: 1, least: least)
   }
 
-  private init(_ layout: Layout, _ needs: MemoryNeeds, budget: Int, sequences: Int, least: Int) {
+  private init(
+    _ layout: Layout, _ needs: MemoryNeeds, _ request: MemoryRequest, budget: Int, sequences: Int, least: Int
+  ) {
+    rows = sequences * request.rows
     self.budget = budget
     self.sequences = sequences
     keepsVision = layout.keepsVision
@@ -108,6 +126,15 @@ public struct MemoryPlan: Sendable, Equatable {
     scratchBytes = layout.scratchBytes
     peakBytes = layout.peak
     leastBudget = least
+  }
+
+  /// - Throws: 64 when a prompt of so many rows and its answer have no room: the router chose more than there was.
+  public func requireRoom(rows: Int, file: String) throws {
+    guard rows > self.rows else { return }
+    throw GristError(
+      .usage, "the memory budget is too small for what the router chose", file: file,
+      found: "\(rows) rows of prompt and answer, where \(self.rows) have room",
+      advice: "give more memory, or ask for a coarser --granularity")
   }
 
   private static func refusal(

@@ -67,6 +67,11 @@ package final class Residency: Sendable {
     return try stream.take(tensor.name)
   }
 
+  /// Takes everything that streams, in a pass's order, and computes nothing with it.
+  ///
+  /// - Throws: As ``runs(of:)`` does.
+  func readThrough() throws { for tensor in streamed { _ = try runs(of: tensor) } }
+
   /// Reads a tensor whole.
   private func load(_ tensor: StoredTensor) throws -> [Bytes] {
     guard !tensor.pieces.isEmpty else { return tensor.runs { _ in Bytes() } }

@@ -1,3 +1,4 @@
+import GristImaging
 import GristKernels
 import GristSources
 
@@ -16,11 +17,19 @@ struct ImageLayout: Sendable {
   func rows(
     _ features: FloatMatrix, grids: TileGrids, columns: Int, rows: Int, imageWidth: Int, imageHeight: Int
   ) -> FloatMatrix {
-    guard case .spatial(let unpad) = merge, let grid = grids.common else { return features }
-    guard grids.count > 1 else {
-      guard unpad else { return features }
-      return assemble(features, (0..<features.rows).map { $0 } + [nil])
-    }
+    guard case .spatial = merge, let grid = grids.common else { return features }
+    let sources = sources(
+      grid, tiles: grids.count, columns: columns, rows: rows, imageWidth: imageWidth, imageHeight: imageHeight)
+    return assemble(features, sources)
+  }
+
+  /// Which token of all tiles stands where, where tiles of a grid are put together as they lie in the picture; nil
+  /// stands for the newline.
+  private func sources(
+    _ grid: PoolingGrid, tiles: Int, columns: Int, rows: Int, imageWidth: Int, imageHeight: Int
+  ) -> [Int?] {
+    let unpad = merge == .spatial(unpad: true)
+    guard tiles > 1 else { return (0..<grid.tokens).map { $0 } + (unpad ? [nil] : []) }
     let height = rows * grid.rows
     let width = columns * grid.columns
     var keptRows = 0..<height
@@ -37,7 +46,20 @@ struct ImageLayout: Sendable {
       }
       if unpad { sources.append(nil) }
     }
-    return assemble(features, sources)
+    return sources
+  }
+
+  /// Rows that tiles of `granularity` tokens each become; what ``rows(_:grids:columns:rows:imageWidth:imageHeight:)``
+  /// gives has as many.
+  func count(_ image: ImageTiles, granularity: Int, side: Int) -> Int {
+    let tiles = image.tiles.count
+    guard case .spatial = merge, let grid = PoolingGrid(granularity: granularity, side: side) else {
+      return tiles * granularity
+    }
+    return sources(
+      grid, tiles: tiles, columns: image.gridColumns, rows: image.gridRows, imageWidth: image.imageWidth,
+      imageHeight: image.imageHeight
+    ).count
   }
 
   /// The part of a `width` × `height` map that shows the image rather than the padding around it. Aspect ratios are

@@ -9,6 +9,9 @@ struct ImageCache {
 
   init(_ model: VisionLanguageModel) { self.model = model }
 
+  /// Lets go of what it holds.
+  mutating func forget() { last = nil }
+
   mutating func features(of question: Question) throws -> VisionLanguageModel.ImageFeatures? {
     guard let bytes = question.imageBytes else { return nil }
     // By what it shows: two pictures may have one name.

@@ -51,6 +51,8 @@ struct MixedParameters: ParameterStore {
   func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
 
   func has(_ name: String) -> Bool { store(name).has(name) }
+
+  func keeps(_ tensor: ExpectedTensor) -> Bool { store(tensor.name).keeps(tensor) }
 }
 
 /// What one part's quantization alone does to the router.

@@ -20,6 +20,9 @@ public struct Recording: Sendable {
     /// Whether it is also kept what the router chooses in coarser arithmetic: how firmly the reference holds its own
     /// choices.
     public var triesCoarserArithmetic = true
+    /// Memory to keep to: weights that do not fit are read again for every pass, and questions go through together as
+    /// far as they have room. Nil: none.
+    public var memoryBudget: MemoryBudget?
 
     public init() {}
   }
@@ -41,24 +44,36 @@ public struct Recording: Sendable {
     self.compute = compute
   }
 
+  /// How the reference is run within the budget; nil without one.
+  ///
+  /// - Throws: 64 with the smallest budget that works when the one asked for is too small.
+  public func memoryPlan() throws -> MemoryPlan? { try asked().plan }
+
+  private func asked() throws -> AskedModel {
+    try AskedModel(
+      source, questions, newTokens: options.maxNewTokens, budget: options.memoryBudget, clock: options.clock,
+      compute: compute)
+  }
+
   /// - Parameter progress: hears the fraction done of a stage, and what is being done.
-  /// - Throws: What running the model throws, 65 when a question's answer has no token, and 130 when the user
-  ///   interrupts.
+  /// - Throws: What running the model throws, 64 when the memory budget is too small, 65 when a question's answer has
+  ///   no token, and 130 when the user interrupts.
   public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> ReferenceRecord {
+    let asked = try asked()
     let fingerprint = try source.fingerprint()
     let count = Double(questions.count)
-    let model = try source.model(compute: compute)
-    var cases = try model.record(
-      questions, maxNewTokens: options.maxNewTokens, keeping: options.keptLogits, clock: options.clock
-    ) { progress(Double($0) / count, "question \($0 + 1) of \(questions.count)") }
+    var cases = try asked.record(questions, keeping: options.keptLogits, clock: options.clock) {
+      progress(Double($0) / count, "question \($0 + 1) of \(questions.count)")
+    }
     if options.triesCoarserArithmetic, cases.contains(where: { $0.decision != nil }) {
-      cases = try ReferenceRecord.Case.trying(cases, of: source.parameters(pool: compute.pool), pool: compute.pool) {
+      let parameters = source.parameters(pool: compute.pool, residency: asked.model.residency)
+      cases = try ReferenceRecord.Case.trying(cases, of: parameters, pool: compute.pool) {
         progress(Double($0) / count, "choices in coarser arithmetic")
       }
     }
     return ReferenceRecord(
       fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,
-      template: model.configuration.format.name, cases: cases)
+      template: asked.model.configuration.format.name, cases: cases)
   }
 }
 
@@ -72,35 +87,75 @@ extension VisionLanguageModel {
     _ questions: [Question], maxNewTokens: Int, keeping: Int? = nil, clock: ChatProgram.Clock? = nil,
     progress: (Int) -> Void = { _ in }
   ) throws -> [ReferenceRecord.Case] {
-    var images = ImageCache(self)
-    return try questions.enumerated().map { index, question in
-      try Interruption.check()
-      progress(index)
-      let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
-      let prompt = try prepare(conversation, image: images.features(of: question))
-      let session = try start(prompt, newTokens: maxNewTokens)
-      let given = try question.answer.map { try answerTokens($0).prefix(maxNewTokens) }
-      var tokens: [Int] = []
-      var logits: [KeptLogits] = []
-      let limit = given?.count ?? maxNewTokens
-      while tokens.count < limit {
-        let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
-        tokens.append(token)
-        logits.append(
-          keeping.map { KeptLogits(session.logits, greatest: $0, and: token) } ?? KeptLogits(session.logits))
-        if given == nil && endTokens.contains(token) || tokens.count == limit || !session.hasRoom { break }
-        try session.advance(token)
-      }
-      return ReferenceRecord.Case(
-        question: question, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
-        sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
-    }
+    try AskedModel(self, newTokens: maxNewTokens).record(questions, keeping: keeping, clock: clock, progress: progress)
   }
 
-  private func answerTokens(_ answer: String) throws -> [Int] {
+  fileprivate func answerTokens(_ answer: String) throws -> [Int] {
     let tokens = try tokenizer.encode(answer)
     guard !tokens.isEmpty else { throw GristError(.badData, "a probe's answer is empty", advice: "leave it out") }
     return tokens
+  }
+}
+
+extension AskedModel {
+  /// Answers questions as `VisionLanguageModel.record` does, as many together as have room.
+  func record(
+    _ questions: [Question], keeping: Int? = nil, clock: ChatProgram.Clock?, progress: (Int) -> Void
+  ) throws -> [ReferenceRecord.Case] {
+    var images = ImageCache(model)
+    var cases: [ReferenceRecord.Case] = []
+    try inGroups(questions.count) { index in
+      progress(index)
+      let question = questions[index]
+      let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
+      let given = try question.answer.map { try Array(model.answerTokens($0).prefix(newTokens)) }
+      return Prepared(
+        value: RecordedAnswer(question, given: given, limit: newTokens, keeping: keeping),
+        prompt: try model.prepare(conversation, image: images.features(of: question)))
+    } run: { group in
+      if plan != nil { images.forget() }
+      let sessions = try model.start(group.map(\.prompt), newTokens: newTokens)
+      while case let steps = zip(group, sessions).compactMap({ item, session in
+        item.value.take(session, endTokens: model.endTokens).map { (session: session, tokens: [$0]) }
+      }), !steps.isEmpty {
+        try Interruption.check()
+        try model.advance(steps)
+      }
+      cases += group.map { $0.value.recorded($0.prompt) }
+    }
+    return cases
+  }
+}
+
+/// An answer on its way into a record.
+private final class RecordedAnswer {
+  private let question: Question
+  /// What is read instead of what the model says.
+  private let given: [Int]?
+  private let limit: Int
+  private let keeping: Int?
+  private var tokens: [Int] = []
+  private var logits: [KeptLogits] = []
+  private var isDone = false
+
+  init(_ question: Question, given: [Int]?, limit: Int, keeping: Int?) {
+    (self.question, self.given, self.limit, self.keeping) = (question, given, given?.count ?? limit, keeping)
+  }
+
+  /// Takes the next token; nil where nothing follows it.
+  func take(_ session: DecodingSession, endTokens: Set<Int>) -> Int? {
+    guard !isDone, tokens.count < limit else { return nil }
+    let token = given?[tokens.count] ?? indexOfGreatest(session.logits)
+    tokens.append(token)
+    logits.append(keeping.map { KeptLogits(session.logits, greatest: $0, and: token) } ?? KeptLogits(session.logits))
+    isDone = given == nil && endTokens.contains(token) || tokens.count == limit || !session.hasRoom
+    return isDone ? nil : token
+  }
+
+  func recorded(_ prompt: VisionLanguageModel.PreparedPrompt) -> ReferenceRecord.Case {
+    ReferenceRecord.Case(
+      question: question, inputIDs: prompt.inputIDs, decision: prompt.decision, granularity: prompt.granularity,
+      sequenceLength: prompt.sequenceLength, tokens: tokens, logits: logits)
   }
 }
 

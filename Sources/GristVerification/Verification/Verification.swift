@@ -21,6 +21,9 @@ public struct Verification: Sendable {
     public var clock: ChatProgram.Clock?
     /// Whether the router is also asked with one part at a time from the model, everything else from the reference.
     public var attributesParts = false
+    /// Memory that each side keeps to: weights that do not fit are read again for every pass, and questions go through
+    /// together as far as they have room. Nil: none.
+    public var memoryBudget: MemoryBudget?
 
     public init() {}
   }
@@ -55,8 +58,10 @@ public struct Verification: Sendable {
   /// - Throws: 64 when parts are to be attributed and the reference is a record, 65 when it was made with another
   ///   tokenizer, vocabulary or set of granularities, what running the models throws, and 130 when the user interrupts.
   public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> VerificationReport {
+    // Before the reference is asked, what it says may take an hour: whether the model has room, too.
+    _ = try memoryPlans()
     let record = try record(progress)
-    let cases = try model.model(compute: compute).cases(against: record) {
+    let cases = try asked(record).cases(against: record) {
       progress(Double($0) / Double(record.cases.count), "asking the model")
     }
     let weights = try weights(progress)
@@ -68,6 +73,35 @@ public struct Verification: Sendable {
       hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
       hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))
   }
+
+  /// How the model and, where it is no record, the reference are run within the budget; nil without one.
+  ///
+  /// - Throws: 64 with the smallest budget that works when the one asked for is too small.
+  public func memoryPlans() throws -> (model: MemoryPlan, reference: MemoryPlan?)? {
+    guard options.memoryBudget != nil else { return nil }
+    switch reference {
+    case .record(let record): return try asked(record).plan.map { ($0, nil) }
+    case .model(let source):
+      return try asked(model, compute: compute).plan.map { ($0, try asked(source, compute: exact).plan) }
+    }
+  }
+
+  /// The model, to be asked what a reference was.
+  private func asked(_ record: ReferenceRecord) throws -> AskedModel {
+    try AskedModel(
+      model, record.cases.map(\.question), newTokens: record.cases.map(\.tokens.count).max() ?? 0,
+      lengths: record.cases.map(\.sequenceLength), budget: options.memoryBudget, clock: record.clock, compute: compute)
+  }
+
+  /// One side, to be asked the questions.
+  private func asked(_ source: Source, compute: Compute) throws -> AskedModel {
+    try AskedModel(
+      source, questions, newTokens: options.maxNewTokens, budget: options.memoryBudget, clock: options.clock,
+      compute: compute)
+  }
+
+  /// A reference keeps its activations in f32.
+  private var exact: Compute { Compute(pool: compute.pool, activations: .f32) }
 
   private func side(_ record: ReferenceRecord, _ weights: WeightComparison?) -> VerifiedSide {
     switch reference {
@@ -81,10 +115,9 @@ public struct Verification: Sendable {
     switch reference {
     case .record(let record): return record
     case .model(let source):
-      let exact = Compute(pool: compute.pool, activations: .f32)
-      let cases = try source.model(compute: exact).record(
-        questions, maxNewTokens: options.maxNewTokens, clock: options.clock
-      ) { progress(Double($0) / Double(max(questions.count, 1)), "asking the reference") }
+      let cases = try asked(source, compute: exact).record(questions, clock: options.clock) {
+        progress(Double($0) / Double(max(questions.count, 1)), "asking the reference")
+      }
       return ReferenceRecord(
         fingerprint: "", source: source.path, loss: source.loss, clock: options.clock, cases: cases)
     }
@@ -103,7 +136,8 @@ public struct Verification: Sendable {
       throw GristError(.usage, "--by-part needs a checkpoint as reference, not a record")
     }
     return try attributeRouterChanges(
-      reference: source.parameters(pool: compute.pool), model: model.parameters(pool: compute.pool), record: record,
+      reference: source.parameters(pool: compute.pool, residency: asked(source, compute: exact).model.residency),
+      model: model.parameters(pool: compute.pool, residency: asked(record).model.residency), record: record,
       compute: compute, tieMargin: options.limits.tieMargin
     ) { progress(0, "with its \($0.rawValue)") }
   }

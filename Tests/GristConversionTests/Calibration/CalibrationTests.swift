@@ -104,6 +104,26 @@ import Testing
     #expect(try InputStatistics(path: folder.file("stats")).encoded().elementsEqual(bytes))
   }
 
+  @Test("statistics are the same within a budget, and one that is too small is refused with the least")
+  func budget() throws {
+    let source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    let calibration = try calibration()
+    let compute = Compute(pool: pool, activations: .f32)
+    func memory(_ bytes: Int) throws -> CalibrationMemory {
+      try calibration.memory(source, budget: .bytes(bytes), compute: compute)
+    }
+    let expected = try statistics().encoded()
+    let least = try memory(1 << 40).leastBudget
+    for budget in [1 << 40, least] {
+      let within = try memory(budget)
+      #expect(within.plan.streams && within.peakBytes <= budget)
+      #expect(within.rowsTogether < Calibration.rowsTogether || budget > least)
+      #expect(try calibration.gather(source, pool: pool, memory: within).encoded().elementsEqual(expected))
+    }
+    let error = #expect(throws: GristError.self) { try memory(least - 1) }
+    #expect(error?.code == .usage && error?.description.contains(NumberText.mebibytes(least)) == true)
+  }
+
   @Test("statistics of other weights, and files that are none, are refused")
   func refused() throws {
     let error = #expect(throws: GristError.self) {

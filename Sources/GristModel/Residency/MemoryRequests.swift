@@ -1,0 +1,44 @@
+import GristCore
+
+/// How long a prompt may become.
+public struct PromptExtent: Sendable, Equatable {
+  /// Tiles of its picture; 0 without one.
+  public let tiles: Int
+  /// Rows of the whole for each granularity that its tiles may be given; 0 for what needs no choice.
+  private let rows: [Int: Int]
+
+  /// - Parameters:
+  ///   - tiles: of the picture.
+  ///   - rows: of the whole prompt, for each granularity.
+  init(tiles: Int, rows: [Int: Int]) { (self.tiles, self.rows) = (tiles, rows) }
+
+  /// A prompt that is known to become so many rows.
+  public func known(rows: Int) -> PromptExtent { PromptExtent(tiles: tiles, rows: [0: rows]) }
+
+  /// Rows of the prompt where a tile becomes `granularity` tokens.
+  func rows(granularity: Int) -> Int { rows[granularity] ?? rows[0] ?? rows.values.max() ?? 0 }
+}
+
+extension VisionLanguageModel {
+  /// What answering prompts takes: whatever the router chooses first, then with less room, as it may choose less. One
+  /// request where it is not asked.
+  ///
+  /// - Parameters:
+  ///   - prompts: all that are to be answered; up to so many may go through the decoder together.
+  ///   - newTokens: the longest answer.
+  ///   - granularity: that is chosen already.
+  public func memoryRequests(
+    _ prompts: [PromptExtent], newTokens: Int, granularity: Granularity? = nil
+  ) -> [MemoryRequest] {
+    let tiles = prompts.map(\.tiles).max() ?? 0
+    let asksRouter = granularity == nil && tiles > 0 && configuration.granularities.count > 1
+    let grids =
+      granularity.map { [$0.finest] } ?? (asksRouter ? configuration.granularities.sorted(by: >) : [])
+    return (grids.isEmpty ? [configuration.patchesPerTile] : grids).map { grid in
+      let rows = min(prompts.map { $0.rows(granularity: grid) }.max() ?? 0, configuration.maximumLength)
+      return MemoryRequest(
+        promptRows: rows, rows: min(rows + newTokens, configuration.maximumLength), sequences: prompts.count,
+        tiles: tiles, asksRouter: asksRouter, seesMore: prompts.filter { $0.tiles > 0 }.count > 1)
+    }
+  }
+}
