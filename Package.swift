@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "GristModel", targets: ["GristModel"]),
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
+    .library(name: "GristServing", targets: ["GristServing"]),
     .library(name: "GristSigning", targets: ["GristSigning"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
     .executable(name: "gristmill-hdf5", targets: ["gristmill-hdf5"]),
@@ -92,12 +93,16 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
+    // Answers many clients with one model, in OpenAI's forms; sockets are the server's.
+    .target(
+      name: "GristServing",
+      dependencies: ["GristCore", "GristModel", .product(name: "RealModule", package: "swift-numerics")]),
     .target(name: "GristSigning", dependencies: ["GristCore", "GristFormat", "GristSources", "CGristCrypto"]),
     .target(
       name: "GristmillKit",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristSigning",
+        "GristConversion", "GristVerification", "GristServing", "GristSigning",
       ]),
     // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
@@ -106,7 +111,7 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristSigning", "CGristProgram",
+        "GristConversion", "GristVerification", "GristServing", "GristSigning", "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -147,6 +152,11 @@ let package = Package(
       name: "GristSigningTests",
       dependencies: [
         "GristCore", "GristFormat", "GristSources", "GristConversion", "GristKernels", "GristSigning", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristServingTests",
+      dependencies: [
+        "GristCore", "GristSources", "GristModel", "GristConversion", "GristKernels", "GristServing", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests", dependencies: ["GristCore", "GristSources", "TestSupport", "gristmill"],

@@ -257,3 +257,11 @@ int grist_system_link_unnamed(int descriptor, const char *path) {
   return -1;
 #endif
 }
+
+void grist_system_return_large_pieces(size_t bytes) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, bytes > 1 << 30 ? 1 << 30 : (int)bytes);
+#else
+  (void)bytes;
+#endif
+}

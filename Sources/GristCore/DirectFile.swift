@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// A file that is read past the page cache, where the file system allows it: what is read once and not kept should not
 /// push out what others keep, nor be charged to a container's memory twice.
@@ -9,7 +10,8 @@ package final class DirectFile: @unchecked Sendable {
   package let path: String
   private let descriptor: Int32
   /// Whether reads go past the page cache.
-  package let isDirect: Bool
+  package var isDirect: Bool { direct.load(ordering: .relaxed) }
+  private let direct: Atomic<Bool>
 
   /// Reads begin and end on multiples of this, the logical block of any disk.
   package static let alignment = 4096
@@ -22,7 +24,7 @@ package final class DirectFile: @unchecked Sendable {
     let flags = O_RDONLY | O_CLOEXEC
     // Swift's overlay does not import a flag that stands behind _GNU_SOURCE.
     var descriptor = path.withSystemPath { open($0, flags | Self.directFlag) }
-    isDirect = descriptor >= 0
+    direct = Atomic(descriptor >= 0)
     if descriptor < 0 { descriptor = try openForReading(path) }
     self.descriptor = descriptor
     guard let identity else { return }
@@ -34,6 +36,13 @@ package final class DirectFile: @unchecked Sendable {
   }
 
   deinit { close(descriptor) }
+
+  /// Where a file system opens a file for direct reads and then refuses them.
+  private func stopReadingDirectly() -> Bool {
+    guard fcntl(descriptor, F_SETFL, 0) == 0 else { return false }
+    direct.store(false, ordering: .relaxed)
+    return true
+  }
 
   #if arch(arm64)
     private static let directFlag: Int32 = 0o200000
@@ -57,8 +66,10 @@ package final class DirectFile: @unchecked Sendable {
     precondition(wanted <= memory.count && offset >= 0)
     var done = 0
     while done < skipped + count {
+      let wasDirect = isDirect
       let got = pread(descriptor, base + done, wanted - done, off_t(start + done))
       if got < 0, errno == EINTR { continue }
+      if got < 0, errno == EINVAL, wasDirect, stopReadingDirectly() { continue }
       guard got > 0 else {
         throw GristError(
           .inputOutput,

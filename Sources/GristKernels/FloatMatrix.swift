@@ -34,6 +34,18 @@ public final class FloatMatrix: @unchecked Sendable {
     }
   }
 
+  /// Matrices of one width below each other.
+  ///
+  /// - Precondition: There is one, and all are equally wide.
+  package convenience init(stacking parts: [FloatMatrix]) {
+    self.init(uninitializedRows: parts.reduce(0) { $0 + $1.rows }, columns: parts[0].columns)
+    var row = 0
+    for part in parts {
+      copyRows(0..<part.rows, of: part, toRow: row)
+      row += part.rows
+    }
+  }
+
   deinit { RecycledMemory.give(base, byteCount: count * 4) }
 
   public var count: Int { rows * columns }

@@ -54,8 +54,13 @@ package final class HeadStore {
   /// are copied a few times only.
   private func reserve(_ rows: Int, keeping count: Int) {
     guard rows > capacity else { return }
-    let rowBytes = rowStride * precision.byteCount
     let larger = max(rows, capacity + capacity / 2)
+    (memory, capacity) = (copy(count, capacity: larger), larger)
+  }
+
+  /// The first `count` rows in memory of their own, which has room for `larger`.
+  private func copy(_ count: Int, capacity larger: Int) -> Memory {
+    let rowBytes = rowStride * precision.byteCount
     let fresh = Memory(rows: heads.keyValueCount * larger, bytes: rowBytes, precision)
     for head in 0..<heads.keyValueCount {
       (fresh.base + head * larger * rowBytes).copyMemory(
@@ -64,7 +69,17 @@ package final class HeadStore {
         fresh.scales?.advanced(by: head * larger).update(from: old + head * capacity, count: count)
       }
     }
-    (memory, capacity) = (fresh, larger)
+    return fresh
+  }
+
+  /// A store of its own with the first `count` rows of this one, and room for `capacity`.
+  ///
+  /// - Precondition: There are as many rows, and room for them.
+  package func copy(rows count: Int, capacity: Int) -> HeadStore {
+    precondition(count >= 0 && count <= self.capacity && capacity >= count)
+    let store = HeadStore(heads: heads, capacity: 0, precision: precision)
+    (store.memory, store.capacity) = (copy(count, capacity: capacity), capacity)
+    return store
   }
 
   /// Bytes kept for each row.

@@ -62,8 +62,8 @@ package enum RecycledMemory {
       return .allocate(byteCount: max(byteCount, 1), alignment: AlignedBuffer.alignment)
     }
     let piece = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: hugePage)
-    // A wish: where there are no large pages, small ones it is.
-    madvise(piece, byteCount, MADV_HUGEPAGE)
+    // A wish: where there are no large pages, small ones it is. A large page at the end would take more than was asked.
+    madvise(piece, byteCount / hugePage * hugePage, MADV_HUGEPAGE)
     return piece
   }
 
@@ -81,8 +81,10 @@ package enum RecycledMemory {
     for address in forgotten { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
   }
 
-  /// From now on keeps no more than `limit` bytes, for the whole process.
+  /// From now on keeps no more than `limit` bytes, for the whole process; what is given back beyond that goes back to
+  /// the system at once.
   package static func keep(atMost limit: Int) {
+    returnLargePieces(from: 1 << 20)
     let forgotten = shelf.withLock { shelf in
       shelf.limit = limit
       return shelf.shed()

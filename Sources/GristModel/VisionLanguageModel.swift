@@ -84,6 +84,11 @@ public final class VisionLanguageModel: Sendable {
   /// - Throws: 64 when its weights do not lie in the file as they are computed with.
   public func memoryNeeds() throws -> MemoryNeeds { try MemoryNeeds(source, compute) }
 
+  /// What streaming weights took so far; nil where nothing streams.
+  public var streaming: StreamingStatistics? {
+    residency.flatMap { $0.plan.streams ? $0.statistics : nil }
+  }
+
   /// The same model, run as a plan says; nothing of its weights has been read then.
   ///
   /// - Throws: As opening it does.
@@ -140,6 +145,8 @@ public final class VisionLanguageModel: Sendable {
     let tiles: ImageTiles
     /// [tiles · patches, hidden size], the whole image's tile first.
     let features: FloatMatrix
+    /// What is the same for the same picture alone; nil where nobody said.
+    let identity: String?
     public var tileCount: Int { tiles.tiles.count }
   }
 
@@ -169,13 +176,15 @@ public final class VisionLanguageModel: Sendable {
   /// Runs tower and projector on an image's tiles.
   ///
   /// - Throws: 64 for a text-only model, 65 for a missing tensor and for values that are not finite.
-  public func encode(_ tiles: ImageTiles) throws -> ImageFeatures {
+  /// - Parameter identity: what is the same for the same picture alone, such as a digest: prompts that show it share what
+  ///   the decoder made of it, see ``PromptMemory``.
+  public func encode(_ tiles: ImageTiles, identity: String? = nil) throws -> ImageFeatures {
     let vision = try requireVision()
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
     let features = try locating(file: path) {
       try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
     }
-    return ImageFeatures(tiles: tiles, features: features)
+    return ImageFeatures(tiles: tiles, features: features, identity: identity)
   }
 
   private func requireVision() throws -> Vision {
@@ -197,6 +206,10 @@ public final class VisionLanguageModel: Sendable {
     public let tiles: Int
     /// What is fed to the decoder: [rows, hidden size].
     public let rows: FloatMatrix
+    /// Rows that the picture became; 0 without one.
+    public var pictureRows = 0
+    /// The picture's identity, where it was given one.
+    var pictureIdentity: String?
     /// Rows fed to the decoder.
     public var sequenceLength: Int { rows.rows }
   }
@@ -261,7 +274,7 @@ public final class VisionLanguageModel: Sendable {
     if overlength == .refused { try requireRoom(for: text.rows, images: imageRows.rows) }
     return PreparedPrompt(
       inputIDs: ids, decision: decision, granularity: granularity, tiles: image.tileCount,
-      rows: truncated(splice(text, imageRows, ids)))
+      rows: truncated(splice(text, imageRows, ids)), pictureRows: imageRows.rows, pictureIdentity: image.identity)
   }
 
   /// What each visual token of a picture stands for; nil for a granularity that does not go with the model and its
@@ -351,7 +364,8 @@ public final class VisionLanguageModel: Sendable {
     rows.copyRows(0..<tokens.count, of: try embed(tokens), toRow: prompt.rows.rows)
     return PreparedPrompt(
       inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, granularity: prompt.granularity,
-      tiles: prompt.tiles, rows: truncated(rows))
+      tiles: prompt.tiles, rows: truncated(rows), pictureRows: prompt.pictureRows,
+      pictureIdentity: prompt.pictureIdentity)
   }
 }
 

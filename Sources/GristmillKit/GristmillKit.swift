@@ -5,6 +5,7 @@
 @_exported import GristImaging
 @_exported import GristKernels
 @_exported import GristModel
+@_exported import GristServing
 @_exported import GristSigning
 @_exported import GristSources
 @_exported import GristTemplates

@@ -24,7 +24,7 @@ struct Gristmill: ParsableCommand {
     version: "gristmill \(gristmillVersion)",
     subcommands: [
       Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Inspect.self, Diff.self, ExportCommand.self,
-      Sign.self, VerifySignature.self, Bench.self,
+      Sign.self, VerifySignature.self, Bench.self, ChatCommand.self, Serve.self,
     ])
 
   static func main() {

@@ -16,3 +16,11 @@ extension RunningMemory {
     ]
   }
 }
+
+extension StreamingStatistics {
+  /// For people, a clause.
+  var sentence: String {
+    "\(NumberText.bytes(Int(bytesPerSecond))) a second streamed, where the disk gives "
+      + NumberText.bytes(Int(bytesPerReadingSecond))
+  }
+}

@@ -140,11 +140,12 @@ struct Run: ParsableCommand {
       "decode_s": JSONValue(answer.decodeSeconds), "passes": JSONValue(answer.passes),
       "peak_resident_bytes": JSONValue(peakResidentBytes()),
     ]
-    if let plan, let residency = model.residency {
-      let (bytes, seconds) = residency.statistics
-      timing["streamed_bytes"] = JSONValue(bytes)
-      timing["waited_s"] = JSONValue(seconds)
-      timing["plan"] = plan.json
+    if let plan { timing["plan"] = plan.json }
+    if let streaming = model.streaming {
+      timing["streamed_bytes"] = JSONValue(streaming.bytesRead)
+      timing["waited_s"] = JSONValue(streaming.waitSeconds)
+      timing["streamed_bytes_per_s"] = JSONValue(streaming.bytesPerSecond)
+      timing["disk_bytes_per_s"] = JSONValue(streaming.bytesPerReadingSecond)
     }
     if global.json {
       try Console.print(
@@ -153,7 +154,7 @@ struct Run: ParsableCommand {
           timing: .object(timing)), pretty: false)
     } else {
       try Console.stream("\n")
-      try describe(prepared, answer, model.configuration)
+      try describe(prepared, answer, model)
     }
   }
 
@@ -178,8 +179,9 @@ struct Run: ParsableCommand {
 
   private func describe(
     _ prompt: VisionLanguageModel.PreparedPrompt, _ answer: VisionLanguageModel.Answer,
-    _ configuration: ModelConfiguration
+    _ model: VisionLanguageModel
   ) throws {
+    let configuration = model.configuration
     var parts = [configuration.format.note, temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
     if let decision = prompt.decision {
       let options = decision.wholePicture?.options ?? configuration.granularities
@@ -197,29 +199,7 @@ struct Run: ParsableCommand {
         "\(answer.tokens.count) tokens at \(NumberText.fixed(rate, digits: rate < 1 ? 2 : 1)) a second"
           + (perPass > 1 ? ", \(NumberText.fixed(perPass, digits: 2)) a pass" : ""))
     }
+    if let streaming = model.streaming { parts.append(streaming.sentence) }
     try global.note("[" + parts.joined(separator: "; ") + "]")
-  }
-}
-
-extension TokenGrid {
-  fileprivate var json: JSONValue {
-    var object: JSONObject = ["width": JSONValue(width), "height": JSONValue(height)]
-    if areas.count == 1, let area = areas.first {
-      for (name, value) in area.json.members { object[name] = value }
-    } else {
-      object["areas"] = .array(areas.map { .object($0.json) })
-    }
-    return .object(object)
-  }
-}
-
-extension TokenGrid.Area {
-  fileprivate var json: JSONObject {
-    func numbers(_ values: [Double]) -> JSONValue { .array(values.map { JSONValue($0) }) }
-    return [
-      "across": numbers([across.lowerBound, across.upperBound]),
-      "down": numbers([down.lowerBound, down.upperBound]),
-      "columns": numbers(columns), "rows": numbers(rows),
-    ]
   }
 }

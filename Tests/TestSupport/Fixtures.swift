@@ -20,7 +20,7 @@ public enum Fixtures {
 }
 
 /// A folder of its own that goes when the value does.
-public final class TemporaryFolder {
+public final class TemporaryFolder: Sendable {
   public let path: String
 
   public init() throws {

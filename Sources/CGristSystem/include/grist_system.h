@@ -30,6 +30,10 @@ int grist_system_interrupted(void);
    bytes. */
 void grist_system_return_memory(size_t kept);
 
+/* From now on, pieces of `bytes` or more go back to the system as soon as they are freed; else the allocator keeps those
+   of sizes that it has seen freed before, up to 32 MB each. */
+void grist_system_return_large_pieces(size_t bytes);
+
 /* Peak resident set size of this process in bytes, 0 where the system does not tell. */
 size_t grist_system_peak_resident_bytes(void);
 

@@ -118,6 +118,15 @@ struct DecoderArithmetic: Sendable {
       let products = compute.linear(rows, weights.map { ($0, nil) })
       (queries, keys, values) = (products[0], products[1], products[2])
     }
+
+    private init(_ queries: FloatMatrix, _ keys: FloatMatrix, _ values: FloatMatrix) {
+      (self.queries, self.keys, self.values) = (queries, keys, values)
+    }
+
+    /// Those of some of the rows.
+    func of(rows: Range<Int>) -> Projections {
+      Projections(queries.copy(rows: rows), keys.copy(rows: rows), values.copy(rows: rows))
+    }
   }
 
   /// What rows attend to among themselves and the first `position` that `cache` holds, behind which their keys and

@@ -44,15 +44,11 @@ package final class DecoderWalk {
   private var stage = Stage.projections
   private let x: FloatMatrix
   private let sequences: [Range<Int>]
-  /// Of the only sequence, what it attends to beside its own rows; nil where nothing is kept.
-  private let cache: KeyValueCache?
-  /// Rows that stand before the first in the cache.
-  private let position: Int
+  /// Of each sequence, what it attends to beside its own rows; empty where nothing is kept.
+  private let kept: [KeptRows]
   private let norms: DecoderNorms
   private let configuration: ModelConfiguration
   private let arithmetic: DecoderArithmetic
-  /// Of the only sequence's rows, the same in every layer.
-  private let angles: DecoderArithmetic.RotaryAngles?
   private let path: String
   package let compute: Compute
   /// Rows whose gates are computed together.
@@ -78,16 +74,29 @@ package final class DecoderWalk {
       norms: DecoderNorms(store, configuration.language), path: store.path, compute)
   }
 
-  /// - Parameters:
-  ///   - cache: what the only sequence attends to, to which its keys and values are added.
-  ///   - position: rows of the cache that stand before the first.
+  /// What a sequence attends to, to which its keys and values are added.
+  struct KeptRows {
+    let cache: KeyValueCache
+    /// Rows of the cache that stand before the sequence's first.
+    let position: Int
+    /// Of the sequence's rows, the same in every layer.
+    fileprivate let angles: DecoderArithmetic.RotaryAngles
+
+    /// Of `rows` rows behind those that the cache has, but for `skipped`.
+    init(_ cache: KeyValueCache, skipping skipped: Int = 0, rows: Int, _ arithmetic: DecoderArithmetic) {
+      self.cache = cache
+      position = cache.count + skipped
+      angles = arithmetic.rotaryAngles(positions: position..<position + rows)
+    }
+  }
+
+  /// - Parameter kept: of each sequence, what it attends to; empty where none goes on after the walk.
   init(
     _ rows: FloatMatrix, lengths: [Int], layer: Int = 0, _ configuration: ModelConfiguration,
-    arithmetic: DecoderArithmetic, norms: DecoderNorms, cache: KeyValueCache? = nil,
-    position: Int = 0, path: String, _ compute: Compute
+    arithmetic: DecoderArithmetic, norms: DecoderNorms, kept: [KeptRows] = [], path: String, _ compute: Compute
   ) throws {
     guard rows.columns == configuration.hiddenSize, rows.rows == lengths.reduce(0, +), layer <= configuration.layers,
-      cache == nil || lengths.count == 1
+      kept.isEmpty || lengths.count == kept.count
     else {
       throw GristError(
         .badData, "rows that do not go with the model", file: path, found: "\(rows.rows) × \(rows.columns)")
@@ -100,14 +109,12 @@ package final class DecoderWalk {
     x = rows
     sequences = ranges
     self.layer = layer
-    self.cache = cache
-    self.position = position
+    self.kept = kept
     self.norms = norms
     self.configuration = configuration
     self.compute = compute
     self.path = path
     self.arithmetic = arithmetic
-    angles = cache.map { _ in arithmetic.rotaryAngles(positions: position..<position + rows.rows) }
     layers = configuration.layers
   }
 
@@ -122,13 +129,13 @@ package final class DecoderWalk {
   }
 
   /// The last row behind the last norm, [1, hidden size]. At the head.
-  func lastInput() throws -> FloatMatrix { try lastInputs(1) }
+  func lastInput() throws -> FloatMatrix { try finalInputs(x.rows - 1..<x.rows) }
 
-  /// The last `count` rows behind the last norm, [count, hidden size]. At the head.
+  /// Some rows behind the last norm, [rows, hidden size]. At the head.
   ///
-  /// - Precondition: There are as many.
-  func lastInputs(_ count: Int) throws -> FloatMatrix {
-    arithmetic.norm(x.copy(rows: x.rows - count..<x.rows), try norms.final(), compute)
+  /// - Precondition: They are there.
+  func finalInputs(_ rows: Range<Int>) throws -> FloatMatrix {
+    arithmetic.norm(x.copy(rows: rows), try norms.final(), compute)
   }
 
   /// The rows as they enter the layer; to be looked at where a layer begins.
@@ -201,22 +208,32 @@ package final class DecoderWalk {
   private func attend(_ input: FloatMatrix, _ weights: [any LinearWeights]) throws -> FloatMatrix {
     let isQuantized = weights[1].isQuantized
     func attend(
-      _ rows: FloatMatrix, _ cache: KeyValueCache, layer: Int, position: Int, _ angles: DecoderArithmetic.RotaryAngles
+      _ projections: DecoderArithmetic.Projections, _ cache: KeyValueCache, layer: Int, position: Int,
+      _ angles: DecoderArithmetic.RotaryAngles
     ) throws -> FloatMatrix {
       try arithmetic.attend(
-        DecoderArithmetic.Projections(rows, weights, compute), cache, layer: layer, position: position, angles,
+        projections, cache, layer: layer, position: position, angles,
         mayNarrow: compute.mayNarrow(isQuantized: isQuantized), compute)
     }
-    if let cache, let angles { return try attend(input, cache, layer: layer, position: position, angles) }
+    guard kept.isEmpty else {
+      // Rows of all sequences meet the matrices together, and attend each to its own.
+      let all = DecoderArithmetic.Projections(input, weights, compute)
+      let attended = try zip(sequences, kept).map { sequence, item in
+        try attend(
+          kept.count == 1 ? all : all.of(rows: sequence), item.cache, layer: layer, position: item.position, item.angles
+        )
+      }
+      return attended.count == 1 ? attended[0] : FloatMatrix(stacking: attended)
+    }
     let result = FloatMatrix(rows: input.rows, columns: weights[0].rows)
     let precision = compute.cachePrecision(isQuantized: isQuantized)
     for sequence in sequences where !sequence.isEmpty {
       try Interruption.check()
       let cache = KeyValueCache(
         layers: 1, heads: arithmetic.heads, capacity: sequence.count, precision: precision)
+      let projections = DecoderArithmetic.Projections(input.copy(rows: sequence), weights, compute)
       let attended = try attend(
-        input.copy(rows: sequence), cache, layer: 0, position: 0, arithmetic.rotaryAngles(positions: 0..<sequence.count)
-      )
+        projections, cache, layer: 0, position: 0, arithmetic.rotaryAngles(positions: 0..<sequence.count))
       result.copyRows(0..<sequence.count, of: attended, toRow: sequence.lowerBound)
     }
     return result

@@ -16,6 +16,19 @@ final class KeyValueCache {
     values = stores()
   }
 
+  /// A cache of its own with the first `rows` rows of `other`, and room for `capacity`.
+  ///
+  /// - Precondition: There are as many, and room for them.
+  init(copying other: KeyValueCache, rows: Int, capacity: Int) {
+    precondition(rows <= other.count)
+    keys = other.keys.map { $0.copy(rows: rows, capacity: capacity) }
+    values = other.values.map { $0.copy(rows: rows, capacity: capacity) }
+    count = rows
+  }
+
+  /// Bytes of the rows there is room for.
+  var byteCount: Int { (keys + values).reduce(0) { $0 + $1.bytesPerRow * $1.capacity } }
+
   /// Bytes kept for each row.
   var bytesPerRow: Int { (keys + values).reduce(0) { $0 + $1.bytesPerRow } }
 

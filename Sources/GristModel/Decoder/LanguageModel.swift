@@ -45,6 +45,20 @@ struct LanguageModel: Sendable {
   /// that reading its weights again for the next block is nothing.
   static let blockRows = 512
 
+  /// From so many rows on matrices are multiplied in another order than fewer: a prompt's rows are all of one kind or
+  /// all of the other, however it is cut.
+  static let manyRows = 32
+
+  /// A prompt's rows in blocks. None is of fewer than ``manyRows`` where the prompt is not.
+  static func blocks(of rows: Int) -> [Range<Int>] {
+    var blocks = stride(from: 0, to: rows, by: blockRows).map { $0..<min($0 + blockRows, rows) }
+    if blocks.count > 1, let last = blocks.last, last.count < manyRows {
+      blocks.removeLast()
+      blocks[blocks.count - 1] = blocks[blocks.count - 1].lowerBound..<rows
+    }
+    return blocks
+  }
+
   /// Rows that a sequence's cache does not hold yet.
   struct Passage {
     /// [tokens, hidden], at least one.
@@ -61,47 +75,87 @@ struct LanguageModel: Sendable {
   func logits(_ passages: [Passage], _ compute: Compute) throws -> [FloatMatrix] {
     let normed = try hiddenStates(passages, compute)
     let head: any LinearWeights = try compute.inPart("final norm and head") { try self.head.get() }
-    return try normed.map { rows in
+    func logits(_ rows: FloatMatrix) throws -> FloatMatrix {
       let logits = compute.linear(rows, head)
       try compute.inPart("final norm and head") { try compute.requireFinite(logits, "logits") }
       return logits
     }
+    let counts = normed.map(\.rows)
+    guard normed.count > 1, goTogether(counts, compute) else { return try normed.map(logits) }
+    let all = try logits(FloatMatrix(stacking: normed))
+    var end = 0
+    return counts.map { count in
+      end += count
+      return all.copy(rows: end - count..<end)
+    }
+  }
+
+  /// Whether rows of several sequences may meet the matrices together: where each becomes what it becomes alone.
+  private func goTogether(_ rows: [Int], _ compute: Compute) -> Bool {
+    computesAlike(compute) && rows.allSatisfy { $0 <= VisionLanguageModel.tokensAPass }
+      && rows.reduce(0, +) < Self.manyRows
   }
 
   /// Runs passages as ``logits(_:_:)`` does. Returns each one's last rows behind the final norm, [wanted, hidden].
   ///
   /// - Precondition: Each has as many rows as are wanted of it, and one at least.
   func hiddenStates(_ passages: [Passage], _ compute: Compute) throws -> [FloatMatrix] {
+    for passage in passages { precondition(passage.rows.rows >= max(passage.wanted, 1)) }
+    if passages.count > 1, goTogether(passages.map(\.rows.rows), compute) {
+      return try hiddenStates(ofFew: passages, compute)
+    }
     // A layer's weights are had once, and what they cost is shared by all rows; a block stays near the cores.
     let walks = try passages.map { passage in
-      precondition(passage.rows.rows >= max(passage.wanted, 1))
-      return try stride(from: 0, to: passage.rows.rows, by: Self.blockRows).map { start in
-        let block = passage.rows.copy(rows: start..<min(start + Self.blockRows, passage.rows.rows))
-        return try DecoderWalk(
-          block, lengths: [block.rows], configuration, arithmetic: arithmetic, norms: norms, cache: passage.cache,
-          position: passage.cache.count + start, path: path, compute)
+      try Self.blocks(of: passage.rows.rows).map { block in
+        try walk(
+          passage.rows.copy(rows: block), lengths: [block.count],
+          [.init(passage.cache, skipping: block.lowerBound, rows: block.count, arithmetic)], compute)
       }
     }
-    for (index, layer) in layers.enumerated() {
-      let weights: DecoderLayer = try compute.inPart("language layer \(index)") { try layer.get() }
-      for walk in walks.joined() { try walk.advance(through: weights) }
-    }
+    try advance(Array(walks.joined()), compute)
     return try zip(passages, walks).map { passage, walks in
       passage.cache.advance(by: passage.rows.rows)
-      return try lastInputs(walks, passage.wanted, compute)
+      return try lastInputs(walks, passage.wanted)
+    }
+  }
+
+  /// A few rows of several sequences, which meet every matrix together.
+  private func hiddenStates(ofFew passages: [Passage], _ compute: Compute) throws -> [FloatMatrix] {
+    let walk = try walk(
+      FloatMatrix(stacking: passages.map(\.rows)), lengths: passages.map(\.rows.rows),
+      passages.map { .init($0.cache, rows: $0.rows.rows, arithmetic) }, compute)
+    try advance([walk], compute)
+    var end = 0
+    return try passages.map { passage in
+      passage.cache.advance(by: passage.rows.rows)
+      end += passage.rows.rows
+      return try walk.finalInputs(end - passage.wanted..<end)
+    }
+  }
+
+  private func walk(
+    _ rows: FloatMatrix, lengths: [Int], _ kept: [DecoderWalk.KeptRows], _ compute: Compute
+  ) throws -> DecoderWalk {
+    try DecoderWalk(
+      rows, lengths: lengths, configuration, arithmetic: arithmetic, norms: norms, kept: kept, path: path, compute)
+  }
+
+  private func advance(_ walks: [DecoderWalk], _ compute: Compute) throws {
+    for (index, layer) in layers.enumerated() {
+      let weights: DecoderLayer = try compute.inPart("language layer \(index)") { try layer.get() }
+      for walk in walks { try walk.advance(through: weights) }
     }
   }
 
   /// The last rows behind the final norm, of one block or of two.
-  private func lastInputs(_ walks: [DecoderWalk], _ count: Int, _ compute: Compute) throws -> FloatMatrix {
-    guard let last = walks.last, last.rows.rows < count else { return try walks[walks.count - 1].lastInputs(count) }
-    let result = FloatMatrix(rows: count, columns: last.rows.columns)
-    var end = count
-    for walk in walks.reversed() where end > 0 {
-      let here = min(end, walk.rows.rows)
-      result.copyRows(0..<here, of: try walk.lastInputs(here), toRow: end - here)
-      end -= here
+  private func lastInputs(_ walks: [DecoderWalk], _ count: Int) throws -> FloatMatrix {
+    var parts: [FloatMatrix] = []
+    var left = count
+    for walk in walks.reversed() where left > 0 {
+      let here = min(left, walk.rows.rows)
+      parts.insert(try walk.finalInputs(walk.rows.rows - here..<walk.rows.rows), at: 0)
+      left -= here
     }
-    return result
+    return parts.count == 1 ? parts[0] : FloatMatrix(stacking: parts)
   }
 }

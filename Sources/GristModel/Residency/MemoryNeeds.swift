@@ -57,7 +57,8 @@ public struct MemoryNeeds: Sendable, Equatable {
   /// A block of rows inside a layer: what enters, queries, keys and values, what leaves, gates twice, and codes; the
   /// libraries' own memory.
   func blockBytes(rows: Int) -> Int {
-    rows * (6 * width + 2 * innerWidth) * MemoryLayout<Float>.size + rows * innerWidth + libraryBytes
+    // Sizes of recycled memory are rounded up by an eighth at most.
+    rows * (6 * width + 2 * innerWidth) * MemoryLayout<Float>.size / 8 * 9 + rows * innerWidth + libraryBytes
   }
 
   /// A picture on its way through tower, projector and router.

@@ -59,7 +59,7 @@ public struct MemoryPlan: Sendable, Equatable {
   public var streams: Bool { streamedBytes > 0 }
 
   /// Bytes of freed matrices that are kept for the next ones of their size.
-  static let keptScratchBytes = 32 << 20
+  static let keptScratchBytes = 64 << 20
 
   /// A plan for the first of some requests that fits.
   ///

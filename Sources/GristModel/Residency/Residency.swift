@@ -36,10 +36,8 @@ package final class Residency: Sendable {
     streamedNames = Set(streamed.map { ByteName($0.name) })
   }
 
-  /// What was read by streaming, and how long it was waited for.
-  package var statistics: (bytesRead: Int, waitSeconds: Double) {
-    stream.withLock { $0.map { ($0.statistics.bytesRead, $0.statistics.waitSeconds) } ?? (0, 0) }
-  }
+  /// What streaming took so far.
+  package var statistics: StreamingStatistics { stream.withLock { $0?.statistics } ?? StreamingStatistics() }
 
   /// Bytes of the file that a pass streams.
   package var streamedBytes: Int { streamed.reduce(0) { $0 + $1.storedBytes } }

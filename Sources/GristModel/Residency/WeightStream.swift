@@ -5,12 +5,6 @@ import GristCore
 ///
 /// What is taken stays where it is until nobody holds it.
 final class WeightStream: Sendable {
-  /// What was read so far, and how long it was waited for.
-  struct Statistics: Sendable {
-    var bytesRead = 0
-    var waitSeconds = 0.0
-  }
-
   /// Reads under way at a time: as many as a disk likes that answers one by one, and few enough to leave the cores to
   /// those who compute.
   static let depth = 4
@@ -38,7 +32,7 @@ final class WeightStream: Sendable {
     threads.join()
   }
 
-  var statistics: Statistics { core.statistics }
+  var statistics: StreamingStatistics { core.statistics }
 
   /// The runs of a tensor, once they are read.
   ///
@@ -72,7 +66,10 @@ private final class Core: Sendable {
     var isHalted = false
     var isStopped = false
     var failure: (any Error)?
-    var statistics = WeightStream.Statistics()
+    var statistics = StreamingStatistics()
+    /// When the first tensor was wanted, and since when reads are under way.
+    var began: ContinuousClock.Instant?
+    var readingSince: ContinuousClock.Instant?
   }
 
   private struct Job {
@@ -97,7 +94,15 @@ private final class Core: Sendable {
     monitor = Monitor(State(space: RingSpace(capacity: capacity)))
   }
 
-  var statistics: WeightStream.Statistics { monitor.change { $0.statistics } }
+  var statistics: StreamingStatistics {
+    monitor.change { state in
+      var statistics = state.statistics
+      if state.inFlight > 0, let since = state.readingSince {
+        statistics.readingSeconds += (ContinuousClock.now - since).seconds
+      }
+      return statistics
+    }
+  }
 
   func stop() { monitor.change { $0.isStopped = true } }
 
@@ -130,6 +135,7 @@ private final class Core: Sendable {
       let last = state.waiting.count - 1
       let slot = state.waiting[last]
       state.waiting[last].nextPiece += 1
+      if state.inFlight == 0 { state.readingSince = .now }
       state.inFlight += 1
       return Job(number: slot.number, tensor: slot.tensor, piece: slot.nextPiece, start: slot.start)
     }
@@ -152,6 +158,9 @@ private final class Core: Sendable {
   private func finish(_ job: Job, _ failure: (any Error)?) {
     monitor.change { state in
       state.inFlight -= 1
+      if state.inFlight == 0, let since = state.readingSince {
+        state.statistics.readingSeconds += (ContinuousClock.now - since).seconds
+      }
       if let failure { state.failure = state.failure ?? failure }
       state.statistics.bytesRead += tensors[job.tensor].pieces[job.piece].storedBytes
       if let index = state.waiting.firstIndex(where: { $0.number == job.number }) { state.waiting[index].unread -= 1 }
@@ -168,8 +177,13 @@ private final class Core: Sendable {
       guard let first = state.waiting.first, first.isReady else { return nil }
       return state.waiting.removeFirst()
     }
-    let waited = (clock.now - began).seconds
-    monitor.change { $0.statistics.waitSeconds += waited }
+    let ended = clock.now
+    monitor.change { state in
+      let first = state.began ?? began
+      state.began = first
+      state.statistics.waitSeconds += (ended - began).seconds
+      state.statistics.seconds = (ended - first).seconds
+    }
     let lease = Lease(self, number: slot.number)
     return tensors[slot.tensor].runs { range in
       Bytes(

@@ -7,7 +7,7 @@ public final class DecodingSession {
   static let firstRoom = 256
 
   private let model: VisionLanguageModel
-  fileprivate let cache: KeyValueCache
+  let cache: KeyValueCache
   /// Logits for the next token, one a vocabulary entry.
   public fileprivate(set) var logits: [Float]
   /// Rows of prompt and answer so far.
@@ -79,6 +79,17 @@ extension VisionLanguageModel {
     }
   }
 
+  /// Starts decoding behind what a cache holds of the prompt's beginning.
+  ///
+  /// - Precondition: It holds fewer rows than the prompt has.
+  /// - Throws: As ``start(_:newTokens:)-(PreparedPrompt,_)`` does.
+  func start(_ prompt: PreparedPrompt, behind cache: KeyValueCache?, newTokens: Int) throws -> DecodingSession {
+    guard let cache else { return try start(prompt, newTokens: newTokens) }
+    let rest = prompt.rows.copy(rows: cache.count..<prompt.sequenceLength)
+    let logits = try locating(file: path) { try language.logits([.init(rows: rest, cache: cache)], compute) }
+    return DecodingSession(self, cache, length: prompt.sequenceLength, logits: logits[0].row(0))
+  }
+
   /// Appends tokens to sessions of this model, one or more to each, for all of which each layer's weights are had once.
   /// A session's ``DecodingSession/logits`` are then those behind its last token.
   ///
@@ -86,7 +97,7 @@ extension VisionLanguageModel {
   /// ``tokensAPass``.
   ///
   /// - Returns: For each session the logits behind each of its tokens, [tokens, vocabulary].
-  /// - Throws: As ``DecodingSession/advance(_:)`` does; the sessions stay as they were where the context is full.
+  /// - Throws: As ``DecodingSession/advance(_:)`` does; the sessions stay as they were.
   @discardableResult
   package func advance(_ steps: [(session: DecodingSession, tokens: [Int])]) throws -> [FloatMatrix] {
     for (session, tokens) in steps where session.length + tokens.count > configuration.maximumLength {
@@ -97,10 +108,17 @@ extension VisionLanguageModel {
     let passages = try steps.map {
       try LanguageModel.Passage(rows: embed($0.tokens), cache: $0.session.cache, wanted: $0.tokens.count)
     }
-    for (session, tokens) in steps { session.length += tokens.count }
-    let logits = try locating(file: path) { try language.logits(passages, compute) }
-    for (step, rows) in zip(steps, logits) { step.session.logits = rows.row(rows.rows - 1) }
-    return logits
+    do {
+      let logits = try locating(file: path) { try language.logits(passages, compute) }
+      for ((session, tokens), rows) in zip(steps, logits) {
+        session.length += tokens.count
+        session.logits = rows.row(rows.rows - 1)
+      }
+      return logits
+    } catch {
+      for (session, _) in steps { session.cache.rewind(to: session.length) }
+      throw error
+    }
   }
 
   /// Tokens of one answer that may go through together where ``computesAlike``.

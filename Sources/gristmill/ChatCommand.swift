@@ -1,0 +1,109 @@
+import ArgumentParser
+import Foundation
+import GristCore
+import GristKernels
+import GristModel
+import GristServing
+import GristSources
+
+struct ChatCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "chat", abstract: "Talk to a model in the terminal, several turns about one picture.",
+    discussion: """
+      A line is a message. /image FILE begins a conversation about a picture, /granularity N or auto says how finely it \
+      is cut, /new begins anew, /quit ends. What was read already is not read again.
+      """)
+
+  @Argument(help: "A .grist file, or a checkpoint folder.")
+  var model: String
+
+  @Option(help: ArgumentHelp("The picture to begin with.", valueName: "photo.jpg"))
+  var image: String?
+
+  @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
+  var maxNewTokens = 512
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
+  var temperature: Float = 0
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
+  var topP: Float = 1
+
+  @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @OptionGroup var options: ComputeOptions
+  @OptionGroup var global: GlobalOptions
+
+  func validate() throws {
+    try AnswerLength.check(maxNewTokens, atLeast: 1)
+    if global.json { throw ValidationError("chat has no --json; `gristmill run --json` answers one prompt") }
+  }
+
+  func run() throws {
+    let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
+    let source = try Source.open(path: model, options: options.checkpoint.sourceOptions())
+    let chat = Chat(try source.model(compute: options.compute(global)), maxNewTokens: maxNewTokens, sampler: sampler)
+    if let image { try look(at: image, chat) }
+    while let line = nextLine() {
+      let text = line.trimmingCharacters(in: .whitespaces)
+      if text == "/quit" { break }
+      if text.isEmpty { continue }
+      do {
+        if text.utf8.first == UInt8(ascii: "/") { try obey(text, chat) } else { try ask(text, chat) }
+      } catch let error as GristError where error.code != .interrupted && error.code != .inputOutput {
+        // A conversation goes on after a message that could not be answered.
+        try Console.error("gristmill: \(error)")
+      }
+    }
+  }
+
+  private func nextLine() -> String? {
+    if Console.isTerminal { try? Console.write("> ", to: STDERR_FILENO, "standard error") }
+    return readLine()
+  }
+
+  private func look(at path: String, _ chat: Chat) throws {
+    try chat.restart(picture: (MappedFile(path: path).bytes, path))
+  }
+
+  private func obey(_ text: String, _ chat: Chat) throws {
+    let words = text.split(separator: " ", maxSplits: 1).map(String.init)
+    let argument = words.count > 1 ? words[1].trimmingCharacters(in: .whitespaces) : ""
+    switch words[0] {
+    case "/image" where !argument.isEmpty:
+      try look(at: argument, chat)
+      try global.note("[a new conversation about \(argument)]")
+    case "/granularity" where argument == "auto": chat.granularity = nil
+    case "/granularity":
+      guard let tokens = Int(argument), chat.model.configuration.granularities.contains(tokens) else {
+        throw GristError(
+          .usage, "the model has no such granularity", found: argument,
+          advice: "it has " + chat.model.configuration.granularities.map(String.init).joined(separator: ", "))
+      }
+      chat.granularity = .uniform(tokens)
+    case "/new": try chat.restart()
+    default:
+      throw GristError(
+        .usage, "no such command", found: text, advice: "/image FILE, /granularity N or auto, /new, /quit")
+    }
+  }
+
+  private func ask(_ text: String, _ chat: Chat) throws {
+    let reply = try chat.ask(text) { try Console.stream($0) }
+    try Console.stream("\n")
+    var parts: [String] = []
+    if let decision = reply.decision {
+      parts.append(
+        "the router chose \(decision.granularity) tokens a tile (margin \(NumberText.fixed(Double(decision.margin))))")
+    }
+    parts.append("\(reply.rows) rows" + (reply.keptRows > 0 ? ", \(reply.keptRows) kept" : ""))
+    parts.append("first token after \(NumberText.fixed(reply.firstSeconds, digits: 2)) s")
+    if reply.tokens > 1, reply.decodeSeconds > 0 {
+      parts.append("\(NumberText.fixed(Double(reply.tokens - 1) / reply.decodeSeconds, digits: 1)) tokens a second")
+    }
+    try global.note("[" + parts.joined(separator: "; ") + "]")
+  }
+}
