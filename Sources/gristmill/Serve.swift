@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
-import GristCore
 import Glibc
+import GristCore
 
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -59,7 +59,9 @@ struct Gate<Context: RequestContext>: RouterMiddleware {
 
   private func authorize(_ request: Request) throws {
     guard !options.keys.isEmpty, !Self.open.contains(request.uri.path) else { return }
-    let given = request.headers[.authorization].map { $0.utf8.starts(with: "Bearer ".utf8) ? String($0.dropFirst(7)) : "" }
+    let given = request.headers[.authorization].map {
+      $0.utf8.starts(with: "Bearer ".utf8) ? String($0.dropFirst(7)) : ""
+    }
     // Every key is compared whole, so that time tells nothing.
     let isKnown = options.keys.reduce(false) { $0 || isEqual($1, given ?? "") }
     guard isKnown else { throw ServingError(401, "a key is needed: Authorization: Bearer …", code: "invalid_api_key") }

@@ -27,8 +27,8 @@ public final class Server: Sendable {
     set { verification.withLock { $0 = newValue } }
   }
 
-  public func router() -> Router<ServerContext> {
-    let router = Router(context: ServerContext.self)
+  public func router() -> Hummingbird.Router<ServerContext> {
+    let router = Hummingbird.Router(context: ServerContext.self)
     router.add(middleware: Gate(options: options))
     let chat = ChatRoute(engine: engine, options: options)
     router.post("/v1/chat/completions") { request, context in try await chat.answer(request, context) }

@@ -26,7 +26,8 @@ import Testing
   }
 
   private static func ask(_ members: String) -> ByteBuffer {
-    ByteBuffer(string: #"{"model": "small", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4\#(members)}"#)
+    ByteBuffer(
+      string: #"{"model": "small", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4\#(members)}"#)
   }
 
   @Test("an answer, whole and streamed: the same text")
@@ -38,7 +39,8 @@ import Testing
       }
       let text = whole["choices"]?.array?.first?["message"]?["content"]?.string
       #expect(text?.isEmpty == false)
-      try await client.execute(uri: "/v1/chat/completions", method: .post, body: Self.ask(#", "stream": true"#)) { response in
+      try await client.execute(uri: "/v1/chat/completions", method: .post, body: Self.ask(#", "stream": true"#)) {
+        response in
         #expect(response.headers[.contentType]?.hasPrefix("text/event-stream") == true)
         let events = String(buffer: response.body).components(separatedBy: "\n\n").filter { !$0.isEmpty }
         #expect(events.last == "data: [DONE]" && events.allSatisfy { $0.hasPrefix("data: ") })
@@ -88,7 +90,9 @@ import Testing
     var options = ServerOptions()
     options.keys = ["first", "second"]
     try await client(options) { client in
-      for (key, status) in [(nil, 401), ("Bearer first", 200), ("Bearer second", 200), ("Bearer sec", 401), ("first", 401)] as [(String?, Int)] {
+      for (key, status) in [
+        (nil, 401), ("Bearer first", 200), ("Bearer second", 200), ("Bearer sec", 401), ("first", 401),
+      ] as [(String?, Int)] {
         var headers = HTTPFields()
         headers[.authorization] = key
         try await client.execute(uri: "/v1/models", method: .get, headers: headers) { response in
