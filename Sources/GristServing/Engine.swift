@@ -12,6 +12,8 @@ public final class Engine: Sendable {
     public var queue = 64
     /// Tokens of an answer where a request does not say.
     public var maxTokens = 512
+    /// Rows of prompt and answer together, at most; nil where the model's context alone counts.
+    public var context: Int?
     /// Bytes of features, keys and values that are kept for later requests.
     public var memory = 1 << 30
 
@@ -123,6 +125,8 @@ public final class Engine: Sendable {
   ) {
     do {
       let model = try open()
+      // Formats that are not computed with as they lie keep what they keep.
+      try? model.boundScratch()
       shared.change { ($0.model, $0.state) = (model, .ready) }
       var worker = Worker(model, limits, shared)
       worker.run()
@@ -205,9 +209,14 @@ public final class Engine: Sendable {
         let prompt = try model.prepare(
           job.request.conversation, image: picture?.features, granularity: job.request.granularity)
         let seen = clock.now
-        let limit = job.request.maxTokens ?? limits.maxTokens
-        let room = max(model.configuration.maximumLength - prompt.sequenceLength, 0)
-        let (session, kept) = try memory.start(prompt, newTokens: min(limit, room))
+        let context = min(limits.context ?? .max, model.configuration.maximumLength)
+        guard prompt.sequenceLength <= context else {
+          throw ServingError(
+            400, "the prompt takes \(prompt.sequenceLength) rows, and there is room for \(context)",
+            parameter: "messages", code: "context_length_exceeded")
+        }
+        let limit = min(job.request.maxTokens ?? limits.maxTokens, context - prompt.sequenceLength + 1)
+        let (session, kept) = try memory.start(prompt, newTokens: limit)
         let read = clock.now
         let grid = try zipped(picture?.features, prompt.granularity).flatMap {
           try model.tokenGrid(of: $0.0, granularity: $0.1)

@@ -36,6 +36,17 @@ struct GristmillServer: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Memory for pictures and prompts that may come again: 1GiB, 500MB.", valueName: "size"))
   var keep: Size = Size(bytes: 1 << 30)
 
+  @Option(
+    help: ArgumentHelp(
+      "Memory to keep to, --keep counted in: weights that do not fit are read again for every token. auto is what the "
+        + "machine and the process's control groups leave.", valueName: "size|auto"))
+  var memoryBudget: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Rows of prompt and answer together, at most.", discussion: "Default: the model's context.", valueName: "rows"))
+  var context: Int?
+
   @Option(help: ArgumentHelp("Largest body of a request.", valueName: "size"))
   var maxBody: Size = Size(bytes: 32 << 20)
 
@@ -74,6 +85,10 @@ struct GristmillServer: AsyncParsableCommand {
     guard (1...65535).contains(port) || port == 0 else { throw ValidationError("--port must be from 0 to 65535") }
     guard (1...31).contains(parallel) else { throw ValidationError("--parallel must be from 1 to 31") }
     guard queue >= 1, maxNewTokens >= 1 else { throw ValidationError("--queue and --max-new-tokens must be 1 or more") }
+    if let memoryBudget, MemoryBudget(memoryBudget) == nil {
+      throw ValidationError("--memory-budget must be a size such as 2GiB, or auto, not \(memoryBudget)")
+    }
+    guard (context ?? 1) >= 1 else { throw ValidationError("--context must be 1 or more") }
     guard (threads ?? 1) >= 1 else { throw ValidationError("--threads must be 1 or more") }
   }
 
@@ -97,8 +112,18 @@ struct GristmillServer: AsyncParsableCommand {
       pool: try ThreadPool(threads: threads), activations: Compute.Activations(rawValue: activations) ?? .int8)
     let verified = VerifiedBox()
     let verifies = verify
+    limits.context = context
+    let budget = try memoryBudget.flatMap { MemoryBudget($0) }.map { max(try $0.byteCount() - keep.bytes, 1) }
+    let opened = try source.model(compute: compute)
+    // Said before anything listens.
+    let plan = try budget.map { budget in
+      let rows = context ?? opened.configuration.maximumLength
+      return try MemoryPlan(
+        opened.memoryNeeds(), opened.memoryRequest(context: rows, sequences: parallel), budget: budget)
+    }
+    if let plan { limits.parallel = plan.sequences }
     let engine = try Engine(limits: limits) {
-      let model = try source.model(compute: compute)
+      let model = try plan.map { try opened.running($0) } ?? opened
       if verifies { try verified.verify(source, compute) }
       return model
     }

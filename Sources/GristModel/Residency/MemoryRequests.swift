@@ -1,4 +1,5 @@
 import GristCore
+import GristKernels
 
 /// How long a prompt may become.
 public struct PromptExtent: Sendable, Equatable {
@@ -40,5 +41,21 @@ extension VisionLanguageModel {
         promptRows: rows, rows: min(rows + newTokens, configuration.maximumLength), sequences: prompts.count,
         tiles: tiles, asksRouter: asksRouter, seesMore: prompts.filter { $0.tiles > 0 }.count > 1)
     }
+  }
+
+  /// What answering whatever comes takes: several conversations of up to `context` rows each, about pictures of any
+  /// size.
+  public func memoryRequest(context: Int, sequences: Int) -> MemoryRequest {
+    let rows = min(context, configuration.maximumLength)
+    let tiles = configuration.vision?.mostTiles ?? 0
+    return MemoryRequest(promptRows: rows, rows: rows, sequences: sequences, tiles: tiles, seesMore: tiles > 0)
+  }
+
+  /// Keeps no more freed memory, for the whole process, than a block of a prompt takes: for those who answer for days,
+  /// whose prompts are of many sizes.
+  ///
+  /// - Throws: As ``memoryNeeds()`` does.
+  package func boundScratch() throws {
+    RecycledMemory.keep(atMost: try memoryNeeds().blockBytes(rows: LanguageModel.blockRows))
   }
 }
