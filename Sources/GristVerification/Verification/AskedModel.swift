@@ -46,6 +46,13 @@ struct AskedModel: Sendable {
     (self.model, self.plan, self.newTokens) = (model, plan, newTokens)
   }
 
+  /// What is being done, and while weights stream how fast.
+  func label(_ text: String) -> String {
+    guard let streaming = model.streaming, streaming.seconds > 0 else { return text }
+    func rate(_ bytes: Double) -> String { NumberText.fixed(bytes / 1e9, digits: 2) }
+    return "\(text), \(rate(streaming.bytesPerSecond)) of the disk's \(rate(streaming.bytesPerReadingSecond)) GB/s"
+  }
+
   /// A question that was looked at, on its way to the decoder.
   struct Prepared<Value> {
     let value: Value

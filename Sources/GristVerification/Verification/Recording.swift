@@ -63,7 +63,7 @@ public struct Recording: Sendable {
     let fingerprint = try source.fingerprint()
     let count = Double(questions.count)
     var cases = try asked.record(questions, keeping: options.keptLogits, clock: options.clock) {
-      progress(Double($0) / count, "question \($0 + 1) of \(questions.count)")
+      progress(Double($0) / count, asked.label("question \($0 + 1) of \(questions.count)"))
     }
     if options.triesCoarserArithmetic, cases.contains(where: { $0.decision != nil }) {
       let parameters = source.parameters(pool: compute.pool, residency: asked.model.residency)

@@ -61,8 +61,9 @@ public struct Verification: Sendable {
     // Before the reference is asked, what it says may take an hour: whether the model has room, too.
     _ = try memoryPlans()
     let record = try record(progress)
-    let cases = try asked(record).cases(against: record) {
-      progress(Double($0) / Double(record.cases.count), "asking the model")
+    let asked = try asked(record)
+    let cases = try asked.cases(against: record) {
+      progress(Double($0) / Double(record.cases.count), asked.label("asking the model"))
     }
     let weights = try weights(progress)
     return VerificationReport(
@@ -115,8 +116,9 @@ public struct Verification: Sendable {
     switch reference {
     case .record(let record): return record
     case .model(let source):
-      let cases = try asked(source, compute: exact).record(questions, clock: options.clock) {
-        progress(Double($0) / Double(max(questions.count, 1)), "asking the reference")
+      let asked = try asked(source, compute: exact)
+      let cases = try asked.record(questions, clock: options.clock) {
+        progress(Double($0) / Double(max(questions.count, 1)), asked.label("asking the reference"))
       }
       return ReferenceRecord(
         fingerprint: "", source: source.path, loss: source.loss, clock: options.clock, cases: cases)
