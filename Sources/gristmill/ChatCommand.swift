@@ -23,16 +23,7 @@ struct ChatCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
   var maxNewTokens = 512
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
-  var temperature: Float = 0
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
-  var topP: Float = 1
-
-  @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
-  var seed: UInt64 = 0
+  @OptionGroup var sampling: SamplingOptions
 
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
@@ -43,7 +34,7 @@ struct ChatCommand: ParsableCommand {
   }
 
   func run() throws {
-    let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
+    let sampler = try sampling.sampler()
     let source = try Source.open(path: model, options: options.checkpoint.sourceOptions())
     let chat = Chat(try source.model(compute: options.compute(global)), maxNewTokens: maxNewTokens, sampler: sampler)
     if let image { try look(at: image, chat) }

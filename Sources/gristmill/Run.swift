@@ -27,16 +27,7 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
   var maxNewTokens = 128
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("0 always takes the most likely token.", valueName: "t"))
-  var temperature: Float = 0
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Sample from the most likely tokens that together have this probability.", valueName: "p"))
-  var topP: Float = 1
-
-  @Option(help: ArgumentHelp("Seed for sampling.", valueName: "n"))
-  var seed: UInt64 = 0
+  @OptionGroup var sampling: SamplingOptions
 
   @Option(
     help: ArgumentHelp(
@@ -81,7 +72,7 @@ struct Run: ParsableCommand {
   func run() throws {
     let clock = ContinuousClock()
     let started = clock.now
-    let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
+    let sampler = try sampling.sampler()
     let conversation = try Conversation(message: prompt, hasImage: image != nil, clock: day.clock)
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source =
@@ -125,7 +116,7 @@ struct Run: ParsableCommand {
     if guesses == .on, !model.canGuess(sampler) {
       throw GristError(
         .usage, "--guesses on would change the answer", file: model.path,
-        found: sampler.isGreedy ? "weights or activations that are not codes" : "--temperature \(temperature)",
+        found: sampler.isGreedy ? "weights or activations that are not codes" : "--temperature \(sampling.temperature)",
         advice: "leave it out")
     }
     let streams = !global.json
@@ -182,7 +173,7 @@ struct Run: ParsableCommand {
     _ model: VisionLanguageModel
   ) throws {
     let configuration = model.configuration
-    var parts = [configuration.format.note, temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
+    var parts = [configuration.format.note, sampling.temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
     if let decision = prompt.decision {
       let options = decision.wholePicture?.options ?? configuration.granularities
       parts.append(
