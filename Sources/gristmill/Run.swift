@@ -173,7 +173,8 @@ struct Run: ParsableCommand {
     _ model: VisionLanguageModel
   ) throws {
     let configuration = model.configuration
-    var parts = [configuration.format.note, sampling.temperature == 0 ? configuration.generation?.note : nil].compactMap { $0 }
+    var parts = [configuration.format.note, sampling.temperature == 0 ? configuration.generation?.note : nil].compactMap
+    { $0 }
     if let decision = prompt.decision {
       let options = decision.wholePicture?.options ?? configuration.granularities
       parts.append(
