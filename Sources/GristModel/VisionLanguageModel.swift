@@ -175,9 +175,12 @@ public final class VisionLanguageModel: Sendable {
 
   /// Runs tower and projector on an image's tiles.
   ///
+  /// - Parameters:
+  ///   - tiles: the picture.
+  ///   - identity: what is the same for the same picture alone, such as a digest: prompts that show it share what the
+  ///     decoder made of it, see ``PromptMemory``.
+  ///
   /// - Throws: 64 for a text-only model, 65 for a missing tensor and for values that are not finite.
-  /// - Parameter identity: what is the same for the same picture alone, such as a digest: prompts that show it share what
-  ///   the decoder made of it, see ``PromptMemory``.
   public func encode(_ tiles: ImageTiles, identity: String? = nil) throws -> ImageFeatures {
     let vision = try requireVision()
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }

@@ -13,6 +13,7 @@ public struct ChatCompletion: Sendable {
   /// - Parameters:
   ///   - id: of the answer.
   ///   - created: seconds since 1970.
+  ///   - request: what is answered.
   public init(id: String, created: Int, for request: ChatRequest) {
     (self.id, self.created, self.request) = (id, created, request)
   }

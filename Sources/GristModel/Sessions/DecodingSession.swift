@@ -64,7 +64,7 @@ extension VisionLanguageModel {
   /// Starts decoding after several prompts, for all of which each layer's weights are had once. Each becomes what it
   /// becomes alone.
   ///
-  /// - Throws: As ``start(_:newTokens:)-(PreparedPrompt,_)`` does.
+  /// - Throws: As starting behind one prompt does.
   public func start(_ prompts: [PreparedPrompt], newTokens: Int) throws -> [DecodingSession] {
     // Most answers end long before the limit: the cache grows if this one does not. Where memory is counted, it has the
     // room that was asked for: growing would take twice as much for a moment.
@@ -82,7 +82,7 @@ extension VisionLanguageModel {
   /// Starts decoding behind what a cache holds of the prompt's beginning.
   ///
   /// - Precondition: It holds fewer rows than the prompt has.
-  /// - Throws: As ``start(_:newTokens:)-(PreparedPrompt,_)`` does.
+  /// - Throws: As starting behind one prompt does.
   func start(_ prompt: PreparedPrompt, behind cache: KeyValueCache?, newTokens: Int) throws -> DecodingSession {
     guard let cache else { return try start(prompt, newTokens: newTokens) }
     let rest = prompt.rows.copy(rows: cache.count..<prompt.sequenceLength)
@@ -131,6 +131,7 @@ extension VisionLanguageModel {
   /// where that changes nothing.
   ///
   /// - Parameters:
+  ///   - sessions: of this model.
   ///   - tokens: of each session; 65 what has no embedding.
   ///   - heard: is given a session's index, a token's, and the logits behind it.
   ///

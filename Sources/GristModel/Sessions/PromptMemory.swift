@@ -65,8 +65,11 @@ public final class PromptMemory {
     return (features, false)
   }
 
-  /// Starts decoding as ``VisionLanguageModel/start(_:newTokens:)-(VisionLanguageModel.PreparedPrompt,_)`` does, behind
-  /// what is kept of the prompt's beginning.
+  /// Starts decoding as `VisionLanguageModel.start` does, behind what is kept of the prompt's beginning.
+  ///
+  /// - Parameters:
+  ///   - prompt: what is answered.
+  ///   - newTokens: the longest answer.
   ///
   /// - Returns: The session, and how many rows of the prompt were kept. ``finish(_:)`` takes it back.
   /// - Throws: As that does.
