@@ -9,7 +9,6 @@ public enum AnswerEvent: Sendable {
 
 /// What is known once the prompt was read.
 public struct AnswerBeginning: Sendable {
-  public let model: String
   public let granularity: Granularity?
   /// Nil without a picture, without a router, or where the granularity was asked for.
   public let decision: RouterDecision?

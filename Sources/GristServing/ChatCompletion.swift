@@ -5,6 +5,7 @@ import GristModel
 public struct ChatCompletion: Sendable {
   private let id: String
   private let created: Int
+  private let model: String
   private let request: ChatRequest
   private var beginning: AnswerBeginning?
   private var text = ""
@@ -13,9 +14,10 @@ public struct ChatCompletion: Sendable {
   /// - Parameters:
   ///   - id: of the answer.
   ///   - created: seconds since 1970.
+  ///   - model: its name, as clients are told.
   ///   - request: what is answered.
-  public init(id: String, created: Int, for request: ChatRequest) {
-    (self.id, self.created, self.request) = (id, created, request)
+  public init(id: String, created: Int, model: String, for request: ChatRequest) {
+    (self.id, self.created, self.model, self.request) = (id, created, model, request)
   }
 
   /// Takes what the answer tells, in order. Gives the documents that a stream sends for it.
@@ -59,7 +61,7 @@ public struct ChatCompletion: Sendable {
   ) -> JSONValue {
     var document: JSONObject = [
       "id": JSONValue(id), "object": JSONValue(object), "created": JSONValue(created),
-      "model": JSONValue(beginning?.model ?? ""), "choices": .array(choices),
+      "model": JSONValue(model), "choices": .array(choices),
     ]
     if let usage { document["usage"] = usage }
     if let extra { document["gristmill"] = extra }

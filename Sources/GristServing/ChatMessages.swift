@@ -6,8 +6,6 @@ import GristModel
 struct ChatMessages {
   private(set) var picture: Bytes?
   private var texts: [(role: String, text: String)] = []
-  /// The message that the picture comes with.
-  private var pictureIndex: Int?
 
   init(_ value: JSONValue?) throws(ServingError) {
     guard let messages = value?.array, !messages.isEmpty else {
@@ -59,7 +57,6 @@ struct ChatMessages {
     guard index == 0 else { throw .unsupported(place, "a picture must come with the first message") }
     guard let url = part?["url"]?.string ?? part?.string else { throw .invalid(place, "image_url needs a url") }
     picture = try DataURL.bytes(url, place)
-    pictureIndex = index
   }
 
   func conversation() throws(ServingError) -> Conversation {

@@ -224,7 +224,7 @@ public final class Engine: Sendable {
         job.events.yield(
           .began(
             AnswerBeginning(
-              model: fileName(of: model.path), granularity: prompt.granularity, decision: prompt.decision,
+              granularity: prompt.granularity, decision: prompt.decision,
               tiles: prompt.tiles, rows: prompt.sequenceLength, pictureRows: prompt.pictureRows, keptRows: kept,
               pictureWasKept: picture?.wereKept ?? false, grid: grid, queueSeconds: (queued - job.asked).seconds,
               pictureSeconds: (seen - queued).seconds, prefillSeconds: (read - seen).seconds)))

@@ -48,9 +48,7 @@ extension Console {
       try print(plan.lines.joined(separator: "\n"))
     }
   }
-}
 
-extension Console {
   /// Prints how a checkpoint is calibrated within a budget.
   static func print(_ memory: CalibrationMemory, _ global: GlobalOptions) throws {
     guard global.json else { return try print(memory.line) }

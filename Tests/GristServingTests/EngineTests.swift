@@ -215,13 +215,14 @@ import Testing
     defer { engine.stop() }
     let asked = try request(
       "What is it?", picture: true, #""max_tokens": 4, "logprobs": true, "stream_options": {"include_usage": true}"#)
-    var completion = ChatCompletion(id: "chatcmpl-1", created: 5, for: asked)
+    var completion = ChatCompletion(id: "chatcmpl-1", created: 5, model: "m", for: asked)
     var pieces: [JSONValue] = []
     var whole = JSONValue.null
     for try await event in try engine.ask(asked, client: "a") {
       pieces += completion.pieces(for: event)
       if case .ended(let ending) = event { whole = completion.whole(ending) }
     }
+    #expect(whole["model"]?.string == "m" && pieces.allSatisfy { $0["model"]?.string == "m" })
     let message = whole["choices"]?.array?.first
     #expect(message?["message"]?["role"]?.string == "assistant" && message?["finish_reason"]?.string == "length")
     let deltas = pieces.compactMap { $0["choices"]?.array?.first?["delta"]?["content"]?.string }

@@ -7,6 +7,8 @@ import NIOCore
 /// `POST /v1/chat/completions`.
 struct ChatRoute: Sendable {
   let engine: Engine
+  /// The model's, as clients are told.
+  let name: String
   let options: ServerOptions
 
   func answer(_ incoming: Request, _ context: ServerContext) async throws -> Response {
@@ -18,7 +20,8 @@ struct ChatRoute: Sendable {
     do { body = try await incoming.collectBody(upTo: options.bodyLimit) } catch { throw tooLarge }
     let request = try ChatRequest(body: Bytes(Array(body.readableBytesView)))
     let id = "chatcmpl-" + UUID().uuidString.lowercased()
-    let completion = ChatCompletion(id: id, created: Int(Date.now.timeIntervalSince1970), for: request)
+    let completion = ChatCompletion(
+      id: id, created: Int(Date.now.timeIntervalSince1970), model: name, for: request)
     let events = try engine.ask(request, client: context.address)
     return request.streams
       ? try await stream(events, completion)

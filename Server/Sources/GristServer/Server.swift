@@ -30,7 +30,7 @@ public final class Server: Sendable {
   public func router() -> Hummingbird.Router<ServerContext> {
     let router = Hummingbird.Router(context: ServerContext.self)
     router.add(middleware: Gate(options: options))
-    let chat = ChatRoute(engine: engine, options: options)
+    let chat = ChatRoute(engine: engine, name: name, options: options)
     router.post("/v1/chat/completions") { request, context in try await chat.answer(request, context) }
     router.get("/v1/models") { [self] _, _ in Response.json(["object": "list", "data": [model]]) }
     router.get("/v1/models/:id") { [self] _, context in

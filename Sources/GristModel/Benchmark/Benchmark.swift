@@ -34,12 +34,12 @@ package struct Benchmark {
       try model.loadFirstLayer()
       return (source, model, (clock.now - start).seconds)
     }
-    let first = try Source.open(path: path, options: options).model(compute: compute)
-    let plan = try makePlan(first.configuration.maximumLength)
-    let memoryPlan = try budget.map { try Self.memoryPlan(first, plan, $0) }
+    var opened = try open(nil)
+    let plan = try makePlan(opened.model.configuration.maximumLength)
+    let memoryPlan = try budget.map { try Self.memoryPlan(opened.model, plan, $0) }
     self.plan = plan
     self.memoryPlan = memoryPlan
-    var opened = try open(memoryPlan)
+    if let memoryPlan { opened = try open(memoryPlan) }
     var seconds = [opened.seconds]
     for _ in 1..<plan.repetitions {
       opened = try open(memoryPlan)

@@ -16,7 +16,7 @@ final class WeightStream: Sendable {
   ///
   /// - Parameters:
   ///   - tensors: in the order in which they will be taken; after the last comes the first again.
-  ///   - capacity: bytes of the ring, at least what ``leastCapacity(_:)`` says of tensors that are held together.
+  ///   - capacity: bytes of the ring: what is held together, and room to read ahead.
   ///   - open: a tensor's file.
   ///
   /// - Throws: 71 when memory or threads are refused, 66 and 74 when a file cannot be opened.
@@ -38,10 +38,6 @@ final class WeightStream: Sendable {
   ///
   /// - Throws: 65 and 74 as reading it does, and 130 when the user interrupts the wait.
   func take(_ name: String) throws -> [Bytes] { try core.take(name) }
-
-  /// Bytes beside those of the tensors that are held together: what the ring's end leaves unused, and what is read
-  /// ahead.
-  static func slack(largest: Int) -> Int { 2 * largest }
 }
 
 /// What threads and takers share; it lives until the last of what was taken is let go.

@@ -47,7 +47,7 @@ public struct Recording: Sendable {
   /// How the reference is run within the budget; nil without one.
   ///
   /// - Throws: 64 with the smallest budget that works when the one asked for is too small.
-  public func memoryPlan() throws -> MemoryPlan? { try asked().plan }
+  public func memoryPlan() throws -> MemoryPlan? { options.memoryBudget == nil ? nil : try asked().plan }
 
   private func asked() throws -> AskedModel {
     try AskedModel(
