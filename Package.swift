@@ -36,7 +36,10 @@ let package = Package(
     // Its headers; without pkg-config, which would link it.
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
-    .target(name: "CGristJPEG", dependencies: ["CLibJPEG"]),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CLibWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
+    // Decoders whose libraries jump out of errors: they return them here.
+    .target(name: "CGristPictures", dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"]),
     .target(name: "CGristSystem"),
     // SHA-256, keys, signatures and certificates by libcrypto, which is loaded when it is needed.
     .target(
@@ -73,7 +76,7 @@ let package = Package(
       ],
       // A link to Formats/maps: name maps are data, and travel inside the library.
       resources: [.embedInCode("Names/Maps")]),
-    .target(name: "GristImaging", dependencies: ["GristCore", "CGristJPEG"]),
+    .target(name: "GristImaging", dependencies: ["GristCore", "CGristPictures", "CZlib"]),
     .target(
       name: "GristModel",
       dependencies: [

@@ -2,7 +2,7 @@ import GristCore
 
 /// An image format, told from a file's first bytes.
 ///
-/// Only JPEG is decoded; the others are known so that an error can name what was given instead.
+/// JPEG, PNG and WebP are decoded; the others are known so that an error can name what was given instead.
 enum ImageFormat: CaseIterable, CustomStringConvertible {
   case jpeg, png, gif, webp, bmp, tiff, heif, jpeg2000, jpegXL
 
@@ -29,6 +29,16 @@ enum ImageFormat: CaseIterable, CustomStringConvertible {
     case .heif: return has("ftyp", at: 4)
     case .jpeg2000: return has([0, 0, 0, 12, 0x6A, 0x50]) || has([0xFF, 0x4F, 0xFF, 0x51])
     case .jpegXL: return has([0xFF, 0x0A]) || has([0, 0, 0, 12, 0x4A, 0x58])
+    }
+  }
+
+  /// As HTTP names it, for those that are decoded.
+  var mediaType: String? {
+    switch self {
+    case .jpeg: "image/jpeg"
+    case .png: "image/png"
+    case .webp: "image/webp"
+    default: nil
     }
   }
 

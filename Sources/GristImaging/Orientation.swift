@@ -5,41 +5,13 @@ public enum Orientation: Int, Sendable, CaseIterable {
   case upright = 1
   case mirrored, upsideDown, flipped, transposed, turnedLeft, transversed, turnedRight
 
-  /// Of a JPEG file as Pillow's `ImageOps.exif_transpose` finds it: EXIF's first directory, or where that says nothing,
-  /// `tiff:Orientation` in the XMP. Upright where neither says anything that makes sense.
-  public init(ofJPEG bytes: Bytes) {
-    var (exif, xmp) = ([UInt8](), [UInt8]())
-    var offset = 2
-    while let marker = bytes.integer(at: offset, as: UInt8.self) {
-      // Junk between segments, and fill bytes.
-      guard marker == 0xff, let kind = bytes.integer(at: offset + 1, as: UInt8.self), kind != 0xff, kind != 0 else {
-        offset += 1
-        continue
-      }
-      if kind == 0xda || kind == 0xd9 { break }
-      if (0xd0...0xd8).contains(kind) || kind == 0x01 {
-        offset += 2
-        continue
-      }
-      guard let high = bytes.integer(at: offset + 2, as: UInt8.self),
-        let low = bytes.integer(at: offset + 3, as: UInt8.self)
-      else { break }
-      let length = Int(high) << 8 | Int(low)
-      if kind == 0xe1, length >= 2, let segment = bytes.slice(offset + 4, length - 2)?.array {
-        if segment.starts(with: Self.exifStart) {
-          exif += segment.dropFirst(Self.exifStart.count)
-        } else if segment.starts(with: Self.xmpStart) {
-          xmp = Array(segment.dropFirst(Self.xmpStart.count))
-        }
-      }
-      offset += 2 + max(length, 2)
-    }
-    let value = Self.tag(exif) ?? Self.attribute(xmp)
+  /// Of a JPEG, PNG or WebP file as Pillow's `ImageOps.exif_transpose` finds it: EXIF's first directory, or where that
+  /// says nothing, `tiff:Orientation` in the XMP. Upright where neither says anything that makes sense.
+  public init(of bytes: Bytes) {
+    let metadata = PictureMetadata(of: bytes)
+    let value = Self.tag(metadata.exif) ?? Self.attribute(metadata.xmp)
     self = value.flatMap(Orientation.init(rawValue:)) ?? .upright
   }
-
-  private static let exifStart = Array("Exif\0\0".utf8)
-  private static let xmpStart = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
 
   /// The tag in the first directory of TIFF's form.
   private static func tag(_ tiff: [UInt8]) -> Int? {

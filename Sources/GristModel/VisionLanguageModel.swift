@@ -158,14 +158,14 @@ public final class VisionLanguageModel: Sendable {
   /// Decodes a picture, turned as its EXIF data say where the model's own loader does that.
   ///
   /// - Parameters:
-  ///   - bytes: a JPEG file's.
+  ///   - bytes: a JPEG, PNG or WebP file's.
   ///   - name: the file, for messages.
   ///
-  /// - Throws: 65 when the bytes are no JPEG that can be decoded whole.
-  public func picture(jpeg bytes: Bytes, name: String) throws -> RGBImage {
-    let picture = try RGBImage(jpeg: bytes, name: name)
+  /// - Throws: 65 when the bytes are no picture that can be decoded whole.
+  public func picture(encoded bytes: Bytes, name: String) throws -> RGBImage {
+    let picture = try RGBImage(encoded: bytes, name: name)
     return configuration.vision?.turnsPictures == true
-      ? picture.upright(from: Orientation(ofJPEG: bytes)) : picture
+      ? picture.upright(from: Orientation(of: bytes)) : picture
   }
 
   /// Cuts an image into tiles as the model's configuration asks.

@@ -84,7 +84,7 @@ struct Run: ParsableCommand {
       }
     var model = try source.model(compute: options.compute(global))
     let opened = clock.now
-    let picture = try image.map { try model.picture(jpeg: MappedFile(path: $0).bytes, name: $0) }
+    let picture = try image.map { try model.picture(encoded: MappedFile(path: $0).bytes, name: $0) }
     let tiles = try picture.map { try model.tiles(of: $0) }
     let plan = try memory.plan(model) {
       try model.memoryRequests(

@@ -166,7 +166,7 @@ import Testing
       ([UInt8](), "an empty file", "fetch the file again"),
       (Array("<!DOCTYPE html><p>sign in".utf8), "a page for a browser", "fetch the file itself"),
       (Array("version https://git-lfs.github.com/spec/v1\noid".utf8), "a git-lfs pointer", "git lfs pull"),
-      ([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], "a PNG image", "convert it to JPEG"),
+      (Array("GIF89a".utf8), "a GIF image", "convert it to JPEG, PNG or WebP"),
     ])
   func noPicture(bytes: [UInt8], found: String, advice: String) throws {
     let path = try folder.write("x.jpg", bytes)

@@ -23,7 +23,7 @@ struct ImagePreprocessorTests {
     let samples = try decodableSamples()
     #expect(samples.count >= 34)
     for sample in samples {
-      let image = try RGBImage(jpegFile: sample.path)
+      let image = try RGBImage(file: sample.path)
       let tiles = try preprocessor.preprocess(image)
       let expected = try sample.expected.object(modeName).strings("\(tileSize)")
       #expect(tiles.tiles.map(sha256) == expected, "\(sample.name)")
@@ -49,7 +49,7 @@ struct ImagePreprocessorTests {
     #expect(cases.count == 7)
     for value in cases {
       let expected = try JSONReader(value, file: path)
-      let image = try RGBImage(jpegFile: joinPath(photographsFolder, expected.string("image")))
+      let image = try RGBImage(file: joinPath(photographsFolder, expected.string("image")))
       let tiles = try preprocessor.preprocess(image)
       #expect(try tiles.tiles.count == expected.integer("tiles", in: 1...100))
       let sum = tiles.tiles.reduce(0.0) { preprocessor.normalized($1).reduce($0) { $0 + Double($1) } }

@@ -9,7 +9,7 @@ struct JPEGDecodingTests {
     let samples = try decodableSamples()
     #expect(samples.count >= 34)
     for sample in samples {
-      let image = try RGBImage(jpegFile: sample.path)
+      let image = try RGBImage(file: sample.path)
       #expect(try [image.width, image.height] == sample.expected.integers("size", in: 1...100_000), "\(sample.name)")
       #expect(try sha256(image.pixels) == sample.expected.string("rgb_sha256"), "\(sample.name)")
     }
@@ -18,12 +18,12 @@ struct JPEGDecodingTests {
   @Test("a JPEG in memory decodes like the file")
   func inMemory() throws {
     let path = joinPath(photographsFolder, "flower_tiny.jpg")
-    #expect(try RGBImage(jpeg: readFile(path), name: "memory") == RGBImage(jpegFile: path))
+    #expect(try RGBImage(encoded: readFile(path), name: "memory") == RGBImage(file: path))
   }
 
   @Test("a progressive grey JPEG of separate scans")
   func separateScans() throws {
-    let image = try RGBImage(jpeg: Bytes(greyInTwoScans), name: "two scans")
+    let image = try RGBImage(encoded: Bytes(greyInTwoScans), name: "two scans")
     let firstRow: [UInt8] = [237, 0, 120, 150, 0, 166, 53, 115]
     #expect(image.pixels.prefix(24).elementsEqual(firstRow.flatMap { [$0, $0, $0] }))
   }
@@ -32,7 +32,7 @@ struct JPEGDecodingTests {
   func arithmeticCoding() throws {
     let firstRow: [UInt8] = [219, 2, 102, 171, 24, 179, 26, 85]
     do {
-      let image = try RGBImage(jpeg: Bytes(arithmeticCodedGrey), name: "arithmetic")
+      let image = try RGBImage(encoded: Bytes(arithmeticCodedGrey), name: "arithmetic")
       #expect(image.pixels.prefix(24).elementsEqual(firstRow.flatMap { [$0, $0, $0] }))
     } catch let error as GristError {
       #expect(error.what == "this kind of JPEG is not supported")
@@ -44,7 +44,7 @@ struct JPEGDecodingTests {
     var jpeg = greyInTwoScans
     // The major version of the JFIF segment.
     jpeg[11] = 9
-    #expect(try RGBImage(jpeg: Bytes(jpeg), name: "") == RGBImage(jpeg: Bytes(greyInTwoScans), name: ""))
+    #expect(try RGBImage(encoded: Bytes(jpeg), name: "") == RGBImage(encoded: Bytes(greyInTwoScans), name: ""))
   }
 }
 

@@ -11,9 +11,9 @@ import Testing
   func turned(name: String) throws {
     let expected = try #require(Fixtures.json("orientation/expected.json")[name])
     let bytes = try readFile(Fixtures.path("orientation/\(name)"))
-    let stored = try RGBImage(jpeg: bytes, name: name)
+    let stored = try RGBImage(encoded: bytes, name: name)
     #expect(sha256(stored.pixels) == expected["stored"]?.string)
-    let turned = stored.upright(from: Orientation(ofJPEG: bytes))
+    let turned = stored.upright(from: Orientation(of: bytes))
     #expect([turned.width, turned.height] == expected["size"]?.integers)
     #expect(sha256(turned.pixels) == expected["turned"]?.string)
   }
@@ -21,14 +21,14 @@ import Testing
   @Test("any bytes at all have an orientation")
   func anything() throws {
     let bytes = try readFile(Fixtures.path("orientation/little.jpg")).array
-    for length in 0..<min(bytes.count, 400) { _ = Orientation(ofJPEG: Bytes(Array(bytes.prefix(length)))) }
+    for length in 0..<min(bytes.count, 400) { _ = Orientation(of: Bytes(Array(bytes.prefix(length)))) }
     for index in 2..<40 {
       for value: UInt8 in [0, 1, 0x7f, 0x80, 0xff] {
         var changed = bytes
         changed[index] = value
-        _ = Orientation(ofJPEG: Bytes(changed))
+        _ = Orientation(of: Bytes(changed))
       }
     }
-    #expect(Orientation(ofJPEG: Bytes([])) == .upright)
+    #expect(Orientation(of: Bytes([])) == .upright)
   }
 }

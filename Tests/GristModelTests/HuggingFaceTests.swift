@@ -24,7 +24,7 @@ import Testing
       let item = try #require(entry.object)
       let (picture, prompt) = (try #require(item["image"]?.string), try #require(item["prompt"]?.string))
       let image = try model.encode(
-        RGBImage(jpegFile: Fixtures.path("conformance/images/\(picture)")))
+        RGBImage(file: Fixtures.path("conformance/images/\(picture)")))
       let conversation = try Conversation(message: prompt, hasImage: true)
       #expect(try conversation.rendering(model.configuration.format).text == item["text"]?.string)
       let prepared = try model.prepare(conversation, image: image)

@@ -87,7 +87,7 @@ import Testing
       let conversation = try Conversation(message: question, hasImage: true)
       let asked = try model.prepare(conversation, image: features, granularity: .uniform(granularity))
       let (session, rows) = try memory.start(asked, newTokens: 4)
-      let fresh = try model.encode(model.tiles(of: model.picture(jpeg: china, name: "china")))
+      let fresh = try model.encode(model.tiles(of: model.picture(encoded: china, name: "china")))
       let alone = try model.prepare(conversation, image: fresh, granularity: .uniform(granularity))
       #expect(try answer(session) == answer(model.start(alone, newTokens: 4)))
       memory.finish(session)

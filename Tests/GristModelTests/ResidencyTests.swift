@@ -34,7 +34,7 @@ import Testing
     let compute = Compute(pool: try ThreadPool(threads: 2), activations: activations)
     let mapped = try Source.open(path: path).model(compute: compute)
     let conversation = try Conversation(message: "What is it? What is it? What is", hasImage: image)
-    let picture = try image ? mapped.picture(jpeg: readFile(Self.image), name: "china") : nil
+    let picture = try image ? mapped.picture(encoded: readFile(Self.image), name: "china") : nil
     let tiles = try picture.map { try mapped.tiles(of: $0) }
     let request = try #require(
       mapped.memoryRequests([mapped.extent(of: conversation, tiles: tiles)], newTokens: 24).first)
@@ -78,7 +78,7 @@ import Testing
       .model(compute: Compute(pool: ThreadPool(threads: 2), activations: .f32))
     let conversation = try Conversation(message: "What is it?", hasImage: true)
     for name in ["china.jpg", "flower_tiny.jpg"] {
-      let picture = try model.picture(jpeg: readFile(Fixtures.conformanceImages + "/" + name), name: name)
+      let picture = try model.picture(encoded: readFile(Fixtures.conformanceImages + "/" + name), name: name)
       let tiles = try model.tiles(of: picture)
       let features = try model.encode(tiles)
       for granularity in model.configuration.granularities {

@@ -36,7 +36,7 @@ struct UpstreamCases {
   func features(
     _ expected: JSONValue, by other: VisionLanguageModel? = nil
   ) throws -> VisionLanguageModel.ImageFeatures? {
-    try expected["image"]?.string.map { try (other ?? model).encode(RGBImage(jpegFile: images + "/" + $0)) }
+    try expected["image"]?.string.map { try (other ?? model).encode(RGBImage(file: images + "/" + $0)) }
   }
 
   /// How much was held against a figure, so that a fixture that lost its figures does not pass.

@@ -89,7 +89,7 @@ import Testing
   private func expected() throws -> [[Int]] {
     let model = try model()
     return try Self.questions.map { text, hasPicture in
-      let image = try hasPicture ? model.encode(model.picture(jpeg: readFile(Self.china), name: "china")) : nil
+      let image = try hasPicture ? model.encode(model.picture(encoded: readFile(Self.china), name: "china")) : nil
       let prompt = try model.prepare(Conversation(message: text, hasImage: hasPicture), image: image)
       return try model.answer(prompt, maxNewTokens: 12, sampler: Sampler()).tokens
     }
@@ -250,7 +250,7 @@ import Testing
     let chat = Chat(model, maxNewTokens: 8, sampler: try Sampler())
     let path = Fixtures.conformanceImages + "/china.jpg"
     try chat.restart(picture: (readFile(path), path))
-    let image = try model.encode(model.picture(jpeg: readFile(path), name: path))
+    let image = try model.encode(model.picture(encoded: readFile(path), name: path))
     for question in ["What is in the picture?", "Is it red?", "And now?"] {
       let expected = try model.answer(
         model.prepare(Conversation(history: chat.turns, message: question, hasImage: true), image: image),

@@ -74,7 +74,7 @@ import Testing
     let model = try Source.open(path: path).model(compute: compute)
     let question = try probes()[0]
     do {
-      let image = try model.encode(RGBImage(jpeg: #require(question.imageBytes), name: "flower_tiny.jpg"))
+      let image = try model.encode(RGBImage(encoded: #require(question.imageBytes), name: "flower_tiny.jpg"))
       let prompt = try model.prepare(Conversation(message: question.prompt, hasImage: true), image: image)
       _ = try model.answer(prompt, maxNewTokens: 2, sampler: Sampler())
       Issue.record("an answer from a model with \(value) in \(place.tensor)")

@@ -72,7 +72,7 @@ import Testing
     #expect(report.cases.contains { $0.greedyMatch < $0.reference.tokens.count })
     for item in report.cases {
       let question = item.reference.question
-      let image = try question.imageBytes.map { try model.encode(RGBImage(jpeg: $0, name: "picture")) }
+      let image = try question.imageBytes.map { try model.encode(RGBImage(encoded: $0, name: "picture")) }
       let prompt = try model.prepare(
         Conversation(message: question.prompt, hasImage: image != nil), image: image,
         granularity: item.reference.granularity)

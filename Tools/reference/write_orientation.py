@@ -1,4 +1,4 @@
-"""Writes Tests/Fixtures/orientation: small JPEGs whose EXIF or XMP data say how they are to be turned, or that have stray bytes
+"""Writes Tests/Fixtures/orientation: small JPEGs, PNGs and WebPs whose EXIF or XMP data say how they are to be turned, or that have stray bytes
 between segments, and what Pillow makes of them.
 
     write_orientation.py OUTPUT
@@ -12,6 +12,7 @@ import json
 import pathlib
 import struct
 import sys
+import zlib
 
 from PIL import Image, ImageOps
 
@@ -22,10 +23,21 @@ def picture():
     return image
 
 
-def saved(**options):
+def saved(kind="JPEG", **options):
     buffer = io.BytesIO()
-    picture().save(buffer, "JPEG", quality=90, **options)
+    picture().save(buffer, kind, quality=90, **options)
     return buffer.getvalue()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(before=b"", behind=b""):
+    """Chunks before the pixels, and behind them."""
+    plain = saved("PNG")
+    first = plain.index(b"IDAT") - 4
+    return plain[:first] + before + plain[first:-12] + behind + plain[-12:]
 
 
 def tiff(order, value, kind=3, tag=0x0112):
@@ -60,6 +72,24 @@ def files():
     yield "stray.jpg", b"\xff\xd8" + body[:length] + b"\0\x01stray" + body[length:]
     turned = segment(0xE1, b"Exif\0\0" + tiff(">", 6))
     yield "stray-turned.jpg", b"\xff\xd8" + body[:length] + b"x\0" + turned + b"\0" + body[length:]
+
+    xml = b'<x tiff:Orientation="6"/>'
+    hexadecimal = b"\nexif\n      32\n" + (b"Exif\0\0" + tiff(">", 5)).hex().encode() + b"\n"
+    international = b"XML:com.adobe.xmp\0"
+    for value in (1, 3, 6, 8):
+        yield f"exif-{value}.png", png(chunk(b"eXIf", tiff(">", value)))
+        yield f"exif-{value}.webp", saved("WEBP", exif=tiff("<", value))
+    yield "behind.png", png(behind=chunk(b"eXIf", tiff("<", 6)))
+    yield "prefixed.png", png(chunk(b"eXIf", b"Exif\0\0" + tiff("<", 6)))
+    yield "profile.png", png(chunk(b"tEXt", b"Raw profile type exif\0" + hexadecimal))
+    yield "profile-packed.png", png(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hexadecimal)))
+    yield "xmp.png", png(chunk(b"iTXt", international + b"\0\0\0\0" + xml))
+    yield "xmp-packed.png", png(chunk(b"iTXt", international + b"\1\0en\0\0" + zlib.compress(xml)))
+    yield "both.png", png(chunk(b"eXIf", tiff(">", 8)) + chunk(b"iTXt", international + b"\0\0\0\0" + xml))
+    yield "plain.png", png()
+    yield "prefixed.webp", saved("WEBP", exif=b"Exif\0\0" + tiff(">", 8))
+    yield "xmp.webp", saved("WEBP", xmp=xml)
+    yield "plain.webp", saved("WEBP")
 
 
 def main():

@@ -9,7 +9,7 @@ import GristSources
 public struct Calibration: Sendable {
   /// Something to feed through the model.
   public struct Sample: Sendable {
-    /// A JPEG's bytes; nil for a question without a picture.
+    /// A picture's file; nil for a question without a picture.
     public let picture: Bytes?
     public let question: String
     /// Nil lets the model answer for itself.

@@ -52,7 +52,7 @@ extension Calibration {
     let model = try source.model(compute: compute)
     let format = CalibrationFormat(model.configuration)
     let prompts = try samples.map { sample in
-      let picture = try sample.picture.map { try model.picture(jpeg: $0, name: "a picture to calibrate with") }
+      let picture = try sample.picture.map { try model.picture(encoded: $0, name: "a picture to calibrate with") }
       return try model.extent(
         of: Conversation(message: sample.question, hasImage: picture != nil, clock: CalibrationFormat.clock),
         tiles: picture.map { try model.tiles(of: $0) }, format: format.format)

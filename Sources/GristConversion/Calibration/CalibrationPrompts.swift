@@ -83,7 +83,7 @@ final class CalibrationPrompts {
     let conversation = try Conversation(
       message: sample.question, hasImage: sample.picture != nil, clock: CalibrationFormat.clock)
     let image = try sample.picture.map {
-      try observed.encode(observed.picture(jpeg: $0, name: "a picture to calibrate with"))
+      try observed.encode(observed.picture(encoded: $0, name: "a picture to calibrate with"))
     }
     var prompt = try observed.prepare(conversation, image: image, format: format.format)
     if let most = finestGrid(within: sample.shareOfTokens), let chosen = prompt.granularity, most < chosen.finest {

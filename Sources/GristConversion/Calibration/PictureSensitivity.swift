@@ -125,7 +125,7 @@ package struct PictureSensitivityMeter {
       let tokens = try sample.answer.map { try model.tokenizer.encode($0) } ?? []
       let texts = [sample.question] + (0..<more).map { others[(index * more + $0) % others.count] }
       return Case(
-        image: try model.picture(jpeg: picture, name: "a picture to measure with"),
+        image: try model.picture(encoded: picture, name: "a picture to measure with"),
         questions: try texts.map { try Conversation(message: $0, hasImage: true, clock: CalibrationFormat.clock) },
         tokens: Array(tokens.prefix(Self.tokens)))
     }

@@ -4,7 +4,7 @@ import GristCore
 public struct Question: Sendable, Equatable {
   /// The picture as a person would name it; nil for a question without one.
   public let image: String?
-  /// The picture's JPEG bytes.
+  /// The picture's file: JPEG, PNG or WebP.
   public let imageBytes: Bytes?
   public let prompt: String
   /// What was answered, for those who calibrate with it.

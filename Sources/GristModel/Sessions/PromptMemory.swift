@@ -59,7 +59,7 @@ public final class PromptMemory {
       pictures.append(picture)
       return (picture.features, true)
     }
-    let features = try model.encode(model.tiles(of: model.picture(jpeg: bytes, name: name)), identity: digest)
+    let features = try model.encode(model.tiles(of: model.picture(encoded: bytes, name: name)), identity: digest)
     pictures.append(Picture(digest: digest, features: features))
     shrink()
     return (features, false)

@@ -1,5 +1,6 @@
 internal import Foundation
 import GristCore
+import GristImaging
 import GristModel
 
 /// The pictures of a report's cases, each in the page once, however many questions are about it.
@@ -24,9 +25,10 @@ struct ReportPictures {
       }
       held += bytes.count
       count += 1
-      let name = "picture\(count)"
+      let (name, data) = ("picture\(count)", Data(bytes.array))
       known[bytes.count, default: []].append((bytes, name))
-      css += ".\(name) { background-image: url(data:image/jpeg;base64,\(Data(bytes.array).base64EncodedString())); }\n"
+      css +=
+        ".\(name) { background-image: url(data:\(RGBImage.mediaType(of: bytes));base64,\(data.base64EncodedString())); }\n"
     }
   }
 

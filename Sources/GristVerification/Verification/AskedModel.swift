@@ -90,7 +90,7 @@ extension VisionLanguageModel {
     of questions: [Question], lengths: [Int], clock: ChatProgram.Clock?
   ) throws -> [PromptExtent] {
     try questions.enumerated().map { index, question in
-      let picture = try question.imageBytes.map { try self.picture(jpeg: $0, name: question.image ?? "image") }
+      let picture = try question.imageBytes.map { try self.picture(encoded: $0, name: question.image ?? "image") }
       let extent = try self.extent(
         of: Conversation(message: question.prompt, hasImage: picture != nil, clock: clock),
         tiles: picture.map { try tiles(of: $0) })

@@ -16,7 +16,7 @@ struct ImageCache {
     guard let bytes = question.imageBytes else { return nil }
     // By what it shows: two pictures may have one name.
     if let last, last.picture.elementsEqual(bytes) { return last.features }
-    let features = try model.encode(model.picture(jpeg: bytes, name: question.image ?? "image"))
+    let features = try model.encode(model.picture(encoded: bytes, name: question.image ?? "image"))
     last = (bytes, features)
     return features
   }

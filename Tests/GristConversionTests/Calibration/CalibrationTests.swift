@@ -71,7 +71,7 @@ import Testing
     let samples = Calibration.bundled(withPhotographs: true).samples
     let pictures = samples.compactMap(\.picture)
     #expect(pictures.count == 4 && samples.allSatisfy { $0.answer?.isEmpty == false })
-    for picture in pictures { #expect(try RGBImage(jpeg: picture, name: "bundled").width > 100) }
+    for picture in pictures { #expect(try RGBImage(encoded: picture, name: "bundled").width > 100) }
     #expect(Calibration.bundled(withPhotographs: false).samples.allSatisfy { $0.picture == nil })
   }
 
@@ -179,7 +179,7 @@ import Testing
         model.tokenizer.encode(try #require(sample.answer)),
         to: model.prepare(
           Conversation(message: sample.question, hasImage: sample.picture != nil),
-          image: sample.picture.map { try model.encode(RGBImage(jpeg: $0, name: "picture")) }))
+          image: sample.picture.map { try model.encode(RGBImage(encoded: $0, name: "picture")) }))
     }
     let parameters = source.parameters(pool: pool)
     let rows = FloatMatrix(

@@ -18,7 +18,7 @@ let summary = try conversion.run(to: output) { event in
 
 let file = try Source.open(path: summary.path)
 let model = try file.model(compute: Compute(pool: pool))
-let picture = try model.encode(RGBImage(jpegFile: photograph))
+let picture = try model.encode(RGBImage(file: photograph))
 let conversation = try Conversation(message: "What is in the picture?", hasImage: true)
 let prompt = try model.prepare(conversation, image: picture)
 if let decision = prompt.decision, let choice = decision.wholePicture {

@@ -31,10 +31,10 @@ struct FuzzedReader: Sendable {
       for chunk in 0..<file.chunkCount { _ = try file.payload(ofChunk: chunk) }
       for record in file.manifest.files { _ = try file.sideFile(named: record.name) }
     },
-    FuzzedReader(name: "jpeg") { bytes, _ in
+    FuzzedReader(name: "picture") { bytes, _ in
       // Pictures that are large but sound take long and show nothing.
-      let orientation = Orientation(ofJPEG: bytes)
-      let image = try RGBImage(jpeg: bytes, name: "picture.jpg")
+      let orientation = Orientation(of: bytes)
+      let image = try RGBImage(encoded: bytes, name: "picture")
       guard image.width * image.height <= 1 << 20 else { return }
       _ = image.upright(from: orientation)
       let sizes = [(width: 112, height: 56), (width: 56, height: 112), (width: 112, height: 112)]
