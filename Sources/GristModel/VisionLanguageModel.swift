@@ -11,15 +11,15 @@ public final class VisionLanguageModel: Sendable {
   /// Tokens that end an answer.
   public let endTokens: Set<Int>
   public let compute: Compute
-  private let embeddings: any EmbeddingTable
-  private let vision: Vision?
+  let embeddings: any EmbeddingTable
+  let vision: Vision?
   let language: LanguageModel
   private let source: Source
   /// Where the weights are; nil where they are mapped.
   package let residency: Residency?
 
   /// Everything that is only there when the model sees images.
-  private struct Vision: Sendable {
+  struct Vision: Sendable {
     let input: VisionInput
     let preprocessor: ImagePreprocessor
     let side: Int
@@ -100,18 +100,23 @@ public final class VisionLanguageModel: Sendable {
       compute: compute, residency: residency)
   }
 
-  /// How long a conversation's prompt may become, with tiles of a picture.
+  /// How long a conversation's prompt may become, with the tiles of its pictures.
   ///
   /// - Throws: What writing the conversation down throws.
   public func extent(
-    of conversation: Conversation, tiles: ImageTiles?, format: ConversationFormat? = nil
+    of conversation: Conversation, tiles: [ImageTiles], format: ConversationFormat? = nil
   ) throws -> PromptExtent {
     let ids = try conversation.inputIDs(tokenizer, format ?? configuration.format)
-    guard let tiles, let vision else { return PromptExtent(tiles: 0, rows: [0: ids.count]) }
+    guard !tiles.isEmpty, let vision else { return PromptExtent(pictures: 0, tiles: 0, rows: [0: ids.count]) }
     let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
     let grids = configuration.granularities.isEmpty ? [vision.input.tower.patches] : configuration.granularities
-    let rows = grids.map { ($0, ids.count - 1 + layout.count(tiles, granularity: $0, side: vision.side)) }
-    return PromptExtent(tiles: tiles.tiles.count, rows: Dictionary(rows, uniquingKeysWith: { first, _ in first }))
+    let rows = grids.map { grid in
+      let pictures = tiles.reduce(0) { $0 + layout.count($1, granularity: grid, side: vision.side) }
+      return (grid, ids.count - tiles.count + pictures)
+    }
+    return PromptExtent(
+      pictures: tiles.count, tiles: tiles.reduce(0) { $0 + $1.tiles.count },
+      rows: Dictionary(rows, uniquingKeysWith: { first, _ in first }))
   }
 
   private static func routing(_ input: VisionInput, path: String) throws -> (any RunnableRouting)? {
@@ -190,185 +195,11 @@ public final class VisionLanguageModel: Sendable {
     return ImageFeatures(tiles: tiles, features: features, identity: identity)
   }
 
-  private func requireVision() throws -> Vision {
+  func requireVision() throws -> Vision {
     guard let vision else {
       throw GristError(.usage, "the model has no vision tower", file: path, advice: "leave the image out")
     }
     return vision
-  }
-
-  /// A prompt turned into rows of the decoder's input.
-  public struct PreparedPrompt: Sendable {
-    /// Token ids, ``Conversation/imageID`` for the image.
-    public let inputIDs: [Int]
-    /// Nil without an image, without a router, or when the granularity was forced.
-    public let decision: RouterDecision?
-    /// What each tile becomes; nil without an image.
-    public let granularity: Granularity?
-    /// Tiles of the image, the whole one counted in; 0 without an image.
-    public let tiles: Int
-    /// What is fed to the decoder: [rows, hidden size].
-    public let rows: FloatMatrix
-    /// Rows that the picture became; 0 without one.
-    public var pictureRows = 0
-    /// The picture's identity, where it was given one.
-    var pictureIdentity: String?
-    /// Rows fed to the decoder.
-    public var sequenceLength: Int { rows.rows }
-  }
-
-  /// What becomes of a prompt that is longer than the model's context.
-  public enum Overlength: Sendable {
-    case refused
-    /// Its end is cut off, as upstream does it.
-    case truncated
-  }
-
-  /// Builds the decoder's input, asking the router for the granularity unless one is given.
-  ///
-  /// - Throws: 64 when the prompt and the image do not fit together, the granularity is none of the model's, or the
-  ///   prompt is longer than the context and that is to be refused; 65 when the router chooses what the layout cannot
-  ///   put together.
-  public func prepare(
-    _ conversation: Conversation, image: ImageFeatures?, granularity forced: Granularity? = nil,
-    overlength: Overlength = .refused, format: ConversationFormat? = nil
-  ) throws -> PreparedPrompt {
-    guard conversation.hasImage == (image != nil) else {
-      throw GristError(.usage, "the prompt and the image do not belong together")
-    }
-    let ids = try conversation.inputIDs(tokenizer, format ?? configuration.format)
-    // Text alone that is too long is refused before anything is computed with it.
-    if overlength == .refused { try requireRoom(for: ids.count - (image == nil ? 0 : 1), images: 0) }
-    let text = try embed(ids.filter { $0 != Conversation.imageID })
-    guard let image else {
-      return PreparedPrompt(
-        inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: truncated(text))
-    }
-    let vision = try requireVision()
-    if let wrong = forced?.values.subtracting(configuration.granularities).min() {
-      throw GristError(
-        .usage, "the model has no granularity of \(wrong) tokens",
-        advice: "it has " + configuration.granularities.map(String.init).joined(separator: ", "))
-    }
-    let decision = forced == nil ? try route(vision, image, text: text) : nil
-    let granularity = forced ?? decision?.granularity ?? .uniform(vision.input.tower.patches)
-    guard let grids = TileGrids(granularity, tiles: image.tileCount, side: vision.side) else {
-      throw GristError(
-        forced == nil ? .badData : .usage, "the granularity does not fit the picture's \(image.tileCount) tiles",
-        file: path,
-        found: "\(granularity)")
-    }
-    guard grids.areAlike || vision.input.patchMerge == .flat else {
-      throw GristError(
-        .badData, "tiles of different granularities cannot be put together in rows", file: path, found: "\(granularity)"
-      )
-    }
-    let pooled = Scaler(side: vision.side).pool(image.features, to: grids, compute)
-    let layout = ImageLayout(
-      merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: try vision.newline.get())
-    try locating(file: path) {
-      try compute.inPart("the newline embedding") {
-        try compute.requireFinite(FloatMatrix(rows: 1, columns: layout.newline.count, values: layout.newline), "values")
-      }
-    }
-    let imageRows = layout.rows(
-      pooled, grids: grids, columns: image.tiles.gridColumns, rows: image.tiles.gridRows,
-      imageWidth: image.tiles.imageWidth, imageHeight: image.tiles.imageHeight)
-    if overlength == .refused { try requireRoom(for: text.rows, images: imageRows.rows) }
-    return PreparedPrompt(
-      inputIDs: ids, decision: decision, granularity: granularity, tiles: image.tileCount,
-      rows: truncated(splice(text, imageRows, ids)), pictureRows: imageRows.rows, pictureIdentity: image.identity)
-  }
-
-  /// What each visual token of a picture stands for; nil for a granularity that does not go with the model and its
-  /// tiles.
-  ///
-  /// - Throws: 64 for a text-only model.
-  public func tokenGrid(of image: ImageFeatures, granularity: Granularity) throws -> TokenGrid? {
-    let vision = try requireVision()
-    let layout = ImageLayout(merge: vision.input.patchMerge, unpadding: vision.input.unpadding, newline: [])
-    return TileGrids(granularity, tiles: image.tileCount, side: vision.side).map {
-      TokenGrid(
-        image.tiles, $0, side: vision.side, layout: layout,
-        isTurned: configuration.vision?.turnsPictures == true)
-    }
-  }
-
-  /// What the router decides for an image and the tokens of a prompt's text; nil without a router.
-  ///
-  /// - Throws: 64 for a text-only model, 65 for a token without an embedding and for values that are not finite.
-  public func route(_ image: ImageFeatures, text ids: [Int]) throws -> RouterDecision? {
-    try route(requireVision(), image, text: embed(ids))
-  }
-
-  /// What the router decides for an image and a prompt; nil without a router.
-  private func route(_ vision: Vision, _ image: ImageFeatures, text: FloatMatrix) throws -> RouterDecision? {
-    guard let router = vision.router else { return nil }
-    let input = RouterInput(features: image.features, tiles: image.tileCount, text: text)
-    return try locating(file: path) { try router.get().decide(input, compute) }
-  }
-
-  /// Embeddings of token ids: [ids, hidden size].
-  ///
-  /// - Throws: 65 for an id beyond the table.
-  func embed(_ ids: [Int]) throws -> FloatMatrix {
-    let rows = FloatMatrix(rows: ids.count, columns: configuration.hiddenSize)
-    if let id = ids.first(where: { !(0..<embeddings.rows).contains($0) }) {
-      throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")
-    }
-    try rows.withMutableRows { rows in try embeddings.copyRows(ids) { rows($0) } }
-    try locating(file: path) {
-      try compute.inPart("the token embeddings") { try compute.requireFinite(rows, "rows") }
-    }
-    return rows
-  }
-
-  private func splice(_ text: FloatMatrix, _ image: FloatMatrix, _ ids: [Int]) -> FloatMatrix {
-    let position = ids.firstIndex(of: Conversation.imageID) ?? ids.count
-    let rows = FloatMatrix(rows: text.rows + image.rows, columns: text.columns)
-    rows.copyRows(0..<position, of: text, toRow: 0)
-    rows.copyRows(0..<image.rows, of: image, toRow: position)
-    rows.copyRows(position..<text.rows, of: text, toRow: position + image.rows)
-    return rows
-  }
-
-  /// - Throws: 64 with both numbers when a prompt does not fit in the context.
-  private func requireRoom(for tokens: Int, images: Int) throws {
-    guard tokens + images > configuration.maximumLength else { return }
-    throw GristError(
-      .usage, "the prompt is longer than the model's context of \(configuration.maximumLength) tokens", file: path,
-      found: images > 0
-        ? "\(tokens) tokens of text and \(images) of the picture" : "\(tokens) tokens",
-      advice: "shorten it" + (images > 0 ? ", ask for a coarser granularity," : "")
-        + " or cut its end off as upstream does with --truncate")
-  }
-
-  private func truncated(_ rows: FloatMatrix) -> FloatMatrix {
-    rows.rows <= configuration.maximumLength ? rows : rows.copy(rows: 0..<configuration.maximumLength)
-  }
-
-  /// What the decoder makes of the last of some token ids, after the final norm: [hidden size].
-  ///
-  /// - Precondition: `ids` is not empty.
-  /// - Throws: 65 for an id beyond the embeddings and for values that are not finite.
-  public func hiddenState(ofLast ids: [Int]) throws -> [Float] {
-    try locating(file: path) {
-      let cache = language.cache(capacity: ids.count, compute)
-      return try language.hiddenStates([.init(rows: embed(ids), cache: cache)], compute)[0].row(0)
-    }
-  }
-
-  /// The prompt with tokens of an answer after it, as many as the context holds.
-  ///
-  /// - Throws: 65 for a token without an embedding.
-  public func appending(_ tokens: [Int], to prompt: PreparedPrompt) throws -> PreparedPrompt {
-    let rows = FloatMatrix(rows: prompt.rows.rows + tokens.count, columns: prompt.rows.columns)
-    rows.copyRows(0..<prompt.rows.rows, of: prompt.rows, toRow: 0)
-    rows.copyRows(0..<tokens.count, of: try embed(tokens), toRow: prompt.rows.rows)
-    return PreparedPrompt(
-      inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, granularity: prompt.granularity,
-      tiles: prompt.tiles, rows: truncated(rows), pictureRows: prompt.pictureRows,
-      pictureIdentity: prompt.pictureIdentity)
   }
 }
 

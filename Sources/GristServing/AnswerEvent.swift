@@ -12,15 +12,15 @@ public struct AnswerBeginning: Sendable {
   public let granularity: Granularity?
   /// Nil without a picture, without a router, or where the granularity was asked for.
   public let decision: RouterDecision?
-  /// Tiles of the picture; 0 without one.
+  /// Tiles of the pictures; 0 without one.
   public let tiles: Int
-  /// Rows of the prompt; those of the picture; those that were kept from earlier prompts.
+  /// Rows of the prompt; those of the pictures; those that were kept from earlier prompts.
   public let rows: Int
   public let pictureRows: Int
   public let keptRows: Int
-  /// Whether the picture had been looked at before.
+  /// Whether all pictures had been looked at before.
   public let pictureWasKept: Bool
-  /// What each visual token stands for; nil without a picture.
+  /// What each visual token stands for; nil without a picture, and for several.
   public let grid: TokenGrid?
   /// Seconds in the queue; with the picture and the router; with the prompt.
   public let queueSeconds: Double

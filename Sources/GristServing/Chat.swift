@@ -1,7 +1,8 @@
 import GristCore
 import GristModel
+import GristSources
 
-/// A conversation with one model in one place: its turns and its picture are remembered.
+/// A conversation with one model in one place: its turns and its pictures are remembered.
 public final class Chat {
   /// What an answer was, and what it took.
   public struct Reply: Sendable {
@@ -23,7 +24,9 @@ public final class Chat {
   private let memory: PromptMemory
   private let sampler: Sampler
   private let maxNewTokens: Int
-  private var picture: (bytes: Bytes, name: String)?
+  private var pictures: [Question.Picture] = []
+  /// Pictures that come with the next message.
+  private var shown = 0
   public private(set) var turns: [Conversation.Turn] = []
 
   /// - Parameters:
@@ -36,15 +39,21 @@ public final class Chat {
     self.memory = PromptMemory(model, budget: memory)
   }
 
-  public var hasPicture: Bool { picture != nil }
+  /// Whether a picture may come while a conversation goes on.
+  public var takesSeveralPictures: Bool { model.configuration.vision?.takesSeveralPictures == true }
 
-  /// Begins a conversation about a picture, or about none.
+  /// Begins a conversation.
+  public func restart() { (pictures, shown, turns) = ([], 0, []) }
+
+  /// Shows a picture, which comes with the next message. Where the model takes no more than one, at the beginning, that
+  /// begins a conversation.
   ///
   /// - Throws: 64 for a model that sees none, 65 for a file that is none.
-  public func restart(picture: (bytes: Bytes, name: String)? = nil) throws {
-    if let picture { _ = try memory.features(of: picture.bytes, name: picture.name) }
-    self.picture = picture
-    turns = []
+  public func show(_ picture: Question.Picture) throws {
+    _ = try memory.features(of: picture.bytes, name: picture.name)
+    if !takesSeveralPictures { restart() }
+    pictures.append(picture)
+    shown += 1
   }
 
   /// Asks; the answer belongs to the conversation once it is whole.
@@ -54,9 +63,11 @@ public final class Chat {
   public func ask(_ message: String, onText: (String) throws -> Void) throws -> Reply {
     let clock = ContinuousClock()
     let began = clock.now
-    let conversation = try Conversation(history: turns, message: message, hasImage: picture != nil)
-    let features = try picture.map { try memory.features(of: $0.bytes, name: $0.name).features }
-    let prompt = try model.prepare(conversation, image: features, granularity: features == nil ? nil : granularity)
+    let asked = Conversation.Message(message, pictures: shown)
+    let conversation = try Conversation(history: turns, message: asked, clock: .now)
+    let features = try pictures.map { try memory.features(of: $0.bytes, name: $0.name).features }
+    let prompt = try model.prepare(
+      conversation, images: features, granularity: features.isEmpty ? nil : granularity)
     let (session, kept) = try memory.start(prompt, newTokens: maxNewTokens)
     defer { memory.finish(session) }
     let read = clock.now
@@ -70,7 +81,8 @@ public final class Chat {
       guard let next = step.next else { break }
       try session.advance(next)
     }
-    turns.append(Conversation.Turn(user: message, assistant: text))
+    turns.append(Conversation.Turn(user: asked, assistant: text))
+    shown = 0
     return Reply(
       text: text, decision: prompt.decision, granularity: prompt.granularity, rows: prompt.sequenceLength,
       keptRows: kept, tokens: answer.tokens.count, firstSeconds: (read - began).seconds,

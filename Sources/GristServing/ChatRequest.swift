@@ -1,12 +1,13 @@
 import Foundation
 import GristCore
 import GristModel
+import GristSources
 
 /// A request for a chat completion, in OpenAI's form. What it asks and is not done here is refused by name.
 public struct ChatRequest: Sendable {
   public let conversation: Conversation
-  /// The picture's file; nil without one.
-  public let picture: Bytes?
+  /// In the conversation's order.
+  public private(set) var pictures: [ChatPicture]
   public let granularity: Granularity?
   /// The longest answer in tokens; nil leaves it to the server.
   public let maxTokens: Int?
@@ -23,10 +24,12 @@ public struct ChatRequest: Sendable {
   static let stopLimit = (count: 4, bytes: 256)
   static let topLogprobsLimit = 20
 
-  /// - Parameter body: the request's JSON document.
+  /// - Parameters:
+  ///   - body: the request's JSON document.
+  ///   - allowsRemotePictures: whether it may name pictures that are to be fetched.
   ///
   /// - Throws: 400 with the member's name.
-  public init(body: Bytes) throws(ServingError) {
+  public init(body: Bytes, allowsRemotePictures: Bool = false) throws(ServingError) {
     let document: JSONValue
     do { document = try JSONValue.parse(body) } catch {
       throw ServingError(400, "the body is no JSON document", code: "invalid_json")
@@ -34,14 +37,29 @@ public struct ChatRequest: Sendable {
     guard let object = document.object else {
       throw ServingError(400, "the body is no JSON object", code: "invalid_json")
     }
-    try self.init(RequestMembers(object))
+    try self.init(RequestMembers(object), allowsRemotePictures: allowsRemotePictures)
   }
 
-  init(_ members: RequestMembers) throws(ServingError) {
+  /// Gives a picture that was fetched.
+  public mutating func supply(_ bytes: Bytes, forPicture index: Int) { pictures[index].bytes = bytes }
+
+  private init(_ members: RequestMembers, allowsRemotePictures: Bool) throws(ServingError) {
     try members.refuseUnknown()
-    let messages = try ChatMessages(members.value("messages"))
-    conversation = try messages.conversation()
-    picture = messages.picture
+    let list: MessageList
+    do { list = try MessageList(members.value("messages")) } catch {
+      throw error.isUnsupported ? .unsupported(error.place, error.sentence) : .invalid(error.place, error.sentence)
+    }
+    do {
+      conversation = try Conversation(
+        system: list.system, history: list.history, message: list.message, clock: .now)
+    } catch {
+      throw .invalid("messages", "a message spells out \(Conversation.imagePlaceholder), which stands for a picture")
+    }
+    var pictures: [ChatPicture] = []
+    for picture in list.pictures {
+      pictures.append(try ChatPicture(picture, allowsRemote: allowsRemotePictures))
+    }
+    self.pictures = pictures
     let (newLimit, oldLimit) = try (
       members.integer("max_completion_tokens", 1...), members.integer("max_tokens", 1...)
     )
@@ -64,7 +82,7 @@ public struct ChatRequest: Sendable {
     topLogprobs = wantsLogprobs ? top ?? 0 : nil
     let tokens = try members.integer("granularity", 1...)
     granularity = tokens.map { Granularity.uniform($0) }
-    if granularity != nil, picture == nil { throw .invalid("granularity", "granularity goes with a picture") }
+    if granularity != nil, pictures.isEmpty { throw .invalid("granularity", "granularity goes with a picture") }
   }
 
   private static func stops(_ value: JSONValue?) throws(ServingError) -> [String] {

@@ -1,5 +1,6 @@
 import GristCore
 import GristModel
+import GristSources
 internal import Synchronization
 
 /// Answers many clients with one model: one queue, one computation at a time on all cores, and several conversations
@@ -198,16 +199,11 @@ public final class Engine: Sendable {
       let clock = ContinuousClock()
       let queued = clock.now
       do {
-        let picture = try job.request.picture.map { bytes in
-          do { return try memory.features(of: bytes, name: "the picture") } catch let error as GristError
-            where error.code == .badData && error.reason == nil
-          {
-            throw ServingError(
-              400, "the picture cannot be read: \(error.what)", parameter: "messages", code: "invalid_image")
-          }
-        }
+        try requireWritable(job.request.conversation)
+        let pictures = try job.request.pictures.map(look)
+        let wereKept = pictures.allSatisfy(\.wereKept) && !pictures.isEmpty
         let prompt = try model.prepare(
-          job.request.conversation, image: picture?.features, granularity: job.request.granularity)
+          job.request.conversation, images: pictures.map(\.features), granularity: job.request.granularity)
         let seen = clock.now
         let context = min(limits.context ?? .max, model.configuration.maximumLength)
         guard prompt.sequenceLength <= context else {
@@ -218,22 +214,23 @@ public final class Engine: Sendable {
         let limit = min(job.request.maxTokens ?? limits.maxTokens, context - prompt.sequenceLength + 1)
         let (session, kept) = try memory.start(prompt, newTokens: limit)
         let read = clock.now
-        let grid = try zipped(picture?.features, prompt.granularity).flatMap {
-          try model.tokenGrid(of: $0.0, granularity: $0.1)
-        }
+        let grid =
+          if pictures.count == 1, let granularity = prompt.granularity {
+            try model.tokenGrid(of: pictures[0].features, granularity: granularity)
+          } else { TokenGrid?.none }
         job.events.yield(
           .began(
             AnswerBeginning(
               granularity: prompt.granularity, decision: prompt.decision,
               tiles: prompt.tiles, rows: prompt.sequenceLength, pictureRows: prompt.pictureRows, keptRows: kept,
-              pictureWasKept: picture?.wereKept ?? false, grid: grid, queueSeconds: (queued - job.asked).seconds,
+              pictureWasKept: wereKept, grid: grid, queueSeconds: (queued - job.asked).seconds,
               pictureSeconds: (seen - queued).seconds, prefillSeconds: (read - seen).seconds)))
         shared.change { shared in
           shared.counters.requests += 1
           shared.counters.promptRows += prompt.sequenceLength
           shared.counters.keptRows += kept
-          shared.counters.pictures += picture == nil ? 0 : 1
-          shared.counters.keptPictures += picture?.wereKept == true ? 1 : 0
+          shared.counters.pictures += pictures.count
+          shared.counters.keptPictures += pictures.filter(\.wereKept).count
           shared.counters.pictureSeconds += (seen - queued).seconds
           shared.counters.prefillSeconds += (read - seen).seconds
         }
@@ -246,7 +243,29 @@ public final class Engine: Sendable {
       }
     }
 
-    private func zipped<A, B>(_ a: A?, _ b: B?) -> (A, B)? { a.flatMap { a in b.map { (a, $0) } } }
+    /// Before pictures are looked at: what the model's template refuses, or says nothing of.
+    private func requireWritable(_ conversation: Conversation) throws {
+      do {
+        try model.requirePlaces(of: conversation)
+        _ = try conversation.rendering(model.configuration.format)
+      } catch let error as GristError {
+        let said = [error.what, error.found].compactMap { $0 }.joined(separator: "; ")
+        throw ServingError(400, said, parameter: "messages", code: "invalid_conversation")
+      }
+    }
+
+    private func look(
+      _ picture: ChatPicture
+    ) throws -> (features: VisionLanguageModel.ImageFeatures, wereKept: Bool) {
+      guard let bytes = picture.bytes else { throw ServingError(500, "a picture was not fetched") }
+      do { return try memory.features(of: bytes, name: "the picture") } catch let error as GristError
+        where error.code == .badData && error.reason == nil
+      {
+        let said = [error.what, error.found].compactMap { $0 }.joined(separator: ": ")
+        throw ServingError(
+          400, "the picture cannot be read: \(said)", parameter: picture.place, code: "invalid_image")
+      }
+    }
 
     /// Takes a token of every answer, and appends those that go on, all in one pass.
     private mutating func step() {

@@ -23,6 +23,8 @@ struct Calibrate: ParsableCommand {
       valueName: "file"))
   var probes: String?
 
+  @OptionGroup var asking: AskingOptions
+
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
   var output: String
 
@@ -31,6 +33,8 @@ struct Calibrate: ParsableCommand {
   @OptionGroup var options: CheckpointOptions
   @OptionGroup var global: GlobalOptions
 
+  func validate() throws { try asking.checkApart(fromProbes: probes) }
+
   func run() throws {
     let source = try Source.open(path: checkpoint, options: options.sourceOptions())
     try source.requireNoLoss()
@@ -38,7 +42,7 @@ struct Calibrate: ParsableCommand {
     let pool = try global.pool()
     let configuration = try source.configuration()
     if let note = CalibrationFormat(configuration).note { try global.note("note: \(note)") }
-    let calibration = try probes.map { try Calibration(probes: $0) } ?? .bundled(for: configuration)
+    let calibration = try samples() ?? .bundled(for: configuration)
     let within = try memory.memoryBudget.map {
       try calibration.memory(source, budget: $0.budget, compute: Compute(pool: pool, activations: .f32))
     }
@@ -62,6 +66,14 @@ struct Calibrate: ParsableCommand {
       try Console.print(
         "\(output): inputs of \(statistics.matrices.count) matrices over \(statistics.tokens) tokens, "
           + "\(NumberText.bytes(bytes.count))")
+    }
+  }
+
+  /// The user's own samples; nil where none were given.
+  private func samples() throws -> Calibration? {
+    if let probes { return try Calibration(probes: probes) }
+    return try asking.questions(probes: nil).map { questions in
+      Calibration(samples: questions.map { Calibration.Sample($0) }, name: "\(questions.count) questions")
     }
   }
 }

@@ -8,17 +8,18 @@ import GristSources
 
 struct ChatCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "chat", abstract: "Talk to a model in the terminal, several turns about one picture.",
+    commandName: "chat", abstract: "Talk to a model in the terminal, several turns, about pictures or not.",
     discussion: """
-      A line is a message. /image FILE begins a conversation about a picture, /granularity N or auto says how finely it \
+      A line is a message. /image FILE shows a picture, which comes with the next message (and begins a \
+      conversation, where the model takes one picture only), /granularity N or auto says how finely it \
       is cut, /new begins anew, /quit ends. What was read already is not read again.
       """)
 
   @Argument(help: "A .grist file, or a checkpoint folder.")
   var model: String
 
-  @Option(help: ArgumentHelp("The picture to begin with.", valueName: "photo.jpg"))
-  var image: String?
+  @Option(help: ArgumentHelp("A picture to begin with: JPEG, PNG or WebP. May be repeated.", valueName: "photo.jpg"))
+  var image: [String] = []
 
   @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
   var maxNewTokens = 512
@@ -37,7 +38,10 @@ struct ChatCommand: ParsableCommand {
     let sampler = try sampling.sampler()
     let source = try Source.open(path: model, options: options.checkpoint.sourceOptions())
     let chat = Chat(try source.model(compute: options.compute(global)), maxNewTokens: maxNewTokens, sampler: sampler)
-    if let image { try look(at: image, chat) }
+    if image.count > 1, !chat.takesSeveralPictures {
+      throw GristError(.usage, "this model takes one picture in a conversation", file: model)
+    }
+    for path in image { try look(at: path, chat) }
     while let line = nextLine() {
       let text = line.trimmingCharacters(in: .whitespaces)
       if text == "/quit" { break }
@@ -57,7 +61,7 @@ struct ChatCommand: ParsableCommand {
   }
 
   private func look(at path: String, _ chat: Chat) throws {
-    try chat.restart(picture: (MappedFile(path: path).bytes, path))
+    try chat.show(Question.Picture(name: path, bytes: MappedFile(path: path).bytes))
   }
 
   private func obey(_ text: String, _ chat: Chat) throws {
@@ -66,7 +70,9 @@ struct ChatCommand: ParsableCommand {
     switch words[0] {
     case "/image" where !argument.isEmpty:
       try look(at: argument, chat)
-      try global.note("[a new conversation about \(argument)]")
+      try global.note(
+        chat.takesSeveralPictures
+          ? "[\(argument) comes with the next message]" : "[a new conversation about \(argument)]")
     case "/granularity" where argument == "auto": chat.granularity = nil
     case "/granularity":
       guard let tokens = Int(argument), chat.model.configuration.granularities.contains(tokens) else {
@@ -75,7 +81,7 @@ struct ChatCommand: ParsableCommand {
           advice: "it has " + chat.model.configuration.granularities.map(String.init).joined(separator: ", "))
       }
       chat.granularity = .uniform(tokens)
-    case "/new": try chat.restart()
+    case "/new": chat.restart()
     default:
       throw GristError(
         .usage, "no such command", found: text, advice: "/image FILE, /granularity N or auto, /new, /quit")

@@ -17,7 +17,9 @@ struct Record: ParsableCommand {
   var checkpoint: String
 
   @Option(help: ArgumentHelp("Questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
-  var probes: String
+  var probes: String?
+
+  @OptionGroup var asking: AskingOptions
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The record to write.", valueName: "record"))
   var output: String?
@@ -44,13 +46,15 @@ struct Record: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
+    try asking.checkApart(fromProbes: probes)
+    if probes == nil, !asking.asks { throw ValidationError("give --probes, or --prompt, or --conversation") }
     if (output == nil) == (into == nil) { throw ValidationError("give either --output or --into") }
     try AnswerLength.check(maxNewTokens, atLeast: 1)
     if let top, top < 1 { throw ValidationError("--top must be 1 or more") }
   }
 
   func run() throws {
-    let probes = try Question.read(path: probes)
+    let questions = try asking.questions(probes: probes) ?? []
     let source = try Source.open(path: checkpoint, options: options.checkpoint.sourceOptions())
     if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
     var recording = Recording.Options()
@@ -58,7 +62,7 @@ struct Record: ParsableCommand {
     recording.keptLogits = top
     recording.clock = day.clock?.day
     recording.memoryBudget = memory.memoryBudget?.budget
-    let asking = try Recording(source, questions: probes, options: recording, compute: options.compute(global))
+    let asking = try Recording(source, questions: questions, options: recording, compute: options.compute(global))
     if let plan = try asking.memoryPlan() {
       if memory.dryRun { return try Console.print(plan, global) }
       for line in plan.lines { try global.note(line) }

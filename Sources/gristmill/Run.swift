@@ -9,17 +9,17 @@ import GristSources
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Answer a prompt, with or without a picture.",
-    discussion: "A checkpoint folder runs at full precision; that is the reference.")
+    abstract: "Answer a prompt, with or without pictures.",
+    discussion: """
+      A checkpoint folder runs at full precision; that is the reference. A conversation's file is a list of messages, \
+      each with a role (system, user or assistant) and a content: a text, or a list of {\"type\": \"text\", \"text\": …} \
+      and {\"type\": \"image\", \"path\": \"photo.jpg\"}, paths relative to the file.
+      """)
 
   @Argument(help: "A .grist file, or a checkpoint folder.")
   var model: String
 
-  @Option(help: ArgumentHelp("The picture to look at.", valueName: "photo.jpg"))
-  var image: String?
-
-  @Option(help: ArgumentHelp("What to ask.", valueName: "text"))
-  var prompt: String
+  @OptionGroup var asking: AskingOptions
 
   @Option(help: ArgumentHelp("Visual tokens a tile; auto lets the router choose.", valueName: "auto|n"))
   var granularity: GranularityOption = .auto
@@ -64,16 +64,22 @@ struct Run: ParsableCommand {
 
   func validate() throws {
     try AnswerLength.check(maxNewTokens, atLeast: 0)
-    if prompt.holdsInvalidBytes { throw ValidationError("--prompt is not valid UTF-8") }
-    if granularity != .auto, image == nil { throw ValidationError("--granularity goes with --image") }
-    if show, image == nil { throw ValidationError("--show goes with --image") }
+    guard asking.prompt != nil || asking.conversation != nil else {
+      throw ValidationError("give --prompt, or --conversation")
+    }
+    if asking.conversation == nil, asking.image.isEmpty {
+      if granularity != .auto { throw ValidationError("--granularity goes with --image") }
+      if show { throw ValidationError("--show goes with --image") }
+    }
+    if show, asking.image.count > 1 { throw ValidationError("--show goes with one --image") }
   }
 
   func run() throws {
     let clock = ContinuousClock()
     let started = clock.now
     let sampler = try sampling.sampler()
-    let conversation = try Conversation(message: prompt, hasImage: image != nil, clock: day.clock)
+    guard let question = try asking.question() else { throw ValidationError("give --prompt, or --conversation") }
+    let conversation = try question.conversation(clock: day.clock)
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source =
       if let requireSignature {
@@ -84,8 +90,12 @@ struct Run: ParsableCommand {
       }
     var model = try source.model(compute: options.compute(global))
     let opened = clock.now
-    let picture = try image.map { try model.picture(encoded: MappedFile(path: $0).bytes, name: $0) }
-    let tiles = try picture.map { try model.tiles(of: $0) }
+    try model.requirePlaces(of: conversation)
+    if question.pictures.isEmpty, granularity != .auto || show {
+      throw GristError(.usage, "--granularity and --show go with a picture", file: asking.conversation)
+    }
+    let pictures = try question.pictures.map { try model.picture(encoded: $0.bytes, name: $0.name) }
+    let tiles = try pictures.map { try model.tiles(of: $0) }
     let plan = try memory.plan(model) {
       try model.memoryRequests(
         [model.extent(of: conversation, tiles: tiles)], newTokens: maxNewTokens, granularity: granularity.forced)
@@ -99,17 +109,17 @@ struct Run: ParsableCommand {
     var features = try tiles.map { try model.encode($0) }
     let encoded = clock.now
     let prepared = try model.prepare(
-      conversation, image: features, granularity: granularity.forced,
+      conversation, images: features, granularity: granularity.forced,
       overlength: truncate ? .truncated : .refused)
     let routed = clock.now
     try plan?.requireRoom(
       rows: min(prepared.sequenceLength + maxNewTokens, model.configuration.maximumLength), file: model.path)
     let grid =
-      if show, let features, let granularity = prepared.granularity {
-        try model.tokenGrid(of: features, granularity: granularity)
+      if features.count == 1, show, let granularity = prepared.granularity {
+        try model.tokenGrid(of: features[0], granularity: granularity)
       } else { TokenGrid?.none }
-    features = nil
-    if show, !global.json, let picture {
+    features = []
+    if show, !global.json, let picture = pictures.first {
       let palette = TerminalPicture.Palette(ProcessInfo.processInfo.environment)
       try Console.draw(TerminalPicture(picture, grid: grid, palette: palette))
     }

@@ -155,20 +155,6 @@ struct DateOptions: ParsableArguments {
   var clock: ChatProgram.Clock? { date.flatMap { ChatProgram.Clock(date: $0) } ?? .now }
 }
 
-extension ChatProgram.Clock {
-  /// The time of day where the program runs.
-  static var now: ChatProgram.Clock? {
-    let parts = Calendar(identifier: .gregorian).dateComponents(
-      [.year, .month, .day, .hour, .minute, .second], from: Date())
-    guard let year = parts.year, let month = parts.month, let day = parts.day else { return nil }
-    return ChatProgram.Clock(
-      year: year, month: month, day: day, hour: parts.hour ?? 0, minute: parts.minute ?? 0, second: parts.second ?? 0)
-  }
-
-  /// The same day at midnight, which is all that a record keeps.
-  var day: ChatProgram.Clock? { ChatProgram.Clock(date: date) }
-}
-
 /// How long an answer may be asked to be.
 enum AnswerLength {
   /// Far beyond what any model here was trained for; a number above it is a slip of the hand.

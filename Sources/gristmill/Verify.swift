@@ -29,11 +29,7 @@ struct Verify: ParsableCommand {
     help: ArgumentHelp("A checkpoint folder, or a record made by `gristmill record`.", valueName: "checkpoint|record"))
   var reference: String?
 
-  @Option(help: ArgumentHelp("A picture to ask about.", valueName: "photo.jpg"))
-  var image: String?
-
-  @Option(help: ArgumentHelp("A question.", valueName: "text"))
-  var prompt: String?
+  @OptionGroup var asking: AskingOptions
 
   @Option(help: ArgumentHelp("Many questions: [{\"image\": \"a.jpg\", \"prompt\": \"…\"}, …].", valueName: "file"))
   var probes: String?
@@ -76,11 +72,7 @@ struct Verify: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
-    if probes != nil, prompt != nil || image != nil {
-      throw ValidationError("give either --probes, or --prompt with or without --image")
-    }
-    if prompt?.holdsInvalidBytes == true { throw ValidationError("--prompt is not valid UTF-8") }
-    if image != nil, prompt == nil { throw ValidationError("--image goes with --prompt") }
+    try asking.checkApart(fromProbes: probes)
     try AnswerLength.check(maxNewTokens, atLeast: 1)
     if !(tieMargin >= 0) || !(maxKl >= 0) { throw ValidationError("--tie-margin and --max-kl must be 0 or more") }
     if byPart, reference == nil { throw ValidationError("--by-part needs a checkpoint as --reference") }
@@ -90,7 +82,7 @@ struct Verify: ParsableCommand {
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source = try Source.open(path: model, options: sourceOptions)
     let compute = try options.compute(global)
-    let asked = try askedQuestions()
+    let asked = try asking.questions(probes: probes)
     let reference = try Reference.open(
       reference, model: source, asksQuestions: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)
     let page = try report.map { try outputs.file($0, .page) }
@@ -135,9 +127,4 @@ struct Verify: ParsableCommand {
     }
   }
 
-  private func askedQuestions() throws -> [Question]? {
-    if let probes { return try Question.read(path: probes) }
-    if let prompt { return [try Question(imagePath: image, prompt: prompt)] }
-    return nil
-  }
 }

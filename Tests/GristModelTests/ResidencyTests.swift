@@ -37,7 +37,7 @@ import Testing
     let picture = try image ? mapped.picture(encoded: readFile(Self.image), name: "china") : nil
     let tiles = try picture.map { try mapped.tiles(of: $0) }
     let request = try #require(
-      mapped.memoryRequests([mapped.extent(of: conversation, tiles: tiles)], newTokens: 24).first)
+      mapped.memoryRequests([mapped.extent(of: conversation, tiles: [tiles].compactMap { $0 })], newTokens: 24).first)
     let needs = try mapped.memoryNeeds()
     let plan = MemoryPlan(needs, request, pinnedLayers: pinnedLayers, pinsHead: false)
     let streamed = try mapped.running(plan)
@@ -84,7 +84,7 @@ import Testing
       for granularity in model.configuration.granularities {
         let chosen = Granularity.uniform(granularity)
         let requests = try model.memoryRequests(
-          [model.extent(of: conversation, tiles: tiles)], newTokens: 7, granularity: chosen)
+          [model.extent(of: conversation, tiles: [tiles])], newTokens: 7, granularity: chosen)
         let prompt = try model.prepare(conversation, image: features, granularity: chosen)
         #expect(requests.map(\.promptRows) == [prompt.sequenceLength] && requests[0].rows == prompt.sequenceLength + 7)
       }

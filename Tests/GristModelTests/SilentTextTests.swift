@@ -1,5 +1,6 @@
 import GristCore
 import GristModel
+import GristSources
 import TestSupport
 import Testing
 

@@ -18,7 +18,7 @@ import Testing
   @Test("what clients send")
   func read() throws {
     let plain = try request(asking(""))
-    #expect(plain.conversation.message == "Hi" && !plain.conversation.hasImage && plain.picture == nil)
+    #expect(plain.conversation.message == .init("Hi") && !plain.conversation.hasImage && plain.pictures.isEmpty)
     #expect(!plain.streams && plain.maxTokens == nil && plain.stops == [] && plain.topLogprobs == nil)
     #expect(plain.sampler.isGreedy)
     let full = try request(
@@ -41,9 +41,10 @@ import Testing
       ], "granularity": 144}
       """#
     let asked = try request(body)
-    #expect(asked.conversation.history == [.init(user: "What is it?", assistant: "A cat.")])
-    #expect(asked.conversation.message == "Is it\nred?" && asked.conversation.hasImage)
-    #expect(asked.picture?.array == [1, 2, 3] && asked.granularity == .uniform(144))
+    #expect(
+      asked.conversation.history == [.init(user: .init(parts: [.text("What is it?"), .picture]), assistant: "A cat.")])
+    #expect(asked.conversation.message.parts == [.text("Is it"), .text("red?")] && asked.conversation.pictures == 1)
+    #expect(asked.pictures.map { $0.bytes?.array } == [[1, 2, 3]] && asked.granularity == .uniform(144))
   }
 
   @Test(
@@ -73,7 +74,9 @@ import Testing
     arguments: [
       (#"[]"#, "messages"), (#""Hi""#, "messages"), (#"[5]"#, "messages[0]"),
       (#"[{"content": "a"}]"#, "messages[0].role"),
-      (#"[{"role": "system", "content": "a"}]"#, "messages[0].role"),
+      (#"[{"role": "tool", "content": "a"}]"#, "messages[0].role"),
+      (#"[{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]"#, "messages[1].role"),
+      (#"[{"role": "system", "content": "a"}]"#, "messages"),
       (#"[{"role": "assistant", "content": "a"}]"#, "messages[0].role"),
       (#"[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]"#, "messages[1].role"),
       (#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]"#, "messages"),
@@ -89,7 +92,7 @@ import Testing
   }
 
   @Test(
-    "pictures that are not there, one too many, or elsewhere",
+    "pictures that are not there, or elsewhere",
     arguments: [
       ("https://example.org/a.jpg", "not fetched"), ("data:image/jpeg,abc", "base64"),
       ("data:image/jpeg;base64", "comma"),
@@ -101,10 +104,12 @@ import Testing
     let error = refusal(#"{"messages": [{"role": "user", "content": [\#(part)]}]}"#)
     #expect(error?.status == 400 && error?.message.contains(said) == true)
     #expect(error?.parameter == "messages[0].content[0].image_url.url")
-    let good = #"{"type": "image_url", "image_url": {"url": "data:;base64,AQID"}}"#
+    let detail = #"{"type": "image_url", "image_url": {"url": "data:;base64,AQID", "detail": "low"}}"#
     #expect(
-      refusal(#"{"messages": [{"role": "user", "content": [\#(good), \#(good)]}]}"#)?.message.contains("more than one")
-        == true)
+      refusal(#"{"messages": [{"role": "user", "content": [\#(detail)]}]}"#)?.parameter
+        == "messages[0].content[0].image_url.detail")
+    let file = #"{"type": "image", "path": "/etc/passwd"}"#
+    #expect(refusal(#"{"messages": [{"role": "user", "content": [\#(file)]}]}"#)?.message.contains("not read") == true)
   }
 
   @Test("bodies that are no JSON", arguments: ["", "{", "[]", "\"a\"", "{\"messages\": [\u{0}]}"])

@@ -249,11 +249,13 @@ import Testing
     let model = try Source.open(path: folder.file("m.grist")).model(compute: compute)
     let chat = Chat(model, maxNewTokens: 8, sampler: try Sampler())
     let path = Fixtures.conformanceImages + "/china.jpg"
-    try chat.restart(picture: (readFile(path), path))
+    try chat.show(.init(name: path, bytes: readFile(path)))
     let image = try model.encode(model.picture(encoded: readFile(path), name: path))
     for question in ["What is in the picture?", "Is it red?", "And now?"] {
       let expected = try model.answer(
-        model.prepare(Conversation(history: chat.turns, message: question, hasImage: true), image: image),
+        model.prepare(
+          Conversation(history: chat.turns, message: .init(question, pictures: chat.turns.isEmpty ? 1 : 0)),
+          image: image),
         maxNewTokens: 8, sampler: Sampler())
       var heard = ""
       let kept = chat.turns.isEmpty
@@ -261,8 +263,8 @@ import Testing
       #expect(reply.text == expected.text && heard == expected.text)
       #expect(kept ? reply.keptRows == 0 : reply.keptRows > 200)
     }
-    try chat.restart()
-    #expect(chat.turns.isEmpty && !chat.hasPicture)
+    chat.restart()
+    #expect(chat.turns.isEmpty)
     #expect(try chat.ask("Hi") { _ in }.decision == nil)
   }
 }

@@ -51,7 +51,7 @@ import Testing
   func recording() throws {
     let questions =
       try VerificationTests.probes() + [
-        Question(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "Good morning to you, and to all.")
+        Question(prompt: "Good morning!", answer: "Good morning to you, and to all.")
       ]
     let expected = try record(questions, nil).encoded()
     #expect(try record(questions, .bytes(8 << 30)).encoded().elementsEqual(expected))

@@ -71,7 +71,7 @@ import Testing
         compute: Compute(pool: pool, activations: .f32, rounding: rounding))
       let prepared = try model.prepare(
         Conversation(message: question.prompt, hasImage: true),
-        image: model.encode(RGBImage(encoded: try #require(question.imageBytes), name: "picture")))
+        image: model.encode(RGBImage(encoded: try #require(question.pictures.first?.bytes), name: "picture")))
       let decision = try #require(prepared.decision)
       #expect(decision.scores.allSatisfy { rounding($0) == $0 })
       for row in 0..<prepared.rows.rows { #expect(prepared.rows.row(row).allSatisfy { rounding($0) == $0 }) }

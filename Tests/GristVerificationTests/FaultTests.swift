@@ -21,7 +21,7 @@ import Testing
 
   private func probes() throws -> [Question] {
     try [("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
-      try Question(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+      try Question(imagePaths: [$0.0].compactMap { $0.map { Fixtures.conformanceImages + "/" + $0 } }, prompt: $0.1)
     }
   }
 
@@ -74,7 +74,7 @@ import Testing
     let model = try Source.open(path: path).model(compute: compute)
     let question = try probes()[0]
     do {
-      let image = try model.encode(RGBImage(encoded: #require(question.imageBytes), name: "flower_tiny.jpg"))
+      let image = try model.encode(RGBImage(encoded: #require(question.pictures.first?.bytes), name: "flower_tiny.jpg"))
       let prompt = try model.prepare(Conversation(message: question.prompt, hasImage: true), image: image)
       _ = try model.answer(prompt, maxNewTokens: 2, sampler: Sampler())
       Issue.record("an answer from a model with \(value) in \(place.tensor)")
@@ -218,7 +218,7 @@ import Testing
     let model = try Source.open(path: Fixtures.conformanceCheckpoint).model(compute: compute)
     func logits(_ pictures: [Bytes]) throws -> [[Float]] {
       try model.record(
-        pictures.map { Question(image: "a.jpg", imageBytes: $0, prompt: "What?") }, maxNewTokens: 1
+        pictures.map { Question(pictures: [.init(name: "a.jpg", bytes: $0)], prompt: "What?") }, maxNewTokens: 1
       ).map { $0.logits[0].values }
     }
     let both = try logits(pictures)

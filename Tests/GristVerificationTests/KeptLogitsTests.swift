@@ -71,7 +71,7 @@ import Testing
     let compute = try Compute(pool: ThreadPool(threads: 2), activations: .f32)
     let source = try Source.open(path: Fixtures.conformanceCheckpoint)
     let questions = [
-      Question(image: nil, imageBytes: nil, prompt: "Hello"), Question(image: nil, imageBytes: nil, prompt: "What?"),
+      Question(prompt: "Hello"), Question(prompt: "What?"),
     ]
     var options = Recording.Options()
     options.maxNewTokens = 6

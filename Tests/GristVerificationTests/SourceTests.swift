@@ -18,7 +18,7 @@ import Testing
     let original = Fixtures.path("checkpoints/four-choices")
     let compute = Compute(pool: try ThreadPool(threads: 2))
     let probes = try [("china.jpg", "What is in the picture?"), (nil, "Good morning!")].map {
-      try Question(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+      try Question(imagePaths: [$0.0].compactMap { $0.map { Fixtures.conformanceImages + "/" + $0 } }, prompt: $0.1)
     }
     let source = try Source.open(path: original)
     let record = ReferenceRecord(

@@ -46,7 +46,7 @@ import Testing
     let asked = try #require(record.cases.first)
     let decision = try #require(asked.decision)
     let model = try source.model(compute: compute)
-    let image = try model.encode(RGBImage(encoded: #require(asked.question.imageBytes), name: "picture"))
+    let image = try model.encode(RGBImage(encoded: #require(asked.question.pictures.first?.bytes), name: "picture"))
     let chosen = decision.choices.map(\.tokens)
     #expect(chosen.count == image.tileCount && Set(chosen) == [36, 144])
     #expect(decision.granularity == .perTile(chosen) && asked.granularity == decision.granularity)
@@ -120,7 +120,7 @@ import Testing
   func spatial() throws {
     let options = Self.options(TileFamily(patchMerge: .spatial(unpad: true)))
     let model = try Source.open(path: source.path, options: options).model(compute: compute)
-    let image = try model.encode(RGBImage(encoded: #require(questions[0].imageBytes), name: "picture"))
+    let image = try model.encode(RGBImage(encoded: #require(questions[0].pictures.first?.bytes), name: "picture"))
     let conversation = try Conversation(message: "What is it?", hasImage: true)
     let error = #expect(throws: GristError.self) { try model.prepare(conversation, image: image) }
     #expect(error?.what == "tiles of different granularities cannot be put together in rows" && error?.code == .badData)

@@ -26,7 +26,7 @@ import Testing
 
   static func probes() throws -> [Question] {
     try [("china.jpg", "What is in the picture?"), ("flower_tiny.jpg", "Is it red?"), (nil, "Good morning!")].map {
-      try Question(imagePath: $0.0.map { Fixtures.conformanceImages + "/" + $0 }, prompt: $0.1)
+      try Question(imagePaths: [$0.0].compactMap { $0.map { Fixtures.conformanceImages + "/" + $0 } }, prompt: $0.1)
     }
   }
 
@@ -72,7 +72,7 @@ import Testing
     #expect(report.cases.contains { $0.greedyMatch < $0.reference.tokens.count })
     for item in report.cases {
       let question = item.reference.question
-      let image = try question.imageBytes.map { try model.encode(RGBImage(encoded: $0, name: "picture")) }
+      let image = try question.pictures.first.map { try model.encode(RGBImage(encoded: $0.bytes, name: "picture")) }
       let prompt = try model.prepare(
         Conversation(message: question.prompt, hasImage: image != nil), image: image,
         granularity: item.reference.granularity)
@@ -295,7 +295,7 @@ import Testing
     #expect(read.cases.count == 3)
     for (a, b) in zip(read.cases, reference.cases) {
       #expect(a.question == b.question)
-      #expect(a.question.imageBytes?.array == b.question.imageBytes?.array)
+      #expect(a.question.pictures.first?.bytes.array == b.question.pictures.first?.bytes.array)
       #expect(a.tokens == b.tokens && a.logits == b.logits && a.inputIDs == b.inputIDs)
       #expect(a.decision?.scores == b.decision?.scores && a.decision?.filterOrder == b.decision?.filterOrder)
       #expect(a.granularity == b.granularity && a.sequenceLength == b.sequenceLength)
@@ -373,8 +373,8 @@ import Testing
     let model = try source.model(compute: compute)
     let answer = "Good morning to you, and to the many who come after you."
     let probes = [
-      Question(image: nil, imageBytes: nil, prompt: "Good morning!", answer: answer),
-      Question(image: nil, imageBytes: nil, prompt: "Good morning!"),
+      Question(prompt: "Good morning!", answer: answer),
+      Question(prompt: "Good morning!"),
     ]
     let cases = try model.record(probes, maxNewTokens: 32)
     let tokens = try model.tokenizer.encode(answer)
@@ -400,7 +400,7 @@ import Testing
     // A record comes from outside: a token that the vocabulary has not is no reason to stop.
     let strange = Divergence(reference: [1, 2], model: [1, 2], token: 2)
     #expect(strange.surprisal?.reference == .infinity && strange.surprisal?.model == .infinity && strange.kl == 0)
-    let empty = Question(image: nil, imageBytes: nil, prompt: "Good morning!", answer: "")
+    let empty = Question(prompt: "Good morning!", answer: "")
     #expect(throws: GristError.self) { try model.record([empty], maxNewTokens: 4) }
   }
 }

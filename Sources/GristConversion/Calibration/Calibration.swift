@@ -9,19 +9,31 @@ import GristSources
 public struct Calibration: Sendable {
   /// Something to feed through the model.
   public struct Sample: Sendable {
-    /// A picture's file; nil for a question without a picture.
-    public let picture: Bytes?
-    public let question: String
-    /// Nil lets the model answer for itself.
-    public let answer: String?
-    /// Most of the finest grid's tokens that the picture may take; 1 leaves it to the router.
+    /// Without an answer the model answers for itself.
+    public let question: Question
+    /// Most of the finest grid's tokens that its picture may take; 1 leaves it to the router.
     public let shareOfTokens: Double
 
-    public init(picture: Bytes? = nil, question: String, answer: String? = nil, shareOfTokens: Double = 1) {
-      self.picture = picture
+    public init(_ question: Question, shareOfTokens: Double = 1) {
       self.question = question
-      self.answer = answer
       self.shareOfTokens = shareOfTokens
+    }
+
+    /// A question about a picture's file, or about none.
+    public init(picture: Bytes? = nil, question: String, answer: String? = nil, shareOfTokens: Double = 1) {
+      let pictures = picture.map { [Question.Picture(name: "a picture to calibrate with", bytes: $0)] } ?? []
+      self.init(Question(pictures: pictures, prompt: question, answer: answer), shareOfTokens: shareOfTokens)
+    }
+
+    /// What its digest is made of.
+    fileprivate var digested: JSONValue {
+      let answer = question.answer.map { JSONValue($0) } ?? .null
+      let pictures = question.pictures.map { JSONValue(sha256($0.bytes)) }
+      guard !question.isPlain else {
+        return [JSONValue(question.prompt), answer, pictures.first ?? .null, JSONValue(shareOfTokens)]
+      }
+      let (system, turns) = question.turns
+      return [system, turns, answer, .array(pictures), JSONValue(shareOfTokens)]
     }
   }
 
@@ -39,7 +51,7 @@ public struct Calibration: Sendable {
   /// Names of the matrices whose inputs the samples will show, of a model that expects `tensors`: those whose columns
   /// come in blocks, of tower, projector and router only where a sample has a picture.
   package func matrices(of tensors: [ExpectedTensor]) -> Set<ByteName> {
-    let seesPictures = samples.contains { $0.picture != nil }
+    let seesPictures = samples.contains { !$0.question.pictures.isEmpty }
     let names = tensors.filter { tensor in
       guard tensor.kind == .linear, let columns = matrixExtents(tensor.shape)?.columns, columns % Rotation.block == 0
       else {
@@ -56,13 +68,7 @@ public struct Calibration: Sendable {
 
   /// SHA-256 of all that the samples say and show, 64 hexadecimal digits.
   public var digest: String {
-    let texts = samples.map { sample in
-      JSONValue.array([
-        JSONValue(sample.question), sample.answer.map { JSONValue($0) } ?? .null,
-        sample.picture.map { JSONValue(sha256($0)) } ?? .null, JSONValue(sample.shareOfTokens),
-      ])
-    }
-    return sha256(Bytes(Array(JSONValue.array(texts).text().utf8)))
+    sha256(Bytes(Array(JSONValue.array(samples.map(\.digested)).text().utf8)))
   }
 
   /// Rows of prompts and answers that go through the decoder together.

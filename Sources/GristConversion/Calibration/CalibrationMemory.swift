@@ -52,12 +52,15 @@ extension Calibration {
     let model = try source.model(compute: compute)
     let format = CalibrationFormat(model.configuration)
     let prompts = try samples.map { sample in
-      let picture = try sample.picture.map { try model.picture(encoded: $0, name: "a picture to calibrate with") }
+      let tiles = try sample.question.pictures.map {
+        try model.tiles(of: model.picture(encoded: $0.bytes, name: $0.name))
+      }
       return try model.extent(
-        of: Conversation(message: sample.question, hasImage: picture != nil, clock: CalibrationFormat.clock),
-        tiles: picture.map { try model.tiles(of: $0) }, format: format.format)
+        of: sample.question.conversation(clock: CalibrationFormat.clock), tiles: tiles, format: format.format)
     }
-    let answers = try samples.map { try $0.answer.map { try model.tokenizer.encode($0).count } ?? Self.answerTokens }
+    let answers = try samples.map {
+      try $0.question.answer.map { try model.tokenizer.encode($0).count } ?? Self.answerTokens
+    }
     let requests = model.memoryRequests(prompts, newTokens: answers.max() ?? 0)
     guard let longest = requests.first else { throw GristError(.usage, "there is nothing to calibrate with") }
     var request = longest

@@ -80,17 +80,16 @@ final class CalibrationPrompts {
   private func prepare(_ index: Int) throws -> VisionLanguageModel.PreparedPrompt {
     try Interruption.check()
     let sample = samples[index]
-    let conversation = try Conversation(
-      message: sample.question, hasImage: sample.picture != nil, clock: CalibrationFormat.clock)
-    let image = try sample.picture.map {
-      try observed.encode(observed.picture(encoded: $0, name: "a picture to calibrate with"))
+    let conversation = try sample.question.conversation(clock: CalibrationFormat.clock)
+    let images = try sample.question.pictures.map {
+      try observed.encode(observed.picture(encoded: $0.bytes, name: $0.name))
     }
-    var prompt = try observed.prepare(conversation, image: image, format: format.format)
+    var prompt = try observed.prepare(conversation, images: images, format: format.format)
     if let most = finestGrid(within: sample.shareOfTokens), let chosen = prompt.granularity, most < chosen.finest {
-      prompt = try model.prepare(conversation, image: image, granularity: .uniform(most), format: format.format)
+      prompt = try model.prepare(conversation, images: images, granularity: .uniform(most), format: format.format)
     }
     let answer =
-      try sample.answer.map { try observed.tokenizer.encode($0) }
+      try sample.question.answer.map { try observed.tokenizer.encode($0) }
       ?? model.answer(
         prompt, maxNewTokens: Calibration.answerTokens,
         sampler: Sampler(temperature: 1, topP: 0.95, seed: UInt64(index))

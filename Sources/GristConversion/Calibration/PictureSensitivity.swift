@@ -117,15 +117,15 @@ package struct PictureSensitivityMeter {
   }
 
   private func cases(_ model: VisionLanguageModel, questions: Int) throws -> [Case] {
-    let seen = calibration.samples.filter { $0.picture != nil }.prefix(questions)
-    let others = calibration.samples.map(\.question)
+    let seen = calibration.samples.map(\.question).filter { $0.isPlain && !$0.pictures.isEmpty }.prefix(questions)
+    let others = calibration.samples.map(\.question.prompt)
     let more = configuration.vision?.usesRouter == true ? questions / max(seen.count, 1) - 1 : 0
     return try seen.enumerated().compactMap { index, sample in
-      guard let picture = sample.picture else { return nil }
+      guard let picture = sample.pictures.first else { return nil }
       let tokens = try sample.answer.map { try model.tokenizer.encode($0) } ?? []
-      let texts = [sample.question] + (0..<more).map { others[(index * more + $0) % others.count] }
+      let texts = [sample.prompt] + (0..<more).map { others[(index * more + $0) % others.count] }
       return Case(
-        image: try model.picture(encoded: picture, name: "a picture to measure with"),
+        image: try model.picture(encoded: picture.bytes, name: picture.name),
         questions: try texts.map { try Conversation(message: $0, hasImage: true, clock: CalibrationFormat.clock) },
         tokens: Array(tokens.prefix(Self.tokens)))
     }

@@ -100,9 +100,7 @@ extension Calibration {
   ///
   /// - Throws: 66 for a missing file or picture, 65 for a file of another form.
   public init(probes path: String) throws {
-    let samples = try Question.read(path: path).map {
-      Sample(picture: $0.imageBytes, question: $0.prompt, answer: $0.answer)
-    }
+    let samples = try Question.read(path: path).map { Sample($0) }
     self.init(samples: samples, name: "\(samples.count) questions of \(fileName(of: path))")
   }
 }

@@ -177,7 +177,7 @@ public struct Conversion: Sendable {
     let budget = BitBudget(targetBits: targetBits, groupSize: options.groupSize)
     let samples = calibration.samples ?? options.samples ?? .bundled(for: source.inventory?.configuration)
     let names = try budget.matrices(
-      of: tensors(), recipe: recipe(), withPictures: samples.samples.contains { $0.picture != nil })
+      of: tensors(), recipe: recipe(), withPictures: samples.samples.contains { !$0.question.pictures.isEmpty })
     let isCalibrated = calibration.mode != .none
     let seeing = try PictureSensitivityMeter(samples, source, isCalibrated: isCalibrated, pool: pool)
       .measure(names, schemes: budget.schemes) { try report(.progress($0, "measuring the loss of tower and router")) }

@@ -1,69 +1,71 @@
 import GristCore
+import GristSources
+import GristTemplates
 
-/// A question to ask a model, with the picture it is about.
+/// A question to ask a model, with the pictures it is about.
 public struct Question: Sendable, Equatable {
-  /// The picture as a person would name it; nil for a question without one.
-  public let image: String?
-  /// The picture's file: JPEG, PNG or WebP.
-  public let imageBytes: Bytes?
-  public let prompt: String
+  public struct Picture: Sendable, Equatable {
+    /// As a person would name it.
+    public let name: String
+    /// The file: JPEG, PNG or WebP.
+    public let bytes: Bytes
+
+    public init(name: String, bytes: Bytes) { (self.name, self.bytes) = (name, bytes) }
+
+    public static func == (a: Picture, b: Picture) -> Bool { a.name == b.name }
+  }
+
+  /// In the conversation's order.
+  public let pictures: [Picture]
+  /// What the model is told to be; nil leaves it to the template.
+  public let system: String?
+  /// Finished exchanges before the question.
+  public let history: [Conversation.Turn]
+  public let message: Conversation.Message
   /// What was answered, for those who calibrate with it.
   public let answer: String?
 
-  public init(image: String?, imageBytes: Bytes?, prompt: String, answer: String? = nil) {
-    self.answer = answer
-    self.image = image
-    self.imageBytes = imageBytes
-    self.prompt = prompt
+  public init(
+    pictures: [Picture], system: String? = nil, history: [Conversation.Turn] = [], message: Conversation.Message,
+    answer: String? = nil
+  ) {
+    (self.pictures, self.system, self.history) = (pictures, system, history)
+    (self.message, self.answer) = (message, answer)
   }
 
-  /// Reads the picture from `imagePath`.
+  /// A question about some pictures, which come before it.
+  public init(pictures: [Picture] = [], prompt: String, answer: String? = nil) {
+    self.init(pictures: pictures, message: Conversation.Message(prompt, pictures: pictures.count), answer: answer)
+  }
+
+  /// Reads the pictures from their files.
   ///
-  /// - Throws: 66 when it is not there.
-  public init(imagePath: String?, prompt: String) throws {
+  /// - Throws: 66 when one is not there.
+  public init(imagePaths: [String], prompt: String) throws {
     self.init(
-      image: imagePath.map { fileName(of: $0) }, imageBytes: try imagePath.map { try readFile($0, limit: 1 << 28) },
+      pictures: try imagePaths.map {
+        Picture(name: fileName(of: $0), bytes: try readFile($0, limit: Self.pictureLimit))
+      },
       prompt: prompt)
   }
 
-  public static func == (a: Question, b: Question) -> Bool { a.image == b.image && a.prompt == b.prompt }
+  /// Bytes of a picture's file, at most.
+  static let pictureLimit = 1 << 28
 
-  /// Reads a probes file, `[{"image": "china.jpg", "prompt": "…", "answer": "…"}, …]`; images that are not
-  /// absolute paths are relative to it; they and answers may be absent.
+  /// What is asked, without what came before it.
+  public var prompt: String { message.text }
+  /// The pictures' names; nil for a question without any.
+  public var image: String? { pictures.isEmpty ? nil : pictures.map(\.name).joined(separator: ", ") }
+  /// Whether it is one message with one picture before it, or with none.
+  public var isPlain: Bool {
+    system == nil && history.isEmpty && pictures.count < 2
+      && message == Conversation.Message(prompt, pictures: pictures.count)
+  }
+
+  /// The conversation that ends in the question.
   ///
-  /// - Throws: 66 for a missing file or image, 65 for a file of another form.
-  public static func read(path: String) throws -> [Question] {
-    let document = try locating(file: path) { try JSONValue.parse(readFile(path, limit: 64 << 20)) }
-    guard let array = document.array, !array.isEmpty else {
-      throw GristError(.badData, "a probes file must be a list of questions that is not empty", file: path)
-    }
-    let folder = folderName(of: path)
-    // A record keeps pictures by name: not by where they lie here, and two of one name apart.
-    var pictures: [ByteName: Bytes] = [:]
-    return try array.enumerated().map { index, value in
-      let json = try JSONReader(value, file: "\(path), probe \(index)")
-      // A misspelt "image" would make another question of it.
-      for name in json.object.names where !["image", "prompt", "answer"].contains(name) {
-        throw GristError(
-          .badData, "\"\(name)\" is no member of a probe", file: json.file,
-          advice: "a probe has \"prompt\", and may have \"image\" and \"answer\"")
-      }
-      if try json.string("prompt").contains(bytesOf: Conversation.imagePlaceholder) {
-        throw GristError(
-          .badData, "\"prompt\" spells out \(Conversation.imagePlaceholder), which stands for the image",
-          file: json.file,
-          advice: "leave it out: the image is put before the question")
-      }
-      let image = json.has("image") ? try json.string("image") : nil
-      let bytes = try image.map { try readFile($0.hasPrefix("/") ? $0 : joinPath(folder, $0), limit: 1 << 28) }
-      var name = image.map { $0.utf8.first == UInt8(ascii: "/") ? fileName(of: $0) : $0 }
-      while let taken = name, let bytes, let other = pictures[ByteName(taken)], !other.elementsEqual(bytes) {
-        name = "\(taken)'"
-      }
-      if let name, let bytes { pictures[ByteName(name)] = bytes }
-      return Question(
-        image: name, imageBytes: bytes, prompt: try json.string("prompt"),
-        answer: json.has("answer") ? try json.string("answer") : nil)
-    }
+  /// - Throws: 64 when a text spells out the image placeholder.
+  public func conversation(clock: ChatProgram.Clock?) throws -> Conversation {
+    try Conversation(system: system, history: history, message: message, clock: clock)
   }
 }

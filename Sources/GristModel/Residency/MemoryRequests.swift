@@ -3,18 +3,20 @@ import GristKernels
 
 /// How long a prompt may become.
 public struct PromptExtent: Sendable, Equatable {
-  /// Tiles of its picture; 0 without one.
+  let pictures: Int
+  /// Tiles of its pictures; 0 without one.
   public let tiles: Int
   /// Rows of the whole for each granularity that its tiles may be given; 0 for what needs no choice.
   private let rows: [Int: Int]
 
   /// - Parameters:
-  ///   - tiles: of the picture.
+  ///   - pictures: how many.
+  ///   - tiles: of the pictures.
   ///   - rows: of the whole prompt, for each granularity.
-  init(tiles: Int, rows: [Int: Int]) { (self.tiles, self.rows) = (tiles, rows) }
+  init(pictures: Int, tiles: Int, rows: [Int: Int]) { (self.pictures, self.tiles, self.rows) = (pictures, tiles, rows) }
 
   /// A prompt that is known to become so many rows.
-  public func known(rows: Int) -> PromptExtent { PromptExtent(tiles: tiles, rows: [0: rows]) }
+  public func known(rows: Int) -> PromptExtent { PromptExtent(pictures: pictures, tiles: tiles, rows: [0: rows]) }
 
   /// Rows of the prompt where a tile becomes `granularity` tokens.
   func rows(granularity: Int) -> Int { rows[granularity] ?? rows[0] ?? rows.values.max() ?? 0 }
@@ -39,7 +41,7 @@ extension VisionLanguageModel {
       let rows = min(prompts.map { $0.rows(granularity: grid) }.max() ?? 0, configuration.maximumLength)
       return MemoryRequest(
         promptRows: rows, rows: min(rows + newTokens, configuration.maximumLength), sequences: prompts.count,
-        tiles: tiles, asksRouter: asksRouter, seesMore: prompts.filter { $0.tiles > 0 }.count > 1)
+        tiles: tiles, asksRouter: asksRouter, seesMore: prompts.reduce(0) { $0 + $1.pictures } > 1)
     }
   }
 

@@ -1,3 +1,5 @@
+import GristSources
+
 /// A piece of a prompt, by what it is rather than by its values: where two prompts begin with the same pieces, the
 /// decoder makes the same of them.
 struct PromptPart: Equatable {
@@ -15,12 +17,12 @@ extension VisionLanguageModel.PreparedPrompt {
   /// The pieces up to the first whose identity nobody knows.
   var parts: [PromptPart] {
     var parts: [PromptPart] = []
+    var pictures = pictures[...]
     for id in inputIDs {
       if id != Conversation.imageID {
         parts.append(PromptPart(content: .token(id), rows: 1))
-      } else if let pictureIdentity, let granularity {
-        parts.append(
-          PromptPart(content: .picture(identity: pictureIdentity, granularity), rows: pictureRows))
+      } else if let picture = pictures.popFirst(), let identity = picture.identity, let granularity {
+        parts.append(PromptPart(content: .picture(identity: identity, granularity), rows: picture.rows))
       } else {
         break
       }

@@ -12,8 +12,6 @@ public struct ChatTemplate: Sendable {
   /// Whether the model sees pictures, and its texts go through transformers' processor.
   let seesPictures: Bool
 
-  private typealias Exchanges = [(user: String, assistant: String)]
-
   /// How a message's content is given.
   private enum Content {
     /// One text, the picture's placeholder in it.
@@ -22,24 +20,34 @@ public struct ChatTemplate: Sendable {
     case parts
   }
 
-  func rendering(
-    history: [(user: String, assistant: String)], message: String, image: String?, clock: ChatProgram.Clock?
-  ) throws -> ConversationFormat.Rendering {
+  func rendering(_ conversation: Conversation) throws -> ConversationFormat.Rendering {
     let program = try ChatProgram(text, file: place)
     guard seesPictures else {
-      let text = try render(program, history, message, image, .text, clock)
+      let text = try render(program, conversation, .text)
+      try requireSystem(of: conversation, in: text)
       return ConversationFormat.Rendering(text: text, takesPrefix: false)
     }
-    let content = try content(program, clock)
-    let text = try render(program, history, message, image, content, clock)
+    let text = try render(program, conversation, try content(program, conversation.clock))
     let places = Self.pictures(in: text)
-    guard places == (image == nil ? 0 : 1) else {
+    guard places == conversation.pictures else {
       throw GristError(
-        .badData, "the chat template must place the picture once", file: place, found: "\(places) places",
+        .badData,
+        conversation.pictures < 2
+          ? "the chat template must place the picture once" : "the chat template must place every picture once",
+        file: place, found: "\(places) places" + (conversation.pictures < 2 ? "" : " for \(conversation.pictures)"),
         advice: "pass another template with --template")
     }
+    try requireSystem(of: conversation, in: text)
     let begins = tokens["bos_token"]?.string.map { !$0.isEmpty && text.utf8.starts(with: $0.utf8) } ?? false
     return ConversationFormat.Rendering(text: text, takesPrefix: !begins)
+  }
+
+  /// Many templates pass over roles that they do not know.
+  private func requireSystem(of conversation: Conversation, in text: String) throws {
+    guard let system = conversation.system?.strippedAsPython(), !text.contains(bytesOf: system) else { return }
+    throw GristError(
+      .usage, "the chat template leaves out what the model is told to be", file: place,
+      advice: "leave the system message out, or pass another template with --template")
   }
 
   /// What templates write where a picture stands.
@@ -51,7 +59,8 @@ public struct ChatTemplate: Sendable {
   /// Which content the template takes: parts, or where it does not know them, text.
   private func content(_ program: ChatProgram, _ clock: ChatProgram.Clock?) throws -> Content {
     func takes(_ content: Content) throws -> Bool {
-      let text = try render(program, [], "?", Self.placeholder, content, clock)
+      let asked = try Conversation(message: Conversation.Message("?", pictures: 1), clock: clock)
+      let text = try render(program, asked, content)
       return Self.pictures(in: text) == 1 && text.contains(bytesOf: "?") && !text.contains(bytesOf: "'type'")
     }
     let parts = Result { try takes(.parts) }
@@ -63,30 +72,32 @@ public struct ChatTemplate: Sendable {
       advice: "pass another template with --template")
   }
 
-  private func render(
-    _ program: ChatProgram, _ history: Exchanges, _ message: String, _ image: String?, _ content: Content,
-    _ clock: ChatProgram.Clock?
-  ) throws -> String {
-    func entry(_ role: String, _ text: String, image: String?) -> JSONValue {
+  private func render(_ program: ChatProgram, _ conversation: Conversation, _ content: Content) throws -> String {
+    func entry(_ role: String, _ message: Conversation.Message) -> JSONValue {
       switch content {
-      case .text: return ["role": JSONValue(role), "content": JSONValue((image.map { $0 + "\n" } ?? "") + text)]
+      case .text: return ["role": JSONValue(role), "content": JSONValue(message.flattened)]
       case .parts:
-        let part: JSONValue = ["type": "text", "text": JSONValue(text)]
-        return ["role": JSONValue(role), "content": .array((image == nil ? [] : [["type": "image"]]) + [part])]
+        let parts = message.parts.map { part -> JSONValue in
+          switch part {
+          case .text(let text): ["type": "text", "text": JSONValue(text)]
+          case .picture: ["type": "image"]
+          }
+        }
+        return ["role": JSONValue(role), "content": .array(parts)]
       }
     }
-    var messages: [JSONValue] = []
-    for turn in history {
-      messages.append(entry("user", turn.user, image: messages.isEmpty ? image : nil))
-      messages.append(entry("assistant", turn.assistant, image: nil))
+    var messages = conversation.system.map { [entry("system", Conversation.Message($0))] } ?? []
+    for turn in conversation.history {
+      messages.append(entry("user", turn.user))
+      messages.append(entry("assistant", Conversation.Message(turn.assistant)))
     }
-    messages.append(entry("user", message, image: messages.isEmpty ? image : nil))
+    messages.append(entry("user", conversation.message))
     var names = tokens
     names["messages"] = .array(messages)
     names["add_generation_prompt"] = true
     names["tools"] = .null
     names["documents"] = .null
-    return try program.render(names, clock: clock)
+    return try program.render(names, clock: conversation.clock)
   }
 }
 

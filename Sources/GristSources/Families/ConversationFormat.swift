@@ -27,27 +27,19 @@ public enum ConversationFormat: Sendable {
     public let takesPrefix: Bool
   }
 
-  /// The text of finished exchanges and a last message that waits for its answer.
+  /// A conversation as one text.
   ///
-  /// - Parameters:
-  ///   - history: finished exchanges, the earliest first.
-  ///   - message: what waits for its answer.
-  ///   - image: what stands for the picture, which comes with the first message; nil without one.
-  ///   - clock: what templates are told that write the day down; nil refuses them.
-  ///
-  /// - Throws: 65 for a template that cannot be read or rendered, refuses the conversation, or does not place the
-  ///   picture.
-  public func rendering(
-    history: [(user: String, assistant: String)], message: String, image: String?, clock: ChatProgram.Clock?
-  ) throws -> Rendering {
+  /// - Throws: 65 for a template that cannot be read or rendered, refuses the conversation, does not place its pictures,
+  ///   or leaves out what the model is told to be.
+  public func rendering(_ conversation: Conversation) throws -> Rendering {
     switch self {
     case .builtIn(let template), .familyDefault(let template, _):
-      return Rendering(text: template.text(history: history, message: message, image: image), takesPrefix: true)
+      return Rendering(text: template.text(conversation), takesPrefix: true)
     case .raw:
-      let words = history.flatMap { [$0.user, $0.assistant] } + [message]
-      return Rendering(text: (image.map { $0 + "\n" } ?? "") + words.joined(separator: "\n"), takesPrefix: true)
-    case .program(let template):
-      return try template.rendering(history: history, message: message, image: image, clock: clock)
+      let words = conversation.history.flatMap { [$0.user.flattened, $0.assistant] }
+      let all = [conversation.system].compactMap { $0 } + words + [conversation.message.flattened]
+      return Rendering(text: all.joined(separator: "\n"), takesPrefix: true)
+    case .program(let template): return try template.rendering(conversation)
     case .unreadable(let error): throw error
     }
   }

@@ -40,39 +40,45 @@ public enum PromptTemplate: String, Sendable, CaseIterable {
     "You are a helpful language and vision assistant. You are able to understand the visual content that the user "
     + "provides, and assist the user with a variety of tasks using natural language."
 
-  /// The text of finished exchanges and a last message that waits for its answer. `image`, where there is one, stands
-  /// before the first message.
-  public func text(history: [(user: String, assistant: String)], message: String, image: String?) -> String {
-    let placeholder = image.map { $0 + "\n" } ?? ""
-    let users = history.map(\.user) + [message]
-    let asked = users.enumerated().map { $0.offset == 0 ? placeholder + $0.element : $0.element }
-    let turns = zip(asked, history.map(\.assistant)).map { turn($0, $1) }.joined()
-    let last = asked[history.count]
+  /// A conversation as one text. What it tells the model to be replaces what the template itself tells.
+  public func text(_ conversation: Conversation) -> String {
+    let told = conversation.system
+    let asked = conversation.history.map(\.user.flattened) + [conversation.message.flattened]
+    let answers = conversation.history.map(\.assistant)
+    let turns = zip(asked, answers).map { turn($0, $1) }.joined()
+    let last = asked[answers.count]
     switch self {
-    case .vicuna: return Self.system(with: "user") + " " + turns + "USER: \(last) ASSISTANT:"
-    case .llavaV1: return Self.system(with: "human") + " " + turns + "USER: \(last) ASSISTANT:"
-    case .llava: return turns + "USER: \(last) ASSISTANT:"
-    case .mistral: return turns + "[INST] \(last) [/INST]"
-    case .chatml: return turns + Self.chatML("user", last) + "<|im_start|>assistant\n"
-    case .llama3: return turns + Self.llama3("user", last) + Self.llama3Header("assistant")
-    case .chatmlDirect:
-      return "<|im_start|>system\nAnswer the questions.<|im_end|>" + turns + "<|im_start|>user\n\(last)<|im_end|>"
+    case .vicuna: return (told ?? Self.system(with: "user")) + " " + turns + "USER: \(last) ASSISTANT:"
+    case .llavaV1: return (told ?? Self.system(with: "human")) + " " + turns + "USER: \(last) ASSISTANT:"
+    case .llava: return (told.map { $0 + " " } ?? "") + turns + "USER: \(last) ASSISTANT:"
+    case .mistral: return (told.map(Self.llama2System) ?? "") + turns + "[INST] \(last) [/INST]"
+    case .chatml:
+      return (told.map { Self.chatML("system", $0) } ?? "") + turns + Self.chatML("user", last)
         + "<|im_start|>assistant\n"
+    case .llama3:
+      return (told.map { Self.llama3("system", $0) } ?? "") + turns + Self.llama3("user", last)
+        + Self.llama3Header("assistant")
+    case .chatmlDirect:
+      return "<|im_start|>system\n\(told ?? "Answer the questions.")<|im_end|>" + turns
+        + "<|im_start|>user\n\(last)<|im_end|><|im_start|>assistant\n"
     case .llavaLlama3:
-      return "<|begin_of_text|>" + Self.llama3("system", Self.assistantSystem) + turns
+      return "<|begin_of_text|>" + Self.llama3("system", told ?? Self.assistantSystem) + turns
         + Self.llama3("user", last.strippedAsPython()) + Self.llama3Header("assistant")
-    case .llavaLlama2, .mistralInstruct: return instructions(asked, history.map(\.assistant))
+    case .llavaLlama2, .mistralInstruct: return instructions(told, asked, answers)
     }
   }
 
   /// Upstream's `SeparatorStyle.LLAMA_2`. LLaMA 2 separates exchanges by a token that begins a text; Mistral does not.
-  private func instructions(_ asked: [String], _ answers: [String]) -> String {
-    var text = self == .llavaLlama2 ? "[INST] <<SYS>>\n\(Self.assistantSystem)\n<</SYS>>\n\n" : "[INST] "
+  private func instructions(_ told: String?, _ asked: [String], _ answers: [String]) -> String {
+    let system = told ?? (self == .llavaLlama2 ? Self.assistantSystem : nil)
+    var text = "[INST] " + (system.map(Self.llama2System) ?? "")
     for (message, answer) in zip(asked, answers) {
       text += "\(message) [/INST] \(answer) </s>" + (self == .llavaLlama2 ? "<s>" : "") + "[INST] "
     }
     return text + asked[answers.count] + " [/INST]"
   }
+
+  private static func llama2System(_ text: String) -> String { "<<SYS>>\n\(text)\n<</SYS>>\n\n" }
 
   /// A finished exchange.
   private func turn(_ user: String, _ assistant: String) -> String {

@@ -60,11 +60,15 @@ public struct VisionInput: Sendable {
   /// Whether pictures are turned as their EXIF data say before anything else: transformers' loader does it, upstream's
   /// does not.
   public internal(set) var turnsPictures: Bool
+  /// Whether the reference says what becomes of several pictures in one conversation, each a row of tokens of its own, and
+  /// of pictures behind the first message.
+  public let takesSeveralPictures: Bool
 
   public init(
     tower: VisionConfiguration, towerName: String, layersRun: Int, normalization: ImageNormalization,
     aspectRatio: AspectRatio, projectorDepth: Int, patchMerge: PatchMerge, unpadding: Unpadding,
-    granularities: [Int]? = nil, router: (any Routing)? = nil, usesRouter: Bool? = nil, turnsPictures: Bool = false
+    granularities: [Int]? = nil, router: (any Routing)? = nil, usesRouter: Bool? = nil, turnsPictures: Bool = false,
+    takesSeveralPictures: Bool = false
   ) {
     self.tower = tower
     self.towerName = towerName
@@ -78,5 +82,6 @@ public struct VisionInput: Sendable {
     self.router = router
     self.usesRouter = usesRouter ?? (router != nil)
     self.turnsPictures = turnsPictures
+    self.takesSeveralPictures = takesSeveralPictures
   }
 }

@@ -50,7 +50,7 @@ extension RecordDifference.Case {
   fileprivate init(_ first: ReferenceRecord.Case?, _ second: ReferenceRecord.Case?) throws {
     self.first = first
     self.second = second
-    question = first?.question ?? second?.question ?? Question(image: nil, imageBytes: nil, prompt: "")
+    question = first?.question ?? second?.question ?? Question(prompt: "")
     let (ours, theirs) = (first?.tokens ?? [], second?.tokens ?? [])
     sharedTokens = zip(ours, theirs).prefix { $0 == $1 }.count
     // The logits behind the tokens that both had before them.

@@ -18,7 +18,7 @@ struct ReportPictures {
 
   init(_ cases: [VerificationReport.Case]) {
     var (held, count) = (0, 0)
-    for case let bytes? in cases.map(\.reference.question.imageBytes) where name(of: bytes) == nil {
+    for bytes in cases.flatMap(\.reference.question.pictures).map(\.bytes) where name(of: bytes) == nil {
       guard held + bytes.count <= Self.limit else {
         leftOut += 1
         continue
@@ -32,15 +32,30 @@ struct ReportPictures {
     }
   }
 
+  private func plain(_ picture: Question.Picture) -> String {
+    guard let name = name(of: picture.bytes), let image = try? RGBImage(encoded: picture.bytes, name: picture.name)
+    else {
+      return ""
+    }
+    let scale = min(Self.width / Double(image.width), Self.width / Double(image.height))
+    func extent(_ pixels: Int) -> String { NumberText.fixed(Double(pixels) * scale, digits: 1) }
+    return """
+      <svg class="picture \(name)" width="\(extent(image.width))" height="\(extent(image.height))" role="img" \
+      aria-label="one of the pictures"></svg>
+      """
+  }
+
   private func name(of picture: Bytes) -> String? {
     known[picture.count]?.first { $0.picture.elementsEqual(picture) }?.name
   }
 
   /// The picture with the grid that the model chose drawn over it: a cell for every visual token of the tiles that show
   /// detail.
+  /// Of several pictures each as it is.
   func figure(_ item: VerificationReport.Case) -> String {
-    guard let grid = item.grid, let bytes = item.reference.question.imageBytes, let name = name(of: bytes) else {
-      return ""
+    let pictures = item.reference.question.pictures
+    guard let grid = item.grid, let picture = pictures.first, let name = name(of: picture.bytes) else {
+      return pictures.map(plain).joined()
     }
     let scale = min(Self.width / Double(grid.width), Self.width / Double(grid.height))
     let (width, height) = (Double(grid.width) * scale, Double(grid.height) * scale)

@@ -90,10 +90,9 @@ extension VisionLanguageModel {
     of questions: [Question], lengths: [Int], clock: ChatProgram.Clock?
   ) throws -> [PromptExtent] {
     try questions.enumerated().map { index, question in
-      let picture = try question.imageBytes.map { try self.picture(encoded: $0, name: question.image ?? "image") }
+      let pictures = try question.pictures.map { try picture(encoded: $0.bytes, name: $0.name) }
       let extent = try self.extent(
-        of: Conversation(message: question.prompt, hasImage: picture != nil, clock: clock),
-        tiles: picture.map { try tiles(of: $0) })
+        of: question.conversation(clock: clock), tiles: pictures.map { try tiles(of: $0) })
       return lengths.isEmpty ? extent : extent.known(rows: lengths[index])
     }
   }

@@ -54,9 +54,9 @@ extension AskedModel {
     _ reference: ReferenceRecord.Case, clock: ChatProgram.Clock?, images: inout ImageCache
   ) throws -> (prompt: VisionLanguageModel.PreparedPrompt, own: OwnChoice) {
     let question = reference.question
-    let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
-    let image = try images.features(of: question)
-    let own = try model.prepare(conversation, image: image)
+    let conversation = try question.conversation(clock: clock)
+    let features = try images.features(of: question)
+    let own = try model.prepare(conversation, images: features)
     guard own.inputIDs == reference.inputIDs else {
       // Where the question itself became the same ids, it is what stands around it that differs.
       let words = try model.tokenizer.encode(question.prompt, isStart: false)
@@ -70,11 +70,11 @@ extension AskedModel {
       )
     }
     var choice = OwnChoice(decision: own.decision)
-    if let image, let granularity = own.granularity {
+    if features.count == 1, let image = features.first, let granularity = own.granularity {
       choice.grid = try model.tokenGrid(of: image, granularity: granularity)
     }
     guard own.granularity != reference.granularity else { return (own, choice) }
-    return (try model.prepare(conversation, image: image, granularity: reference.granularity), choice)
+    return (try model.prepare(conversation, images: features, granularity: reference.granularity), choice)
   }
 
   private func compare(_ group: [Prepared<ForcedAnswer>]) throws -> [VerificationReport.Case] {

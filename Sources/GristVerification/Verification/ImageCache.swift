@@ -2,22 +2,27 @@ import GristCore
 import GristImaging
 import GristModel
 
-/// Encodes the picture of a question, once for neighbouring ones about the same picture.
+/// Encodes the pictures of a question, once for neighbouring ones about the same pictures.
 struct ImageCache {
   private let model: VisionLanguageModel
-  private var last: (picture: Bytes, features: VisionLanguageModel.ImageFeatures)?
+  private var last: [(picture: Bytes, features: VisionLanguageModel.ImageFeatures)] = []
 
   init(_ model: VisionLanguageModel) { self.model = model }
 
   /// Lets go of what it holds.
-  mutating func forget() { last = nil }
+  mutating func forget() { last = [] }
 
-  mutating func features(of question: Question) throws -> VisionLanguageModel.ImageFeatures? {
-    guard let bytes = question.imageBytes else { return nil }
-    // By what it shows: two pictures may have one name.
-    if let last, last.picture.elementsEqual(bytes) { return last.features }
-    let features = try model.encode(model.picture(encoded: bytes, name: question.image ?? "image"))
-    last = (bytes, features)
-    return features
+  mutating func features(of question: Question) throws -> [VisionLanguageModel.ImageFeatures] {
+    guard !question.pictures.isEmpty else { return [] }
+    let known = last
+    last = []
+    for picture in question.pictures {
+      // By what it shows: two pictures may have one name.
+      let features =
+        try (known + last).first { $0.picture.elementsEqual(picture.bytes) }?.features
+        ?? model.encode(model.picture(encoded: picture.bytes, name: picture.name))
+      last.append((picture.bytes, features))
+    }
+    return last.map(\.features)
   }
 }

@@ -89,8 +89,7 @@ public func attributeRouterChanges(
       try Interruption.check()
       guard let expected = item.decision,
         let decision = try mixed.prepare(
-          Conversation(message: item.question.prompt, hasImage: true, clock: record.clock),
-          image: images.features(of: item.question)
+          item.question.conversation(clock: record.clock), images: images.features(of: item.question)
         ).decision
       else { continue }
       if let margin = expected.greatestMargin(against: decision.granularity) {

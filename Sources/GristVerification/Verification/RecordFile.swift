@@ -14,11 +14,13 @@ extension ReferenceRecord {
   static let version = "3"
   /// What a record asks of its readers that keeps not all logits.
   private static let topLogits = "top-logits"
+  /// What a record asks of its readers that has more than one message, or more than one picture, in a case.
+  private static let conversations = "conversations"
 
   /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
     let document: JSONValue = [
-      "requires": JSONValue(keptLogits == nil ? [] : [Self.topLogits]), "fingerprint": JSONValue(fingerprint),
+      "requires": JSONValue(required), "fingerprint": JSONValue(fingerprint),
       "source": JSONValue(source),
       "loss": loss.map { JSONValue($0) } ?? false,
       "asked": [
@@ -33,12 +35,17 @@ extension ReferenceRecord {
     ])
     var written: Set<String> = []
     for (index, item) in cases.enumerated() {
-      if let bytes = item.question.imageBytes, let name = item.question.image, written.insert(name).inserted {
-        try writer.add("image.\(name)", .u8, shape: [bytes.count], bytes: bytes)
+      for picture in item.question.pictures where written.insert(picture.name).inserted {
+        try writer.add("image.\(picture.name)", .u8, shape: [picture.bytes.count], bytes: picture.bytes)
       }
       try Self.add(item.logits, of: "case.\(index)", to: &writer)
     }
     return writer.encodedWithChecksum
+  }
+
+  private var required: [String] {
+    (keptLogits == nil ? [] : [Self.topLogits])
+      + (cases.allSatisfy(\.question.isPlain) ? [] : [Self.conversations])
   }
 
   private static func add(_ logits: [KeptLogits], of name: String, to writer: inout SafetensorsWriter) throws {
@@ -88,7 +95,7 @@ extension ReferenceRecord {
     try file.requireChecksum()
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    if let feature = try json.strings("requires").first(where: { $0 != Self.topLogits }) {
+    if let feature = try json.strings("requires").first(where: { ![Self.topLogits, Self.conversations].contains($0) }) {
       throw GristError(
         .badData, "the record asks for something that this version does not know", file: path, found: feature,
         advice: "use a newer gristmill")
@@ -108,24 +115,17 @@ extension ReferenceRecord {
     template = asked.has("template") ? try asked.string("template") : nil
     let vocabulary = try json.integer("vocabulary", in: 0...Int(Int32.max), default: 0)
     cases = try json.objects("cases").enumerated().map { index, item in
-      let images = try item.strings("images")
-      let turns = try item.objects("turns")
-      guard images.count <= 1 else { throw item.failure("images", "at most one: this version asks about no more") }
-      guard turns.count == 1, !turns[0].has("assistant") else {
-        throw item.failure("turns", "one question without an answer: this version asks no more")
-      }
-      let image = images.first
-      let imageBytes = try image.map { name in
+      let pictures = try item.strings("images").map { name in
         guard let tensor = tensors["image.\(name)"], tensor.elementType == .u8 else {
           throw GristError(.badData, "the record lacks a picture", file: path, tensor: "image.\(name)")
         }
-        return try tensor.bytes()
+        return Question.Picture(name: name, bytes: try tensor.bytes())
       }
       let tokens = try item.integers("tokens", in: 0...Int(Int32.max))
       let logits = try Self.logits(
         "case.\(index)", tokens: tokens.count, vocabulary: vocabulary, tensors, path: path)
       var result = Case(
-        question: Question(image: image, imageBytes: imageBytes, prompt: try turns[0].string("user")),
+        question: try Question(item, pictures: pictures),
         inputIDs: try item.integers("input_ids", in: -1000...Int(Int32.max)),
         decision: item.has("decision") ? try RouterDecision(item.object("decision")) : nil,
         granularity: item.has("granularity") ? try item.granularity("granularity") : nil,
@@ -213,9 +213,9 @@ extension ReferenceRecord.Case {
   }
 
   fileprivate var json: JSONValue {
-    [
-      "images": JSONValue(question.image.map { [$0] } ?? []),
-      "turns": [["user": JSONValue(question.prompt)]],
+    let (system, turns) = question.turns
+    return [
+      "images": JSONValue(question.pictures.map(\.name)), "system": system, "turns": turns,
       "input_ids": JSONValue(inputIDs),
       "decision": decision.map(json) ?? .null,
       "granularity": granularity.map(\.json) ?? .null, "sequence_length": JSONValue(sequenceLength),

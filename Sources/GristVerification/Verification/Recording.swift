@@ -107,11 +107,11 @@ extension AskedModel {
     try inGroups(questions.count) { index in
       progress(index)
       let question = questions[index]
-      let conversation = try Conversation(message: question.prompt, hasImage: question.imageBytes != nil, clock: clock)
+      let conversation = try question.conversation(clock: clock)
       let given = try question.answer.map { try Array(model.answerTokens($0).prefix(newTokens)) }
       return Prepared(
         value: RecordedAnswer(question, given: given, limit: newTokens, keeping: keeping),
-        prompt: try model.prepare(conversation, image: images.features(of: question)))
+        prompt: try model.prepare(conversation, images: images.features(of: question)))
     } run: { group in
       if plan != nil { images.forget() }
       let sessions = try model.start(group.map(\.prompt), newTokens: newTokens)
@@ -179,7 +179,7 @@ extension ReferenceRecord.Case {
         progress((number * result.count + index) / 2)
         let question = result[index].question
         do {
-          guard let image = try images.features(of: question),
+          guard let image = try images.features(of: question).first,
             let decision = try model.route(
               image, text: result[index].inputIDs.filter { $0 != Conversation.imageID })
           else { continue }

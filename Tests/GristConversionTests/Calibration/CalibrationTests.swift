@@ -69,10 +69,10 @@ import Testing
   @Test("photographs are bundled for models that see, and can be read")
   func bundled() throws {
     let samples = Calibration.bundled(withPhotographs: true).samples
-    let pictures = samples.compactMap(\.picture)
-    #expect(pictures.count == 4 && samples.allSatisfy { $0.answer?.isEmpty == false })
-    for picture in pictures { #expect(try RGBImage(encoded: picture, name: "bundled").width > 100) }
-    #expect(Calibration.bundled(withPhotographs: false).samples.allSatisfy { $0.picture == nil })
+    let pictures = samples.flatMap(\.question.pictures)
+    #expect(pictures.count == 4 && samples.allSatisfy { $0.question.answer?.isEmpty == false })
+    for picture in pictures { #expect(try RGBImage(encoded: picture.bytes, name: "bundled").width > 100) }
+    #expect(Calibration.bundled(withPhotographs: false).samples.allSatisfy { $0.question.pictures.isEmpty })
   }
 
   @Test("moments are the sums of products of inputs that were turned")
@@ -153,7 +153,7 @@ import Testing
       fingerprint: try source.fingerprint(), source: source.path,
       cases: try source.model(compute: Compute(pool: pool, activations: .f32)).record(
         // Weights at random: what single prompts say is chance.
-        (1...24).map { try Question(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
+        (1...24).map { Question(prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let statistics = try statistics()
     var kl: [Double] = []
     for path in [try convert(nil), try convert(statistics)] {
@@ -174,12 +174,12 @@ import Testing
     // Whole: the same samples through a model whose inputs are observed where it multiplies.
     let compute = Compute(pool: pool, activations: .f32)
     let model = try source.model(compute: compute)
-    let prompts = try calibration().samples.filter { $0.answer != nil }.map { sample in
+    let prompts = try calibration().samples.map(\.question).filter { $0.answer != nil }.map { question in
       try model.appending(
-        model.tokenizer.encode(try #require(sample.answer)),
+        model.tokenizer.encode(try #require(question.answer)),
         to: model.prepare(
-          Conversation(message: sample.question, hasImage: sample.picture != nil),
-          image: sample.picture.map { try model.encode(RGBImage(encoded: $0, name: "picture")) }))
+          question.conversation(clock: nil),
+          images: question.pictures.map { try model.encode(RGBImage(encoded: $0.bytes, name: $0.name)) }))
     }
     let parameters = source.parameters(pool: pool)
     let rows = FloatMatrix(
@@ -307,7 +307,7 @@ import Testing
       fingerprint: try model.fingerprint(), source: model.path,
       cases: try model.model(compute: Compute(pool: pool, activations: .f32)).record(
         // Weights at random: what single prompts say is chance.
-        (1...24).map { try Question(imagePath: nil, prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
+        (1...24).map { Question(prompt: "Tell me about number \($0).") }, maxNewTokens: 8))
     let kl = try [convert(calibration.gather(model, pool: pool)), folder.file("full-2.grist")].map {
       try Source.open(path: $0).verify(against: record, compute: Compute(pool: pool)).kl.mean
     }

@@ -21,7 +21,7 @@ import Testing
   }
 
   private func text(_ format: ConversationFormat, _ message: String = "Why?", image: Bool = true) throws -> String {
-    try format.rendering(history: [], message: message, image: image ? "<image>" : nil, clock: Self.clock).text
+    try format.rendering(Conversation(message: message, hasImage: image, clock: Self.clock)).text
   }
 
   private static let textConfiguration: JSONValue = [
@@ -44,13 +44,14 @@ import Testing
       #expect(format.builtInTemplate == nil && format.note == nil)
       for (conversation, wanted) in zip(conversations, try #require(entry["texts"]?.array)) {
         let history = try #require(conversation["history"]?.array).map { turn in
-          (user: try #require(turn.array?[0].string), assistant: try #require(turn.array?[1].string))
+          Conversation.Turn(user: try #require(turn.array?[0].string), assistant: try #require(turn.array?[1].string))
         }
         let message = try #require(conversation["message"]?.string)
-        let image = conversation["image"]?.bool == true ? "<image>" : nil
-        let rendered = try format.rendering(history: history, message: message, image: image, clock: Self.clock).text
+        let asked = try Conversation(
+          history: history, message: message, hasImage: conversation["image"]?.bool == true, clock: Self.clock)
+        let rendered = try format.rendering(asked).text
         #expect(Array(rendered.utf8) == wanted.string.map { Array($0.utf8) }, "\(own): \(rendered.debugDescription)")
-        #expect(own.text(history: history, message: message, image: image) == rendered)
+        #expect(own.text(asked) == rendered)
       }
     }
   }
@@ -110,7 +111,7 @@ import Testing
       var files: [String: JSONValue] = ["chat_template.jinja": .string(template), "tokenizer_config.json": tokenizer]
       if !sees { files["config.json"] = Self.textConfiguration }
       let rendering = try format(files).rendering(
-        history: [], message: message, image: sees ? "<image>" : nil, clock: Self.clock)
+        Conversation(message: message, hasImage: sees, clock: Self.clock))
       return (rendering.takesPrefix, rendering.text)
     }
     let writes = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -137,7 +138,7 @@ import Testing
     ])
     #expect(try text(format, image: false) == "31 Jul 2026")
     #expect(throws: GristError.self) {
-      try format.rendering(history: [], message: "", image: nil, clock: nil)
+      try format.rendering(Conversation(message: "", hasImage: false))
     }
   }
 }

@@ -71,13 +71,13 @@ import Testing
   }
 
   @Test("upstream's conversations, word for word")
-  func conversations() {
+  func conversations() throws {
     let assistant =
       "You are a helpful language and vision assistant. You are able to understand the visual content that the user "
       + "provides, and assist the user with a variety of tasks using natural language."
-    func text(_ template: PromptTemplate) -> String {
-      template.text(history: [(user: "A? ", assistant: " B.")], message: "C?", image: "<image>")
-    }
+    let conversation = try Conversation(
+      history: [.init(user: .init("A? ", pictures: 1), assistant: " B.")], message: .init("C?"))
+    func text(_ template: PromptTemplate) -> String { template.text(conversation) }
     #expect(
       text(.llavaLlama2)
         == "[INST] <<SYS>>\n\(assistant)\n<</SYS>>\n\n<image>\nA?  [/INST]  B. </s><s>[INST] C? [/INST]")

@@ -60,7 +60,7 @@ public struct HuggingFaceLLaVA: ModelFamily {
       tower: tower, towerName: "vision_config", layersRun: try tower.layersRun(json, "vision_feature_layer"),
       normalization: processor?.normalization ?? .clip,
       aspectRatio: aspectRatio, projectorDepth: 2, patchMerge: isNext ? .spatial(unpad: true) : .flat,
-      unpadding: .roundsFirst, turnsPictures: true)
+      unpadding: .roundsFirst, turnsPictures: true, takesSeveralPictures: true)
   }
 
   /// The processor's own list cuts the picture, the model's puts it together: they must be the same.

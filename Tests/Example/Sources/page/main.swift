@@ -27,7 +27,7 @@ if let decision = prompt.decision, let choice = decision.wholePicture {
 let answer = try model.answer(prompt, maxNewTokens: 16, sampler: Sampler()) { print($0, terminator: "") }
 print("", answer.ending)
 
-let questions = [try Question(imagePath: photograph, prompt: "What is in the picture?")]
+let questions = [try Question(imagePaths: [photograph], prompt: "What is in the picture?")]
 let exact = Compute(pool: pool, activations: .f32)
 let record = try Recording(source, questions: questions, compute: exact).run()
 try AtomicFile(path: folder + "/answers.record", kind: .record).finish(with: record.encoded())
