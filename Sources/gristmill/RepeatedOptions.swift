@@ -4,7 +4,9 @@ import GristCore
 /// Options that are given twice though they count once: the parser would take the last and say nothing.
 enum RepeatedOptions {
   /// Those that may be repeated.
-  private static let repeatable: Set<String> = ["--image", "--set", "--ignore-key", "--authority", "--trust", "--ignore-path"]
+  private static let repeatable: Set<String> = [
+    "--image", "--set", "--ignore-key", "--authority", "--trust", "--ignore-path",
+  ]
   /// Those whose value may begin with a dash, and so look like an option.
   private static let takesAnything: Set<String> = ["--temperature", "--top-p", "--tie-margin", "--max-kl"]
   private static let longNames = ["-o": "--output"]

@@ -89,7 +89,7 @@ import Testing
   @Test(
     "19.5: what is given twice and taken once is an error",
     arguments: [
-      ["run", "M", "--prompt", "a", "--image", "a.jpg", "--image", "b.jpg"],
+      ["run", "M", "--prompt", "a", "--granularity", "36", "--granularity", "72"],
       ["run", "M", "--prompt", "a", "--prompt", "b"],
       ["run", "M", "--prompt=a", "--prompt", "b"], ["verify", "M", "--reference", "a", "--reference", "b"],
       ["convert", "M", "-o", "a", "--output", "b"], ["convert", "M", "-o", "a", "-o", "a"],

@@ -23,7 +23,7 @@ import Testing
     ]
   }
 
-  @Test("they come back as they were, say that a reader must know of conversations, and verify the model that gave them")
+  @Test("they come back as they were, ask readers to know conversations, and verify the model that gave them")
   func roundTrip() throws {
     let source = try Source.open(path: Fixtures.path("huggingface/next-5"))
     let compute = Compute(pool: try ThreadPool(threads: 2))
