@@ -24,6 +24,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     .package(url: "https://github.com/apple/swift-numerics", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
   ],
@@ -99,7 +100,10 @@ let package = Package(
     // Answers many clients with one model, in OpenAI's forms; sockets are the server's.
     .target(
       name: "GristServing",
-      dependencies: ["GristCore", "GristModel", .product(name: "RealModule", package: "swift-numerics")]),
+      dependencies: [
+        "GristCore", "GristSources", "GristModel", .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "RealModule", package: "swift-numerics"),
+      ]),
     .target(name: "GristSigning", dependencies: ["GristCore", "GristFormat", "GristSources", "CGristCrypto"]),
     .target(
       name: "GristmillKit",
@@ -160,6 +164,7 @@ let package = Package(
       name: "GristServingTests",
       dependencies: [
         "GristCore", "GristSources", "GristModel", "GristConversion", "GristKernels", "GristServing", "TestSupport",
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
       ]),
     .testTarget(
       name: "CommandTests", dependencies: ["GristCore", "GristSources", "TestSupport", "gristmill"],

@@ -9,6 +9,9 @@ let package = Package(
     .package(name: "gristmill", path: ".."),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.25.0"),
   ],
   targets: [
     .target(
@@ -17,7 +20,11 @@ let package = Package(
         .product(name: "GristCore", package: "gristmill"),
         .product(name: "GristModel", package: "gristmill"),
         .product(name: "GristServing", package: "gristmill"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "CoreMetrics", package: "swift-metrics"),
         .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       resources: [.embedInCode("Page/index.html"), .embedInCode("Page/openapi.json")]),
     .executableTarget(
@@ -26,6 +33,7 @@ let package = Package(
         "GristServer",
         .product(name: "GristmillKit", package: "gristmill"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Metrics", package: "swift-metrics"),
       ]),
     .testTarget(
       name: "GristServerTests",

@@ -5,6 +5,7 @@ import GristKernels
 import GristModel
 import GristServing
 import GristSources
+import MetricsTestKit
 import TestSupport
 import Testing
 
@@ -12,6 +13,7 @@ import Testing
   private let folder: TemporaryFolder
   private let path: String
   private static let china = Fixtures.conformanceImages + "/china.jpg"
+  private let metrics = TestMetrics()
 
   init() throws {
     folder = try TemporaryFolder()
@@ -32,7 +34,7 @@ import Testing
     var limits = Engine.Limits()
     (limits.parallel, limits.queue) = (parallel, queue)
     let path = path
-    let engine = try Engine(limits: limits) {
+    let engine = try Engine(limits: limits, metrics: metrics) {
       try Source.open(path: path).model(compute: Compute(pool: ThreadPool(threads: 2)))
     }
     for _ in 0..<500 {
@@ -118,9 +120,12 @@ import Testing
         #expect(answers[0]?.beginning?.decision != nil && answers[0]?.beginning?.grid != nil)
       }
     }
-    let counters = engine.counters
-    #expect(counters.requests == 12 && counters.pictures == 6 && counters.keptPictures >= 3 && counters.failed == 0)
-    #expect(counters.running == 0 && counters.waiting == 0)
+    func counted(_ name: String) throws -> Int64 { try metrics.expectCounter("gristmill_\(name)").totalValue }
+    #expect(try counted("requests") == 12 && counted("images") == 6 && counted("kept_images") >= 3)
+    #expect(try counted("failures") == 0 && metrics.expectTimer("gristmill_prefill").values.count == 12)
+    #expect(try metrics.expectGauge("gristmill_requests_waiting").lastValue == 0)
+    for _ in 0..<300 where engine.load.running > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(engine.load == (0, 0))
   }
 
   @Test("a sampled answer is the one that run draws; logprobs are those of the logits")
@@ -167,8 +172,8 @@ import Testing
         if case .piece = event { break }
       }
     }
-    for _ in 0..<300 where engine.counters.running > 0 { try await Task.sleep(for: .milliseconds(10)) }
-    #expect(engine.counters.running == 0 && engine.counters.answerTokens < 1900)
+    for _ in 0..<300 where engine.load.running > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(try engine.load.running == 0 && metrics.expectCounter("gristmill_answer_tokens").totalValue < 1900)
     // Asked faster than the first is answered.
     var streams: [AsyncThrowingStream<AnswerEvent, any Error>] = []
     let error = #expect(throws: ServingError.self) {

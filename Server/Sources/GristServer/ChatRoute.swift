@@ -18,7 +18,14 @@ struct ChatRoute: Sendable {
       throw tooLarge
     }
     do { body = try await incoming.collectBody(upTo: options.bodyLimit) } catch { throw tooLarge }
-    let request = try ChatRequest(body: Bytes(Array(body.readableBytesView)))
+    var request = try ChatRequest(
+      body: Bytes(Array(body.readableBytesView)), allowsRemotePictures: options.remotePictures != nil)
+    if let remote = options.remotePictures {
+      for (index, picture) in request.pictures.enumerated() {
+        guard let address = picture.address else { continue }
+        request.supply(try await remote.fetch(address, picture.place), forPicture: index)
+      }
+    }
     let id = "chatcmpl-" + UUID().uuidString.lowercased()
     let completion = ChatCompletion(
       id: id, created: Int(Date.now.timeIntervalSince1970), model: name, for: request)

@@ -11,24 +11,27 @@ public final class Server: Sendable {
   private let options: ServerOptions
   private let name: String
   private let started = Date.now
-  private let verification = Mutex(Verified.no)
+  private let registry: PrometheusRegistry
+  private let outcome = Mutex(Verified.Outcome(.no))
 
   /// - Parameters:
   ///   - engine: answers.
   ///   - name: of the model, as clients are told.
   ///   - options: how the server behaves.
-  public init(_ engine: Engine, name: String, options: ServerOptions) {
-    (self.engine, self.name, self.options) = (engine, name, options)
+  ///   - registry: where the engine's measurements go.
+  public init(_ engine: Engine, name: String, options: ServerOptions, registry: PrometheusRegistry) {
+    (self.engine, self.name, self.options, self.registry) = (engine, name, options, registry)
   }
 
-  /// Whether the model was verified here.
-  public var verified: Verified {
-    get { verification.withLock { $0 } }
-    set { verification.withLock { $0 = newValue } }
+  /// Whether the model was verified here, and the report on it.
+  public var verification: Verified.Outcome {
+    get { outcome.withLock { $0 } }
+    set { outcome.withLock { $0 = newValue } }
   }
 
   public func router() -> Hummingbird.Router<ServerContext> {
     let router = Hummingbird.Router(context: ServerContext.self)
+    router.add(middleware: MetricsMiddleware())
     router.add(middleware: Gate(options: options))
     let chat = ChatRoute(engine: engine, name: name, options: options)
     router.post("/v1/chat/completions") { request, context in try await chat.answer(request, context) }
@@ -42,7 +45,16 @@ public final class Server: Sendable {
     router.get("/health") { [self] _, _ in health() }
     router.get("/props") { [self] _, _ in Response.json(properties) }
     router.get("/metrics") { [self] _, _ in
-      Response.text(PrometheusText.describe(engine.counters), type: "text/plain; version=0.0.4; charset=utf-8")
+      Response.text(registry.text(), type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+    router.get("/verification") { [self] _, _ in
+      guard let page = verification.page else {
+        throw ServingError(404, "the model was not verified here; start the server with --verify", code: "not_verified")
+      }
+      var report = Response.text(page, type: "text/html; charset=utf-8")
+      report.headers[.contentSecurityPolicy] =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+      return report
     }
     router.get("/openapi.json") { _, _ in
       Response.text(String(decoding: PackageResources.openapi_json, as: UTF8.self), type: "application/json")
@@ -66,7 +78,7 @@ public final class Server: Sendable {
   }
 
   private func health() -> Response {
-    var object: JSONObject = ["verification": verified.json]
+    var object: JSONObject = ["verification": verification.verified.json]
     switch engine.state {
     case .ready:
       object["status"] = "ready"
@@ -88,7 +100,7 @@ public final class Server: Sendable {
       "model": JSONValue(name), "context": JSONValue(configuration.maximumLength),
       "granularities": JSONValue(configuration.granularities), "sees_images": JSONValue(model.seesImages),
       "has_router": JSONValue(configuration.granularities.count > 1), "template": JSONValue(configuration.format.name),
-      "body_limit": JSONValue(options.bodyLimit), "verification": verified.json,
+      "body_limit": JSONValue(options.bodyLimit), "verification": verification.verified.json,
     ]
   }
 }

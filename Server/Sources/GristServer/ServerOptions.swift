@@ -6,6 +6,8 @@ public struct ServerOptions: Sendable {
   public var keys: [String] = []
   /// A page of another origin that may ask from a browser; nil lets none.
   public var allowedOrigin: String?
+  /// How pictures at other addresses are fetched; nil refuses them.
+  public var remotePictures: RemotePictures?
 
   public init() {}
 }

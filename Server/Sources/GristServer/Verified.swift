@@ -8,6 +8,14 @@ public enum Verified: Sendable, Equatable {
   case yes(date: String, record: String)
   case failed(date: String, record: String, reason: String)
 
+  /// The outcome, and the whole report as a page; nil where there is none.
+  public struct Outcome: Sendable {
+    public let verified: Verified
+    public let page: String?
+
+    public init(_ verified: Verified, page: String? = nil) { (self.verified, self.page) = (verified, page) }
+  }
+
   var json: JSONValue {
     switch self {
     case .no: ["state": "not verified"]

@@ -4,6 +4,7 @@ import GristServer
 import GristmillKit
 import Hummingbird
 import Logging
+import Metrics
 
 @main
 struct GristmillServer: AsyncParsableCommand {
@@ -56,6 +57,11 @@ struct GristmillServer: AsyncParsableCommand {
   @Option(help: ArgumentHelp("A page of another origin that may ask from a browser.", valueName: "origin"))
   var allowOrigin: String?
 
+  @Flag(
+    help:
+      "Fetch pictures that requests name by address: from the open internet alone, 20 MiB and 10 seconds at most.")
+  var allowRemoteImages = false
+
   @Flag(help: "Verify the model with the record inside it before anything is answered; /health tells the outcome.")
   var verify = false
 
@@ -103,6 +109,7 @@ struct GristmillServer: AsyncParsableCommand {
     var options = ServerOptions()
     options.bodyLimit = maxBody.bytes
     options.allowedOrigin = allowOrigin
+    options.remotePictures = allowRemoteImages ? RemotePictures() : nil
     options.keys = try apiKeyFile.map(keys) ?? []
     var limits = Engine.Limits()
     (limits.parallel, limits.queue, limits.maxTokens, limits.memory) = (parallel, queue, maxNewTokens, keep.bytes)
@@ -122,13 +129,15 @@ struct GristmillServer: AsyncParsableCommand {
         opened.memoryNeeds(), opened.memoryRequest(context: rows, sequences: parallel), budget: budget)
     }
     if let plan { limits.parallel = plan.sequences }
+    let registry = PrometheusRegistry(help: Engine.measurements)
+    MetricsSystem.bootstrap(registry)
     let engine = try Engine(limits: limits) {
       let model = try plan.map { try opened.running($0) } ?? opened
       if verifies { try verified.verify(source, compute) }
       return model
     }
     let name = URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent
-    let server = Server(engine, name: name, options: options)
+    let server = Server(engine, name: name, options: options, registry: registry)
     verified.server = server
     var logger = Logger(label: "gristmill-server")
     logger.logLevel = .warning

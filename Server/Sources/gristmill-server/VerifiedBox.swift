@@ -4,22 +4,23 @@ import Synchronization
 
 /// Carries the outcome of a verification to a server that may not be there yet.
 final class VerifiedBox: Sendable {
-  private let state = Mutex<(verified: Verified, server: Server?)>((.no, nil))
+  private let state = Mutex<(outcome: Verified.Outcome, server: Server?)>((Verified.Outcome(.no), nil))
 
   var server: Server? {
     get { state.withLock { $0.server } }
     set {
       state.withLock { state in
         state.server = newValue
-        newValue?.verified = state.verified
+        newValue?.verification = state.outcome
       }
     }
   }
 
-  private func tell(_ verified: Verified) {
+  private func tell(_ verified: Verified, page: String? = nil) {
+    let outcome = Verified.Outcome(verified, page: page)
     state.withLock { state in
-      state.verified = verified
-      state.server?.verified = verified
+      state.outcome = outcome
+      state.server?.verification = outcome
     }
   }
 
@@ -36,7 +37,8 @@ final class VerifiedBox: Sendable {
         report.passed
           ? .yes(date: report.date, record: record.source)
           : .failed(
-            date: report.date, record: record.source, reason: report.objections.first ?? "the outputs differ"))
+            date: report.date, record: record.source, reason: report.objections.first ?? "the outputs differ"),
+        page: report.html)
     } catch {
       tell(.failed(date: "", record: "", reason: (error as? GristError)?.what ?? "the verification failed"))
       throw error

@@ -13,7 +13,8 @@ import Testing
   private func client(
     _ options: ServerOptions = ServerOptions(), _ body: @Sendable (any TestClientProtocol) async throws -> Void
   ) async throws {
-    let engine = try Engine {
+    let registry = PrometheusRegistry(help: Engine.measurements)
+    let engine = try Engine(metrics: registry) {
       try Source.open(path: Self.fixtures + "/small-f32").model(compute: Compute(pool: ThreadPool(threads: 2)))
     }
     defer { engine.stop() }
@@ -21,7 +22,7 @@ import Testing
       if case .ready = engine.state { break }
       try await Task.sleep(for: .milliseconds(10))
     }
-    let server = Server(engine, name: "small", options: options)
+    let server = Server(engine, name: "small", options: options, registry: registry)
     try await Application(router: server.router()).test(.router) { try await body($0) }
   }
 
@@ -57,11 +58,32 @@ import Testing
       for (path, said) in [
         ("/v1/models", "\"id\":\"small\""), ("/v1/models/small", "\"object\":\"model\""),
         ("/health", "\"status\":\"ready\""), ("/health", "not verified"), ("/props", "\"granularities\":["),
-        ("/metrics", "gristmill_requests_total 0"), ("/openapi.json", "createChatCompletion"), ("/", "<!doctype html>"),
+        ("/metrics", "# TYPE gristmill_requests_total counter"), ("/openapi.json", "createChatCompletion"),
+        ("/", "<!doctype html>"),
       ] {
         try await client.execute(uri: path, method: .get) { response in
           #expect(response.status == .ok && String(buffer: response.body).contains(said), "\(path)")
         }
+      }
+    }
+  }
+
+  @Test("the report of a verification is a page, and is not there before")
+  func verification() async throws {
+    let engine = try Engine {
+      try Source.open(path: Self.fixtures + "/small-f32").model(compute: Compute(pool: ThreadPool(threads: 2)))
+    }
+    defer { engine.stop() }
+    let server = Server(engine, name: "small", options: ServerOptions(), registry: PrometheusRegistry())
+    try await Application(router: server.router()).test(.router) { client in
+      try await client.execute(uri: "/verification", method: .get) { #expect($0.status == .notFound) }
+      server.verification = .init(.yes(date: "2026-07-31", record: "r"), page: "<!doctype html>report")
+      try await client.execute(uri: "/verification", method: .get) { response in
+        #expect(response.status == .ok && String(buffer: response.body).hasSuffix("report"))
+        #expect(response.headers[.contentSecurityPolicy]?.contains("default-src 'none'") == true)
+      }
+      try await client.execute(uri: "/health", method: .get) {
+        #expect(String(buffer: $0.body).contains("\"state\":\"verified\""))
       }
     }
   }
