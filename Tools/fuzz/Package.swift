@@ -11,7 +11,7 @@ let package = Package(
       name: "fuzz",
       dependencies: [
         "GristCore", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel", "GristConversion",
-        "GristVerification",
+        "GristVerification", "GristServing",
       ].map {
         .product(name: $0, package: "gristmill")
       } + ["CLibFuzzer"]),

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -21,9 +22,29 @@ def model(gristmill, folder):
     return path
 
 
+def record(gristmill, path):
+    """Puts a record into a model's file, for the server to verify it by."""
+    with tempfile.TemporaryDirectory() as folder:
+        probes = os.path.join(folder, "probes.json")
+        with open(probes, "w") as file:
+            json.dump([{"image": os.path.join(IMAGES, "flower_tiny.jpg"), "prompt": "What is it?"}], file)
+        subprocess.run([gristmill, "record", KIT, "--probes", probes, "--into", path, "--max-new-tokens", "2", "--quiet"], check=True)
+
+
 def data_url(name):
-    with open(os.path.join(IMAGES, name), "rb") as file:
-        return "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
+    path = name if os.path.isabs(name) else os.path.join(IMAGES, name)
+    kind = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}[os.path.splitext(path)[1]]
+    with open(path, "rb") as file:
+        return f"data:image/{kind};base64," + base64.b64encode(file.read()).decode()
+
+
+def converse(gristmill, path, messages, tokens=12):
+    """What the command answers to a conversation."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(messages, file)
+        file.flush()
+        command = [gristmill, "run", path, "--conversation", file.name, "--max-new-tokens", str(tokens), "--json"]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def run(gristmill, path, question, image=None, tokens=12, extra=()):

@@ -3,6 +3,7 @@ import GristCore
 import GristFormat
 import GristImaging
 import GristModel
+import GristServing
 import GristSources
 import GristTemplates
 import GristVerification
@@ -68,6 +69,21 @@ struct FuzzedReader: Sendable {
     },
     FuzzedReader(name: "probes") { bytes, scratch in
       _ = try Question.read(path: scratch.file("probes.json", bytes))
+    },
+    FuzzedReader(name: "conversation") { bytes, scratch in
+      _ = try Question.read(conversation: scratch.file("conversation.json", bytes)).conversation(clock: nil)
+    },
+    FuzzedReader(name: "request") { bytes, _ in
+      do {
+        let request = try ChatRequest(body: bytes, allowsRemotePictures: true)
+        _ = try request.conversation.rendering(.builtIn(.vicuna))
+        // What is understood has a picture for each place.
+        guard request.pictures.count == request.conversation.pictures else {
+          preconditionFailure("\(request.pictures.count) pictures in \(request.conversation.pictures) places")
+        }
+      } catch let error as ServingError {
+        _ = error.json.text()
+      }
     },
     FuzzedReader(name: "record") { bytes, _ in
       let record = try ReferenceRecord(bytes, path: "record")
