@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "GristModel", targets: ["GristModel"]),
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
+    .library(name: "GristEvaluation", targets: ["GristEvaluation"]),
     .library(name: "GristServing", targets: ["GristServing"]),
     .library(name: "GristSigning", targets: ["GristSigning"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
@@ -97,6 +98,13 @@ let package = Package(
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
+    // A model asked the questions of a benchmark, at every granularity.
+    .target(
+      name: "GristEvaluation",
+      dependencies: [
+        "GristCore", "GristKernels", "GristSources", "GristImaging", "GristModel", "GristVerification",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ]),
     // Answers many clients with one model, in OpenAI's forms; sockets are the server's.
     .target(
       name: "GristServing",
@@ -109,7 +117,7 @@ let package = Package(
       name: "GristmillKit",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristServing", "GristSigning",
+        "GristConversion", "GristVerification", "GristEvaluation", "GristServing", "GristSigning",
       ]),
     // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
@@ -118,7 +126,7 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristServing", "GristSigning", "CGristProgram",
+        "GristConversion", "GristVerification", "GristEvaluation", "GristServing", "GristSigning", "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -159,6 +167,11 @@ let package = Package(
       name: "GristSigningTests",
       dependencies: [
         "GristCore", "GristFormat", "GristSources", "GristConversion", "GristKernels", "GristSigning", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristEvaluationTests",
+      dependencies: [
+        "GristCore", "GristSources", "GristModel", "GristConversion", "GristKernels", "GristEvaluation", "TestSupport",
       ]),
     .testTarget(
       name: "GristServingTests",

@@ -1,6 +1,7 @@
 // Everything that the toolkit's modules offer, behind one import.
 @_exported import GristConversion
 @_exported import GristCore
+@_exported import GristEvaluation
 @_exported import GristFormat
 @_exported import GristImaging
 @_exported import GristKernels

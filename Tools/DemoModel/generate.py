@@ -1,6 +1,7 @@
 """Draw fresh pictures with questions and answers: `generate.py --seed N --count M --out FOLDER`.
 
-Writes FOLDER/NNNN.jpg, FOLDER/questions.jsonl (image, question, answer, level, topic) and FOLDER/probes.json.
+Writes FOLDER/NNNN.jpg, FOLDER/questions.jsonl (image, question, answer, level, topic) FOLDER/probes.json, and
+FOLDER/evaluation.jsonl, the same questions for `gristmill evaluate`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=2, help="questions of each level a picture")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    probes = []
+    probes, asked = [], []
     with (arguments.out / "questions.jsonl").open("w") as lines:
         for number in range(arguments.count):
             rng = random.Random(f"generate-{arguments.seed}-{number}")
@@ -41,7 +42,10 @@ def main() -> None:
                               "level": question.level, "topic": question.topic}
                     lines.write(json.dumps(record) + "\n")
                     probes.append({"image": name, "prompt": question.text})
+                    asked.append({"question_id": len(asked), "image": name, "text": question.text, "category": question.level,
+                                  "answer": question.answer})
     (arguments.out / "probes.json").write_text(json.dumps(probes, indent=1) + "\n")
+    (arguments.out / "evaluation.jsonl").write_text("".join(json.dumps(item) + "\n" for item in asked))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ extension VerificationReport.Case {
 }
 
 extension VerifiedSide {
-  fileprivate var json: JSONValue {
+  package var json: JSONValue {
     [
       "kind": JSONValue(kind.rawValue), "bytes": byteCount.map { JSONValue($0) } ?? .null,
       "recipe": recipe.map { JSONValue($0) } ?? .null, "fingerprint": fingerprint.map { JSONValue($0) } ?? .null,

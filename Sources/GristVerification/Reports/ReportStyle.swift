@@ -1,7 +1,7 @@
 /// The fixed parts of the report's page.
-enum ReportStyle {
+package enum ReportStyle {
   /// Colours of the two sides are told apart by lightness too, and no verdict is shown by colour alone.
-  static let css = """
+  package static let css = """
     :root {
       --ground: #fbfaf7; --card: #ffffff; --ink: #1f2328; --soft: #667079; --line: #e2dfd8;
       --reference: #a9b4be; --model: #b0631b; --good: #1d7a46; --bad: #b3261e; --tie: #8a6100;

@@ -1,5 +1,5 @@
 /// Text as HTML shows it, in an element or a quoted attribute.
-func escaped(_ text: String) -> String {
+package func escaped(_ text: String) -> String {
   var out = ""
   out.reserveCapacity(text.utf8.count)
   for scalar in text.unicodeScalars {

@@ -31,7 +31,7 @@ public struct VerifiedSide: Sendable, Equatable {
   }
 
   /// - Parameter fingerprint: the source's, where it is known: a checkpoint's would have to be computed.
-  init(_ source: Source, fingerprint: String?) {
+  package init(_ source: Source, fingerprint: String?) {
     switch source.storage {
     case .grist(let file):
       self.init(

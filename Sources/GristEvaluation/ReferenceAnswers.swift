@@ -1,0 +1,33 @@
+import GristCore
+
+/// What another model answered to the same questions: a file in the form that upstream's evaluation writes.
+public struct ReferenceAnswers: Sendable {
+  /// Of the file, for people.
+  public let name: String
+  private let texts: [String: String]
+
+  /// - Parameter path: a line an answer, with `question_id` and `text`.
+  ///
+  /// - Throws: 66 for a missing file, 65 for one of another form.
+  public init(path: String) throws {
+    name = fileName(of: path)
+    var texts: [String: String] = [:]
+    for (index, line) in try readFile(path, limit: 1 << 30).array.split(separator: 0x0a).enumerated() {
+      let place = "\(path), line \(index + 1)"
+      let json = try JSONReader(locating(file: place) { try JSONValue.parse(Bytes(Array(line))) }, file: place)
+      guard let id = json.value("question_id") else { throw json.failure("question_id", "a number or a text") }
+      texts[id.text()] = try json.string("text")
+    }
+    self.texts = texts
+  }
+
+  func text(of question: EvaluationQuestion) -> String? { texts[question.id.text()] }
+
+  /// - Throws: 65 naming a question that was not answered.
+  func requireAll(of questions: [EvaluationQuestion]) throws {
+    guard let missing = questions.first(where: { text(of: $0) == nil }) else { return }
+    throw GristError(
+      .badData, "the reference did not answer a question", file: name, found: "question \(missing.id.text())",
+      advice: "compare with answers to the same questions")
+  }
+}

@@ -1,0 +1,129 @@
+import Foundation
+import GristCore
+import GristEvaluation
+import GristKernels
+import GristModel
+import GristSources
+import TestSupport
+import Testing
+
+@Suite("Evaluating a model") struct EvaluationTests {
+  private let folder: TemporaryFolder
+  private let source: Source
+  private let compute: Compute
+
+  init() throws {
+    folder = try TemporaryFolder()
+    source = try Source.open(path: Fixtures.conformanceCheckpoint)
+    compute = Compute(pool: try ThreadPool(threads: 2))
+  }
+
+  private func questions(_ lines: [String]) throws -> [EvaluationQuestion] {
+    try EvaluationQuestion.read(
+      path: folder.write("q.jsonl", Array(lines.joined(separator: "\n").utf8)), images: Fixtures.conformanceImages)
+  }
+
+  private static let lines = [
+    #"{"question_id": 7, "image": "flower_tiny.jpg", "text": "<image>\nWhat is it?", "category": "flowers", "answer": "ur"}"#,
+    #"{"question_id": "b", "image": "flower_tiny.jpg", "text": "Is it red?", "category": "flowers", "answers": ["yes"]}"#,
+    "", #"{"question_id": 9, "text": "Good morning!", "category": "greetings", "answer": "x"}"#,
+  ]
+
+  private func options(_ granularities: [EvaluatedGranularity] = []) -> Evaluation.Options {
+    var options = Evaluation.Options()
+    (options.granularities, options.maxNewTokens, options.score) = (granularities, 3, .exact)
+    return options
+  }
+
+  @Test("every granularity's answer is that of asking at it alone, and the router's is one of them")
+  func answers() throws {
+    let asked = try questions(Self.lines)
+    let report = try Evaluation(source, questions: asked, options: options(), compute: compute).run()
+    #expect(report.granularities == [.auto, .fixed(36), .fixed(72), .fixed(144), .fixed(288), .fixed(576)])
+    let model = try source.model(compute: compute)
+    for (question, result) in zip(asked, report.results) {
+      let images = try question.question.pictures.map {
+        try model.encode(model.picture(encoded: $0.bytes, name: $0.name))
+      }
+      for granularity in report.granularities {
+        var forced: Granularity?
+        if case .fixed(let tokens) = granularity, !images.isEmpty { forced = .uniform(tokens) }
+        let prompt = try model.prepare(question.question.conversation(clock: nil), images: images, granularity: forced)
+        let alone = try model.answer(prompt, maxNewTokens: 3, sampler: Sampler())
+        let answer = try #require(result.answer(granularity))
+        #expect(answer.tokens == alone.tokens && answer.visualTokens == prompt.pictureRows)
+      }
+      #expect(result.answers.count == (images.isEmpty ? 1 : 5) && (result.choice == nil) == images.isEmpty)
+    }
+    let rows = report.rows
+    #expect(rows[5].reduction == 0 && (rows[1].reduction ?? 0) > 0.8 && rows[0].right?.count == 3)
+    #expect(report.categories == ["flowers", "greetings"] && rows[0].categories.map { $0.right?.count } == [2, 1])
+    #expect(report.choices.first?.counts.values.reduce(0, +) == 2)
+  }
+
+  @Test("one that was stopped goes on, also behind a line that was cut, and gives what one that was not gives")
+  func resumed() throws {
+    let asked = try questions(Self.lines)
+    let evaluation = try Evaluation(source, questions: asked, options: options([.auto, .fixed(36)]), compute: compute)
+    let whole = folder.file("whole")
+    let stopped = folder.file("stopped")
+    _ = try evaluation.run(folder: whole)
+    let lines = try readFile(whole + "/progress.jsonl").array.split(separator: 0x0a, omittingEmptySubsequences: false)
+    #expect(lines.count == 5)
+    for kept in 0...3 {
+      try? FileManager.default.removeItem(atPath: stopped)
+      try FileManager.default.createDirectory(atPath: stopped, withIntermediateDirectories: true)
+      let start = lines.prefix(kept).flatMap { $0 + [0x0a] } + lines[kept].prefix(9)
+      try Data(start).write(to: URL(fileURLWithPath: stopped + "/progress.jsonl"))
+      _ = try evaluation.run(folder: stopped)
+      for name in ["answers-auto.jsonl", "answers-36.jsonl"] {
+        #expect(try readFile(stopped + "/" + name).array == readFile(whole + "/" + name).array, "\(kept) \(name)")
+      }
+    }
+    let first = try JSONValue.parse(
+      readFile(whole + "/answers-auto.jsonl").array.split(separator: 0x0a).first.map { Bytes(Array($0)) } ?? Bytes([]))
+    #expect(first.object?.names == ["question_id", "prompt", "text", "answer_id", "model_id", "metadata"])
+    #expect(first["question_id"]?.integer == 7 && first["prompt"]?.string == "What is it?")
+    let page = try #require(readFile(whole + "/report.html").utf8)
+    #expect(page.contains("At each granularity") && page.contains("<svg") && page.contains("greetings"))
+    let other = try Evaluation(source, questions: asked, options: options([.auto]), compute: compute)
+    let error = try #require(throws: GristError.self) { try other.run(folder: whole) }
+    #expect(error.code == .badData && error.found?.contains("granularities") == true)
+  }
+
+  @Test("against a reference's answers; and a stop once enough is known")
+  func against() throws {
+    var lines: [String] = []
+    var reference: [String] = []
+    for number in 0..<400 {
+      lines.append(#"{"question_id": \#(number), "text": "Question \#(number % 4)", "answer": "never said"}"#)
+      reference.append(#"{"question_id": \#(number), "text": "never said"}"#)
+    }
+    let asked = try questions(lines)
+    var options = options()
+    options.maxNewTokens = 1
+    options.reference = try ReferenceAnswers(
+      path: folder.write("a.jsonl", Array(reference.joined(separator: "\n").utf8)))
+    options.stopWithin = 0.2
+    let report = try Evaluation(source, questions: asked, options: options, compute: compute).run()
+    #expect(report.results.count < 100 && (report.interval?.upperBound ?? 0) < -0.2)
+    let comparison = try #require(report.rows[0].comparison)
+    #expect(comparison.secondOnly == report.results.count && comparison.difference == -1 && comparison.pValue < 0.01)
+    let few = try ReferenceAnswers(path: folder.write("b.jsonl", Array(reference[0].utf8)))
+    options.reference = few
+    #expect(throws: GristError.self) { try Evaluation(source, questions: asked, options: options, compute: compute) }
+  }
+
+  @Test(
+    "questions that make no sense",
+    arguments: [
+      ("{}", "question_id"), (#"{"question_id": 1}"#, "text"), (#"{"question_id": [], "text": "a"}"#, "question_id"),
+      ("{\"question_id\": 1, \"text\": \"a\"}\n{\"question_id\": 1, \"text\": \"b\"}", "comes twice"),
+      ("nonsense", "line 1"),
+      ("", "no questions"), (#"{"question_id": 1, "text": "a", "image": "nowhere.jpg"}"#, "nowhere.jpg"),
+    ])
+  func nonsense(text: String, said: String) {
+    let error = #expect(throws: GristError.self) { try questions([text]) }
+    #expect(error?.description.contains(said) == true, "\(String(describing: error))")
+  }
+}
