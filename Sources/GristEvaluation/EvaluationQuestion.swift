@@ -65,6 +65,9 @@ public struct EvaluationQuestion: Sendable {
       text = String(text.dropFirst(start.count))
       break
     }
+    guard !text.contains(bytesOf: Conversation.imagePlaceholder) else {
+      throw json.failure("text", "a text that names \(Conversation.imagePlaceholder) at its beginning or not at all")
+    }
     question = Question(pictures: picture.map { [$0] } ?? [], prompt: text)
     category = json.has("category") ? try json.string("category") : nil
     answers =

@@ -72,6 +72,14 @@ struct Convert: ParsableCommand {
   var targetBits: Double?
 
   @Option(
+    name: .customLong("guard"),
+    help: ArgumentHelp(
+      "Questions on which the router must choose as the source's does, but for ties: where one flips, the parts that flip "
+        + "it are found and stored with more bits, the cheapest first, until all hold.",
+      valueName: "file"))
+  var guardedBy: String?
+
+  @Option(
     help: ArgumentHelp(
       "Whether chunks are packed with zstd, a few to twelve percent smaller, or stored raw: faster within a memory budget from a disk of more than about 1 GB/s.",
       valueName: "zstd|raw"))
@@ -96,6 +104,7 @@ struct Convert: ParsableCommand {
     if calibrate == CalibrationMode.none || calibrate == .full, stats != nil {
       throw ValidationError("--stats goes with --calibrate block")
     }
+    if guardedBy != nil, dryRun { throw ValidationError("--guard converts to find out; it goes without --dry-run") }
     if probes != nil, stats != nil { throw ValidationError("give either --probes or --stats") }
   }
 
@@ -132,6 +141,7 @@ struct Convert: ParsableCommand {
     options.overrides = try overrides.map { try StorageOverride($0, groupSize: groupSize) }
     (options.calibration, options.targetBits, options.requantizes) = (calibrate, targetBits, again)
     options.samples = try probes.map { try Calibration(probes: $0) }
+    options.guardedQuestions = try guardedBy.map { try Question.read(path: $0) }
     options.statistics = try stats.map { try StatisticsFile(path: $0) }
     return options
   }
@@ -148,7 +158,7 @@ struct Convert: ParsableCommand {
         "peak_resident_bytes": JSONValue(peakResidentBytes()),
         "memory_bound_bytes": JSONValue(summary.plan.memoryBound(threads: threads)),
         "calibration": summary.calibration.map { JSONValue($0) } ?? .null, "notes": JSONValue(summary.notes),
-        "running": running?.json ?? .null,
+        "running": running?.json ?? .null, "guarded": summary.guarded?.json ?? .null,
       ]
       return try Console.print(document)
     }
@@ -159,6 +169,7 @@ struct Convert: ParsableCommand {
         + "\(NumberText.bytes(sourceBytes)); \(summary.plan.entries.count) tensors, recipe \(summary.recipe.rawValue), "
         + (summary.calibration.map { "calibrated \($0.visible()), " } ?? "")
         + "\(NumberText.fixed(seconds, digits: 1)) s, peak memory \(NumberText.bytes(peakResidentBytes()))")
+    if let guarded = summary.guarded { try Console.print(guarded.lines.joined(separator: "\n")) }
     if let running { try Console.print(running.sentence) }
   }
 

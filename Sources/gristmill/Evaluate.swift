@@ -21,7 +21,9 @@ struct Evaluate: ParsableCommand {
   @Option(help: ArgumentHelp("The questions.", valueName: "file"))
   var questions: String
 
-  @Option(help: ArgumentHelp("Folder that images are relative to.", discussion: "Default: the questions' own.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp(
+      "Folder that images are relative to.", discussion: "Default: the questions' own.", valueName: "folder"))
   var images: String?
 
   @Option(
@@ -38,7 +40,8 @@ struct Evaluate: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "How answers are scored, by each benchmark's published definition. exact: GQA; choice: ScienceQA, MMBench, AI2D; yes-no: "
-        + "POPE, MME; vqa: TextVQA, VizWiz; relaxed: ChartQA; anls: DocVQA.", discussion: "Default: exact where questions bring answers.",
+        + "POPE, MME; vqa: TextVQA, VizWiz; relaxed: ChartQA; anls: DocVQA.",
+      discussion: "Default: exact where questions bring answers.",
       valueName: "kind"))
   var score: AnswerScore?
 

@@ -120,7 +120,8 @@ import Testing
       ("{}", "question_id"), (#"{"question_id": 1}"#, "text"), (#"{"question_id": [], "text": "a"}"#, "question_id"),
       ("{\"question_id\": 1, \"text\": \"a\"}\n{\"question_id\": 1, \"text\": \"b\"}", "comes twice"),
       ("nonsense", "line 1"),
-      ("", "no questions"), (#"{"question_id": 1, "text": "a", "image": "nowhere.jpg"}"#, "nowhere.jpg"),
+      (#"{"question_id": 1, "text": "see <image> here"}"#, "text"), ("", "no questions"),
+      (#"{"question_id": 1, "text": "a", "image": "nowhere.jpg"}"#, "nowhere.jpg"),
     ])
   func nonsense(text: String, said: String) {
     let error = #expect(throws: GristError.self) { try questions([text]) }

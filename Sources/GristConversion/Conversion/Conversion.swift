@@ -29,6 +29,11 @@ public struct Conversion: Sendable {
     /// Bits a weight that the matrices which the recipe leaves to a budget may take on average, scales counted in.
     public var targetBits: Double?
     public var packing = Packing.zstd
+    /// Questions about pictures on which the router must choose as the source's does: what that takes is stored with
+    /// more bits. Nil guards nothing.
+    public var guardedQuestions: [Question]?
+    /// A choice that differs is a tie, and holds, where the source's margin is below this.
+    public var tieMargin = 0.02
     /// Whether what is quantized already may be quantized again by another scheme.
     public var requantizes = false
 
@@ -63,6 +68,8 @@ public struct Conversion: Sendable {
     /// How rounding errors were corrected, for people; nil where they were not.
     public let calibration: String?
     public let notes: [String]
+    /// What guarding the router's choices took; nil where they were not guarded.
+    public let guarded: GuardedChoices?
   }
 
   public let source: Source
@@ -99,8 +106,11 @@ public struct Conversion: Sendable {
   ///   model, reading and writing throw, and 130 when the user interrupts.
   @discardableResult
   public func run(to output: AtomicFile, report: (Event) throws -> Void = { _ in }) throws -> Summary {
-    let (calibration, notes, assignments) = try prepare(report)
+    let (calibration, notes, budgeted) = try prepare(report)
+    let asking = try choiceAsking(calibration, report)
     let correction = try correction(calibration, output: output.path, report)
+    let guarded = try asking.map { try guardChoices($0, budgeted, correction, output: output.path, report) }
+    let assignments = guarded?.assignments ?? budgeted
     let plan = try tensors(calibrated: correction?.matrices ?? [], assignments)
     for note in plan.notes + notes { try report(.note(note)) }
     let converted: Converter.Summary
@@ -116,7 +126,46 @@ public struct Conversion: Sendable {
     for note in converted.notes { try report(.note(note)) }
     return Summary(
       path: output.path, byteCount: converted.byteCount, plan: plan, recipe: recipe, calibration: correction?.summary,
-      notes: plan.notes + notes + converted.notes)
+      notes: plan.notes + notes + converted.notes, guarded: guarded?.found)
+  }
+
+  /// The source's own choices on the questions that guard them; nil where none do.
+  private func choiceAsking(
+    _ calibration: CalibrationPolicy, _ report: (Event) throws -> Void
+  ) throws -> ChoiceAsking? {
+    guard let questions = options.guardedQuestions else { return nil }
+    try source.requireNoLoss()
+    guard calibration.mode != .full else {
+      throw GristError(
+        .usage, "choices are guarded by converting several times, which calibrating in full does not do",
+        advice: "calibrate in blocks: what a choice depends on is calibrated so either way")
+    }
+    return try ChoiceAsking(source, questions, tieMargin: options.tieMargin, pool: pool) {
+      try report(.progress($0, "asking the source's router"))
+    }
+  }
+
+  private func guardChoices(
+    _ asking: ChoiceAsking, _ base: [ByteName: Recipe.Assignment], _ correction: (any ErrorCorrection)?, output: String,
+    _ report: (Event) throws -> Void
+  ) throws -> (assignments: [ByteName: Recipe.Assignment], found: GuardedChoices) {
+    try withoutActuallyEscaping(report) { report in
+      let (assignments, found) = try ChoiceGuard(
+        source, asking, groupSize: options.groupSize, trialPath: output + ".trial", pool: pool
+      ) { assignments in
+        try tensors(calibrated: correction?.matrices ?? [], base.merging(assignments) { $1 })
+      } convert: { assignments, path in
+        let plan = try tensors(calibrated: correction?.matrices ?? [], base.merging(assignments) { $1 })
+        _ = try Converter(pool: pool, packing: .raw).convert(
+          source, plan: plan, recipe: recipe(), to: AtomicFile(path: path, kind: .grist), correction: correction
+        ) {
+          try report(.progress(Double($0.sourceBytesDone) / Double(max($0.sourceBytes, 1)), "a trial: \($0.tensor)"))
+        }
+      } report: {
+        try report($0)
+      }.guarded()
+      return (base.merging(assignments) { $1 }, found)
+    }
   }
 
   /// All that comes before the tensors' own plan.

@@ -30,7 +30,8 @@ public struct Recipe: Sendable {
   public let overrides: [StorageOverride]
   /// Names of matrices whose inputs' second moments are known.
   package let calibrated: Set<ByteName>
-  /// Matrices that get something else than the recipe's, as a budget of bits was spent; overrides count for more.
+  /// Matrices that get something else than the recipe's, as a budget of bits was spent or choices were guarded; overrides
+  /// count for more.
   package let assignments: [ByteName: Assignment]
 
   /// What a matrix was allotted, and why.
@@ -87,7 +88,8 @@ public struct Recipe: Sendable {
     }
     if let assignment = assignments[ByteName(tensor.name)] {
       return Decision(
-        scheme: try scheme(assignment.scheme, tensor, expected), reason: assignment.reason, keepsSource: false)
+        scheme: try scheme(assignment.scheme, tensor, expected), reason: assignment.reason,
+        keepsSource: assignment.scheme == .source)
     }
     guard tensor.elementType.isFloatingPoint else { return keep(tensor, "not real numbers") }
     let kind = expected?.kind ?? .other
