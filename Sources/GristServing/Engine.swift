@@ -61,7 +61,7 @@ public final class Engine: Sendable {
   ///
   /// - Parameters:
   ///   - limits: what is done at a time.
-  ///   - metrics: where measurements go; those of the process where nothing is said.
+  ///   - factory: where measurements go; those of the process where nothing is said.
   ///   - open: opens the model.
   ///
   /// - Throws: 71 when the system gives no thread.
