@@ -17,6 +17,8 @@ public struct Evaluation: Sendable {
     /// Stops once the difference from ``reference`` is known to lie within so much, or wholly outside, as a share of
     /// the questions.
     public var stopWithin: Double?
+    /// Asks this part of the questions alone; folders of all parts are joined by ``EvaluationParts``.
+    public var part: QuestionPart?
     /// What another model answered, by question; to compare with.
     public var reference: ReferenceAnswers?
 
@@ -41,13 +43,18 @@ public struct Evaluation: Sendable {
     if options.stopWithin != nil, options.score == nil || options.reference == nil {
       throw GristError(.usage, "stopping early needs a score, and answers of a reference to compare with")
     }
+    if options.stopWithin != nil, options.part != nil {
+      throw GristError(.usage, "a part alone cannot tell when enough was asked")
+    }
     try options.reference?.requireAll(of: questions)
   }
 
   /// The order in which questions are asked: the file's, or where a stop is decided meanwhile, one that says nothing about
   /// them, so that what was asked is a fair sample at any time.
   private var order: [Int] {
-    guard options.stopWithin != nil else { return Array(questions.indices) }
+    guard options.stopWithin != nil else {
+      return Array(options.part?.range(of: questions.count) ?? questions.indices)
+    }
     let keys = questions.map { sha256(Bytes(Array($0.id.text().utf8))) }
     return questions.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
   }
@@ -73,9 +80,10 @@ public struct Evaluation: Sendable {
     var stop = options.stopWithin.map { EarlyStop(within: $0) }
     let asking = QuestionAsking(model, granularities, maxNewTokens: options.maxNewTokens)
     var asked = 0
+    let order = order
     for index in order {
       try Interruption.check()
-      progress(Double(asked) / Double(questions.count), "question \(asked + 1) of \(questions.count)")
+      progress(Double(asked) / Double(order.count), "question \(asked + 1) of \(order.count)")
       if results[index] == nil {
         let result = try asking.ask(questions[index].question, index: index)
         results[index] = result

@@ -60,6 +60,11 @@ struct Evaluate: ParsableCommand {
   @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
   var maxNewTokens = 64
 
+  @Option(
+    help: ArgumentHelp(
+      "Ask the K-th of N parts of the questions alone; `gristmill merge` joins the folders.", valueName: "k/n"))
+  var part: QuestionPart?
+
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -68,6 +73,9 @@ struct Evaluate: ParsableCommand {
     if let stopWhen {
       guard stopWhen > 0, stopWhen <= 100 else { throw ValidationError("--stop-when must be above 0 and at most 100") }
       guard against != nil else { throw ValidationError("--stop-when goes with --against") }
+    }
+    if part != nil, stopWhen != nil || output == nil {
+      throw ValidationError("--part goes with --output, and without --stop-when")
     }
     _ = try granularities()
   }
@@ -89,6 +97,7 @@ struct Evaluate: ParsableCommand {
     var evaluation = Evaluation.Options()
     evaluation.granularities = try granularities()
     evaluation.maxNewTokens = maxNewTokens
+    evaluation.part = part
     evaluation.score = score ?? (asked.allSatisfy { !$0.answers.isEmpty } ? .exact : nil)
     evaluation.reference = try against.map { try ReferenceAnswers(path: $0) }
     evaluation.stopWithin = stopWhen.map { $0 / 100 }

@@ -36,6 +36,11 @@ struct Record: ParsableCommand {
       valueName: "k"))
   var top: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "Ask the K-th of N parts of the questions alone; `gristmill merge` joins the records.", valueName: "k/n"))
+  var part: QuestionPart?
+
   @Flag(help: "Record weights that are not upstream's any more; every report against the record says so.")
   var allowLossyReference = false
 
@@ -50,6 +55,9 @@ struct Record: ParsableCommand {
     if probes == nil, !asking.asks { throw ValidationError("give --probes, or --prompt, or --conversation") }
     if (output == nil) == (into == nil) { throw ValidationError("give either --output or --into") }
     try AnswerLength.check(maxNewTokens, atLeast: 1)
+    if part != nil, into != nil {
+      throw ValidationError("--part goes with --output: a part alone is no record of a model")
+    }
     if let top, top < 1 { throw ValidationError("--top must be 1 or more") }
   }
 
@@ -61,6 +69,7 @@ struct Record: ParsableCommand {
     recording.maxNewTokens = maxNewTokens
     recording.keptLogits = top
     recording.clock = day.clock?.day
+    recording.part = part
     recording.memoryBudget = memory.memoryBudget?.budget
     let asking = try Recording(source, questions: questions, options: recording, compute: options.compute(global))
     if let plan = try asking.memoryPlan() {

@@ -91,6 +91,32 @@ import Testing
     #expect(error.code == .badData && error.found?.contains("granularities") == true)
   }
 
+  @Test("parts that were joined are the whole, and nothing is asked again")
+  func parts() throws {
+    let asked = try questions(Self.lines)
+    let whole = folder.file("w")
+    _ = try Evaluation(source, questions: asked, options: options([.auto, .fixed(72)]), compute: compute).run(
+      folder: whole)
+    let parts = try (1...2).map { index in
+      var options = options([.auto, .fixed(72)])
+      options.part = QuestionPart(index: index, count: 2)
+      _ = try Evaluation(source, questions: asked, options: options, compute: compute).run(
+        folder: folder.file("p\(index)"))
+      return folder.file("p\(index)")
+    }
+    let joined = folder.file("joined")
+    #expect(try EvaluationParts.merge(parts.reversed(), into: joined) == 3)
+    let before = try readFile(joined + "/progress.jsonl").array
+    _ = try Evaluation(source, questions: asked, options: options([.auto, .fixed(72)]), compute: compute).run(
+      folder: joined)
+    #expect(try readFile(joined + "/progress.jsonl").array == before)
+    for name in ["answers-auto.jsonl", "answers-72.jsonl"] {
+      #expect(try readFile(joined + "/" + name).array == readFile(whole + "/" + name).array)
+    }
+    #expect(throws: GristError.self) { try EvaluationParts.merge(parts, into: joined) }
+    #expect(throws: GristError.self) { try EvaluationParts.merge([parts[0], whole], into: folder.file("x")) }
+  }
+
   @Test("against a reference's answers; and a stop once enough is known")
   func against() throws {
     var lines: [String] = []

@@ -19,7 +19,7 @@ extension ReferenceRecord {
 
   /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
-    let document: JSONValue = [
+    var document: JSONObject = [
       "requires": JSONValue(required), "fingerprint": JSONValue(fingerprint),
       "source": JSONValue(source),
       "loss": loss.map { JSONValue($0) } ?? false,
@@ -30,8 +30,13 @@ extension ReferenceRecord {
       "vocabulary": JSONValue(cases.lazy.compactMap(\.logits.first?.count).first ?? 0),
       "cases": .array(cases.map(\.json)),
     ]
+    if let part {
+      document["part"] = [
+        "index": JSONValue(part.part.index), "of": JSONValue(part.part.count), "questions": JSONValue(part.questions),
+      ]
+    }
     var writer = SafetensorsWriter(metadata: [
-      ("format", Self.format), ("version", Self.version), ("record", document.text()),
+      ("format", Self.format), ("version", Self.version), ("record", JSONValue.object(document).text()),
     ])
     var written: Set<String> = []
     for (index, item) in cases.enumerated() {
@@ -113,6 +118,7 @@ extension ReferenceRecord {
       ? try ChatProgram.Clock(date: asked.string("date"))
         ?? { throw asked.failure("date", "a date such as 2026-07-31") }() : nil
     template = asked.has("template") ? try asked.string("template") : nil
+    part = json.has("part") ? try Self.part(json.object("part")) : nil
     let vocabulary = try json.integer("vocabulary", in: 0...Int(Int32.max), default: 0)
     cases = try json.objects("cases").enumerated().map { index, item in
       let pictures = try item.strings("images").map { name in
@@ -134,6 +140,14 @@ extension ReferenceRecord {
       result.rounded = try Self.rounded(item)
       return result
     }
+  }
+
+  private static func part(_ json: JSONReader) throws -> Part {
+    let (index, count) = try (json.integer("index", in: 1...1_000_000), json.integer("of", in: 1...1_000_000))
+    guard let part = QuestionPart(index: index, count: count) else {
+      throw json.failure("index", "no more than \(count)")
+    }
+    return Part(part: part, questions: try json.string("questions"))
   }
 
   /// Choices in other arithmetic; a record that was made without says nothing.

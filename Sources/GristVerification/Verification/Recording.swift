@@ -23,12 +23,16 @@ public struct Recording: Sendable {
     /// Memory to keep to: weights that do not fit are read again for every pass, and questions go through together as
     /// far as they have room. Nil: none.
     public var memoryBudget: MemoryBudget?
+    /// Asks this part of the questions alone; ``ReferenceRecord/merged(_:)`` joins them.
+    public var part: QuestionPart?
 
     public init() {}
   }
 
   private let source: Source
+  /// Those that are asked.
   private let questions: [Question]
+  private let part: ReferenceRecord.Part?
   private let options: Options
   private let compute: Compute
 
@@ -39,7 +43,8 @@ public struct Recording: Sendable {
   ///   - compute: runs it.
   public init(_ source: Source, questions: [Question], options: Options = Options(), compute: Compute) {
     self.source = source
-    self.questions = questions
+    self.questions = options.part.map { Array(questions[$0.range(of: questions.count)]) } ?? questions
+    part = options.part.map { ReferenceRecord.Part($0, of: questions) }
     self.options = options
     self.compute = compute
   }
@@ -73,7 +78,7 @@ public struct Recording: Sendable {
     }
     return ReferenceRecord(
       fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,
-      template: asked.model.configuration.format.name, cases: cases)
+      template: asked.model.configuration.format.name, cases: cases, part: part)
   }
 }
 

@@ -81,11 +81,14 @@ public struct ReferenceRecord: Sendable {
   /// a record that does not say.
   public let template: String?
   public let cases: [Case]
+  /// Which part of a longer list of questions it answers; nil for the whole.
+  public let part: Part?
 
   public init(
     fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, template: String? = nil,
-    cases: [Case]
+    cases: [Case], part: Part? = nil
   ) {
+    self.part = part
     self.fingerprint = fingerprint
     self.source = source
     self.loss = loss
