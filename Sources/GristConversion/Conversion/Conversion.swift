@@ -151,7 +151,7 @@ public struct Conversion: Sendable {
   ) throws -> (assignments: [ByteName: Recipe.Assignment], found: GuardedChoices) {
     try withoutActuallyEscaping(report) { report in
       let (assignments, found) = try ChoiceGuard(
-        source, asking, groupSize: options.groupSize, trialPath: output + ".trial", pool: pool
+        source, asking, groupSize: options.groupSize, folder: AtomicFolder(path: output + ".trials"), pool: pool
       ) { assignments in
         try tensors(calibrated: correction?.matrices ?? [], base.merging(assignments) { $1 })
       } convert: { assignments, path in

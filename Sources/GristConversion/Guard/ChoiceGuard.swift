@@ -23,15 +23,16 @@ struct ChoiceGuard {
   private let convert: (Assignments, String) throws -> Void
   private let groupSize: Int
   private let pool: ThreadPool
-  private let trialPath: String
+  /// Holds the trials; nothing of it is left behind.
+  private let folder: AtomicFolder
   private let report: (Conversion.Event) throws -> Void
 
   init(
-    _ source: Source, _ asking: ChoiceAsking, groupSize: Int, trialPath: String, pool: ThreadPool,
+    _ source: Source, _ asking: ChoiceAsking, groupSize: Int, folder: AtomicFolder, pool: ThreadPool,
     plan: @escaping (Assignments) throws -> ConversionPlan, convert: @escaping (Assignments, String) throws -> Void,
     report: @escaping (Conversion.Event) throws -> Void
   ) {
-    (self.source, self.asking, self.groupSize, self.trialPath) = (source, asking, groupSize, trialPath)
+    (self.source, self.asking, self.groupSize, self.folder) = (source, asking, groupSize, folder)
     (self.plan, self.convert, self.pool, self.report) = (plan, convert, pool, report)
     questions = asking.expected.count
   }
@@ -51,8 +52,7 @@ struct ChoiceGuard {
   func guarded() throws -> (assignments: Assignments, found: GuardedChoices) {
     var trials = 0
     // A file that is read is never written again.
-    var last: String { "\(trialPath)-\(trials)" }
-    defer { removeIfPossible(last) }
+    var last: String { folder.temporaryPath(of: "trial-\(trials)") }
     func trial(_ assignments: Assignments) throws -> VisionLanguageModel {
       removeIfPossible(last)
       trials += 1
