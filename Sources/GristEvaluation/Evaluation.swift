@@ -72,8 +72,10 @@ public struct Evaluation: Sendable {
   ) throws -> EvaluationReport {
     let model = try source.model(compute: compute)
     let granularities = try granularities(of: model)
+    // Of a checkpoint it is computed from all its weights: once.
+    let side = try VerifiedSide(source, fingerprint: source.fingerprint())
     let folder = try path.map {
-      try EvaluationFolder(path: $0, key: try key(granularities), questions: questions.count)
+      try EvaluationFolder(path: $0, key: key(side, granularities), questions: questions.count)
     }
     var results = Dictionary(
       (folder?.answered ?? []).map { ($0.index, $0) }, uniquingKeysWith: { first, _ in first })
@@ -96,7 +98,7 @@ public struct Evaluation: Sendable {
       }
     }
     let report = EvaluationReport(
-      model: try VerifiedSide(source, fingerprint: source.fingerprint()), questions: questions,
+      model: side, questions: questions,
       results: order.prefix(asked).compactMap { results[$0] }.sorted { $0.index < $1.index },
       granularities: granularities,
       options: options, interval: stop?.interval, arithmetic: arithmetic)
@@ -136,8 +138,7 @@ public struct Evaluation: Sendable {
   private var arithmetic: String { "\(Compute.instructionSet), \(compute.activations.rawValue) activations" }
 
   /// What answers depend on.
-  private func key(_ granularities: [EvaluatedGranularity]) throws -> JSONObject {
-    let side = try VerifiedSide(source, fingerprint: source.fingerprint())
+  private func key(_ side: VerifiedSide, _ granularities: [EvaluatedGranularity]) -> JSONObject {
     let asked = questions.map { question -> JSONValue in
       [
         question.id, question.question.turns.turns,

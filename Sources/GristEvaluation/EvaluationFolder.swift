@@ -9,6 +9,9 @@ final class EvaluationFolder {
   let answered: [EvaluatedQuestion]
   private let file: FileHandle
 
+  /// The file that has a line a question.
+  static func progress(in folder: String) -> String { joinPath(folder, "progress.jsonl") }
+
   private static let format = "gristmill-evaluation"
 
   /// - Parameters:
@@ -20,19 +23,15 @@ final class EvaluationFolder {
   init(path: String, key: JSONObject, questions: Int) throws {
     self.path = path
     try createFolder(path)
-    let progress = joinPath(path, "progress.jsonl")
+    let progress = Self.progress(in: path)
     var heading = key
     heading["format"] = JSONValue(Self.format)
     let first = Array(JSONValue.object(heading).text(pretty: false).utf8) + [0x0a]
     var kept: [EvaluatedQuestion] = []
     var length = 0
     if fileKind(at: progress) == .file {
-      let bytes = try readFile(progress, limit: 1 << 32).array
-      let lines = bytes.split(separator: 0x0a, omittingEmptySubsequences: false)
-      // What stands behind the last line's end was cut off while it was written.
-      for (number, line) in lines.dropLast().enumerated() {
-        let place = "\(progress), line \(number + 1)"
-        let json = try JSONReader(locating(file: place) { try JSONValue.parse(Bytes(Array(line))) }, file: place)
+      for (number, line) in try JSONLines.wholeLines(path: progress).enumerated() {
+        let json = try JSONLines.reader(line, path: progress, number: number + 1)
         if number == 0 {
           try Self.require(json.object, heading, file: progress)
         } else {

@@ -5,7 +5,7 @@ import GristCore
 /// left to ask, and writes the figures of all.
 public enum EvaluationParts {
   /// Whether there is an evaluation's folder at `path`.
-  public static func isFolder(at path: String) -> Bool { fileKind(at: joinPath(path, "progress.jsonl")) == .file }
+  public static func isFolder(at path: String) -> Bool { fileKind(at: EvaluationFolder.progress(in: path)) == .file }
 
   /// - Parameters:
   ///   - folders: of the parts, in any order.
@@ -22,10 +22,8 @@ public enum EvaluationParts {
     var lines: [(index: Int, text: ArraySlice<UInt8>)] = []
     var seen: [Int: String] = [:]
     for folder in folders {
-      let path = joinPath(folder, "progress.jsonl")
-      // What stands behind the last line's end was cut off while it was written.
-      let all = try readFile(path, limit: 1 << 32).array.split(separator: 0x0a, omittingEmptySubsequences: false)
-        .dropLast()
+      let path = EvaluationFolder.progress(in: folder)
+      let all = try JSONLines.wholeLines(path: path)
       guard let first = all.first else { throw GristError(.badData, "the folder holds no evaluation", file: folder) }
       if let heading, !heading.elementsEqual(first) {
         throw GristError(
@@ -34,11 +32,10 @@ public enum EvaluationParts {
       }
       heading = heading ?? first
       for (number, line) in all.dropFirst().enumerated() {
-        let place = "\(path), line \(number + 2)"
-        let json = try JSONReader(locating(file: place) { try JSONValue.parse(Bytes(Array(line))) }, file: place)
+        let json = try JSONLines.reader(line, path: path, number: number + 2)
         let index = try json.integer("index", in: 0...Int(Int32.max))
         if let other = seen.updateValue(path, forKey: index) {
-          throw GristError(.badData, "a question was answered twice", file: place, found: other)
+          throw GristError(.badData, "a question was answered twice", file: json.file, found: other)
         }
         lines.append((index, line))
       }
@@ -47,7 +44,7 @@ public enum EvaluationParts {
     let sorted = lines.sorted { $0.index < $1.index }.map(\.text)
     let text = ([heading] + sorted).flatMap { $0 + [0x0a] }
     try createFolder(output)
-    try AtomicFile(path: joinPath(output, "progress.jsonl"), forces: true).finish(with: Bytes(text))
+    try AtomicFile(path: EvaluationFolder.progress(in: output), forces: true).finish(with: Bytes(text))
     return lines.count
   }
 }

@@ -34,12 +34,11 @@ public struct EvaluationQuestion: Sendable {
     let folder = folder ?? folderName(of: path)
     var (questions, ids, pictures) = ([EvaluationQuestion](), Set<String>(), [String: Bytes]())
     for (index, line) in text.array.split(separator: 0x0a).enumerated() {
-      let place = "\(path), line \(index + 1)"
       guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { continue }
-      let json = try JSONReader(locating(file: place) { try JSONValue.parse(Bytes(Array(line))) }, file: place)
+      let json = try JSONLines.reader(line, path: path, number: index + 1)
       let question = try EvaluationQuestion(json, folder: folder, &pictures)
       guard ids.insert(question.id.text()).inserted else {
-        throw GristError(.badData, "a question's id comes twice", file: place, found: question.id.text())
+        throw GristError(.badData, "a question's id comes twice", file: json.file, found: question.id.text())
       }
       questions.append(question)
     }

@@ -17,6 +17,8 @@ public struct EvaluationReport: Sendable {
   public let interval: ClosedRange<Double>?
   public let stopWithin: Double?
   public let arithmetic: String
+  /// A line of the table each.
+  public private(set) var rows: [Row] = []
 
   init(
     model: VerifiedSide, questions: [EvaluationQuestion], results: [EvaluatedQuestion],
@@ -26,6 +28,7 @@ public struct EvaluationReport: Sendable {
     (self.model, self.questions, self.results) = (model, questions, results)
     (self.granularities, self.interval, self.arithmetic) = (granularities, interval, arithmetic)
     (score, reference, stopWithin) = (options.score, options.reference, options.stopWithin)
+    rows = granularities.map(row)
   }
 
   /// How good answers are.
@@ -41,6 +44,11 @@ public struct EvaluationReport: Sendable {
       let mean = scores.reduce(0, +) / count
       let variance = scores.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
       (self.mean, standardError) = (mean, (variance / count).squareRoot())
+    }
+
+    /// In percent, for people: "90.5 ± 0.6".
+    package var text: String {
+      "\(NumberText.fixed(mean * 100, digits: 1)) ± \(NumberText.fixed(standardError * 100, digits: 1))"
     }
   }
 
@@ -66,7 +74,10 @@ public struct EvaluationReport: Sendable {
     public let sameAnswers: Int?
   }
 
-  public var rows: [Row] { granularities.map(row) }
+  /// A difference of shares in points, for people: "+1.5".
+  package static func points(_ share: Double) -> String {
+    (share > 0 ? "+" : "") + NumberText.fixed(share * 100, digits: 1)
+  }
 
   private var finest: EvaluatedGranularity? {
     let fixed = granularities.compactMap { if case .fixed(let tokens) = $0 { tokens } else { nil } }

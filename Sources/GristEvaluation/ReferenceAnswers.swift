@@ -13,8 +13,7 @@ public struct ReferenceAnswers: Sendable {
     name = fileName(of: path)
     var texts: [String: String] = [:]
     for (index, line) in try readFile(path, limit: 1 << 30).array.split(separator: 0x0a).enumerated() {
-      let place = "\(path), line \(index + 1)"
-      let json = try JSONReader(locating(file: place) { try JSONValue.parse(Bytes(Array(line))) }, file: place)
+      let json = try JSONLines.reader(line, path: path, number: index + 1)
       guard let id = json.value("question_id") else { throw json.failure("question_id", "a number or a text") }
       texts[id.text()] = try json.string("text")
     }

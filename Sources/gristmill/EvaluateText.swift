@@ -12,7 +12,7 @@ enum EvaluateText {
     var table = [["tokens a tile", "right, %", "visual tokens", "fewer", "seconds", "speed-up"]]
     for row in rows {
       table.append([
-        row.granularity == .auto ? "router" : row.granularity.name, share(row.right),
+        row.granularity == .auto ? "router" : row.granularity.name, row.right?.text ?? "-",
         NumberText.fixed(row.visualTokens, digits: 0), row.reduction.map(NumberText.percent) ?? "-",
         NumberText.significant(row.seconds), row.speedUp.map { NumberText.fixed($0, digits: 2) } ?? "-",
       ])
@@ -21,7 +21,7 @@ enum EvaluateText {
     if !report.categories.isEmpty, report.score != nil {
       var table = [["category"] + rows.map { $0.granularity == .auto ? "router" : $0.granularity.name }]
       for (index, name) in report.categories.enumerated() {
-        table.append([name.visible()] + rows.map { share($0.categories[index].right) })
+        table.append([name.visible()] + rows.map { $0.categories[index].right?.text ?? "-" })
       }
       lines += ["", Format.table(table)]
     }
@@ -46,8 +46,8 @@ enum EvaluateText {
         lines.append(
           "\(row.granularity.name) against \(report.reference?.name ?? ""): right alone \(comparison.firstOnly) against "
             + "\(comparison.secondOnly), McNemar's p \(NumberText.significant(comparison.pValue)); "
-            + "\(points(comparison.difference)) points (\(points(comparison.interval.lowerBound)) to "
-            + "\(points(comparison.interval.upperBound)))")
+            + "\(EvaluationReport.points(comparison.difference)) points (\(EvaluationReport.points(comparison.interval.lowerBound)) to "
+            + "\(EvaluationReport.points(comparison.interval.upperBound)))")
       }
       if let same = row.sameAnswers {
         lines.append("\(row.granularity.name): \(same) of \(report.results.count) answers are the reference's")
@@ -56,20 +56,9 @@ enum EvaluateText {
     if let within = report.stopWithin, let interval = report.interval {
       lines.append(
         (report.results.count < report.questions.count ? "stopped early: " : "") + "the difference lies between "
-          + "\(points(interval.lowerBound)) and \(points(interval.upperBound)) points, at any time; asked was within "
+          + "\(EvaluationReport.points(interval.lowerBound)) and \(EvaluationReport.points(interval.upperBound)) points, at any time; asked was within "
           + NumberText.significant(within * 100))
     }
     return lines.joined(separator: "\n")
-  }
-
-  private static func points(_ share: Double) -> String {
-    (share > 0 ? "+" : "") + NumberText.fixed(share * 100, digits: 1)
-  }
-
-  private static func share(_ share: EvaluationReport.Share?) -> String {
-    share.map {
-      "\(NumberText.fixed($0.mean * 100, digits: 1)) ± \(NumberText.fixed($0.standardError * 100, digits: 1))"
-    }
-      ?? "-"
   }
 }

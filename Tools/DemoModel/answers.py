@@ -14,26 +14,7 @@ from pathlib import Path
 import torch
 
 from demomodel.checkpoint import read_checkpoint
-from demomodel.testset import picture_features
-
-
-@torch.no_grad()
-def greedy(model, tokenizer, prefix: torch.Tensor, question: str, limit: int) -> str:
-    """The answer behind a picture's rows."""
-    embed = model.language.get_input_embeddings()
-
-    def rows(ids) -> torch.Tensor:
-        return embed(torch.tensor(ids, device=model.device))
-
-    inputs, cache, answer = torch.cat([rows(tokenizer.before), prefix, rows(list(tokenizer.after(question)))])[None], None, []
-    for _ in range(limit):
-        output = model.language(inputs_embeds=inputs, past_key_values=cache, use_cache=True)
-        token = int(output.logits[0, -1].argmax())
-        if token == 2:
-            break
-        answer.append(token)
-        cache, inputs = output.past_key_values, rows([token])[None]
-    return tokenizer.decode(answer)
+from demomodel.testset import greedy, picture_features
 
 
 def line(item: dict, text: str) -> str:

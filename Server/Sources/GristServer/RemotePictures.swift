@@ -82,12 +82,15 @@ public struct RemotePictures: Sendable {
   private func request(_ address: String, _ deadline: NIODeadline) async throws -> Answer {
     guard let url = URL(string: address), let scheme = url.scheme?.lowercased(),
       let host = url.host(percentEncoded: false),
+      // One that is written in two ways might be looked up in another than was checked.
+      host == url.host(percentEncoded: true),
       ["http", "https"].contains(scheme), !host.isEmpty, url.user() == nil
     else { throw Refusal("its address is none of http or https") }
-    let number = try await number(of: host, port: url.port ?? (scheme == "https" ? 443 : 80))
+    let plain = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+    let number = try await number(of: plain, port: url.port ?? (scheme == "https" ? 443 : 80))
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
     // The address that was checked is the one that is asked, whatever its name becomes meanwhile.
-    configuration.dnsOverride = [host: number]
+    configuration.dnsOverride = [plain: number]
     configuration.httpVersion = .http1Only
     configuration.connectionPool.retryConnectionEstablishment = false
     let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
@@ -134,9 +137,8 @@ public struct RemotePictures: Sendable {
   ///
   /// - Throws: A refusal where it has none, or one that is not to be asked.
   private func number(of host: String, port: Int) async throws -> String {
-    let plain = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
     let address = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
-      do { return try SocketAddress.makeAddressResolvingHost(plain, port: port) } catch {
+      do { return try SocketAddress.makeAddressResolvingHost(host, port: port) } catch {
         throw Refusal("its host is not known")
       }
     }

@@ -78,6 +78,7 @@ import Testing
           ("http://127.0.0.1:\(port)/slow", "within 1 seconds"), ("http://127.0.0.1:1/a.jpg", "nothing answered"),
           ("http://nowhere.invalid/a.jpg", "not known"), ("ftp://127.0.0.1/a.jpg", "none of http"),
           ("http://u:p@127.0.0.1/a.jpg", "none of http"), ("/a.jpg", "none of http"), ("http://", "none of http"),
+          ("http://%6cocalhost:\(port)/a.jpg", "none of http"),
         ] {
           let began = ContinuousClock.now
           let error = await #expect(throws: ServingError.self) { try await remote.fetch(address, "messages[0]") }

@@ -82,22 +82,3 @@ final class ChoiceAsking {
     return (all, beyond)
   }
 }
-
-/// A reference's weights, but for some tensors that are another model's.
-struct ExchangedParameters: ParameterDecorator {
-  let base: any ParameterStore
-  let other: any ParameterStore
-  let names: Set<ByteName>
-
-  private func store(_ name: String) -> any ParameterStore { names.contains(ByteName(name)) ? other : base }
-
-  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
-    try store(name).matrix(name, rows: rows, columns: columns)
-  }
-
-  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
-    try store(name).embedding(name, rows: rows, columns: columns)
-  }
-
-  func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
-}

@@ -136,8 +136,9 @@ struct ChoiceGuard {
       try report(
         .progress(Double(index) / Double(parts.count), "measuring what each part does to \(asked.count) choices"))
       let mixed = try VisionLanguageModel(
-        ExchangedParameters(
-          base: source.parameters(pool: pool), other: model.parameters(pool: pool), names: Set(parts[index].names)),
+        MixedParameters(
+          reference: source.parameters(pool: pool), model: model.parameters(pool: pool), names: Set(parts[index].names),
+          path: source.path),
         compute: asking.compute)
       for (question, decision) in zip(asked, try asking.decisions(mixed, on: asked)) {
         parts[index].price += Double(asking.expected[question].marginChange(in: decision))

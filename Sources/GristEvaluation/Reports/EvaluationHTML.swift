@@ -44,32 +44,21 @@ extension EvaluationReport {
     guard let stopWithin, let interval else { return "" }
     let decided = results.count < questions.count ? "Stopped early: the" : "The"
     return """
-      <p class="against">\(decided) difference from the reference lies between \(points(interval.lowerBound)) and \
-      \(points(interval.upperBound)) points with 95 % confidence at whatever time one looks; asked was whether it is \
+      <p class="against">\(decided) difference from the reference lies between \(Self.points(interval.lowerBound)) and \
+      \(Self.points(interval.upperBound)) points with 95 % confidence at whatever time one looks; asked was whether it is \
       within \(NumberText.significant(stopWithin * 100)).</p>
       """
   }
 
-  private func points(_ share: Double) -> String {
-    (share > 0 ? "+" : "") + NumberText.fixed(share * 100, digits: 1)
-  }
-
   private func cells(_ values: [String]) -> String { values.map { "<td class=\"n\">\($0)</td>" }.joined() }
 
-  private func share(_ share: Share?) -> String {
-    share.map {
-      "\(NumberText.fixed($0.mean * 100, digits: 1)) ± \(NumberText.fixed($0.standardError * 100, digits: 1))"
-    }
-      ?? "–"
-  }
-
   private var table: String {
-    let rows = self.rows
     let hasComparison = rows.contains { $0.comparison != nil }
     let hasYesNo = rows.contains { $0.yesNo != nil }
     let lines = rows.map { row -> String in
       var values = [
-        share(row.right), NumberText.fixed(row.visualTokens, digits: 0), row.reduction.map(NumberText.percent) ?? "–",
+        row.right?.text ?? "–", NumberText.fixed(row.visualTokens, digits: 0),
+        row.reduction.map(NumberText.percent) ?? "–",
         NumberText.significant(row.seconds), row.speedUp.map { NumberText.fixed($0, digits: 2) + " ×" } ?? "–",
       ]
       if hasYesNo {
@@ -80,7 +69,7 @@ extension EvaluationReport {
           row.comparison.map { item in
             [
               "\(item.firstOnly) / \(item.secondOnly)", NumberText.significant(item.pValue),
-              "\(points(item.difference)) (\(points(item.interval.lowerBound)) to \(points(item.interval.upperBound)))",
+              "\(Self.points(item.difference)) (\(Self.points(item.interval.lowerBound)) to \(Self.points(item.interval.upperBound)))",
             ]
           } ?? ["–", "–", "–"]
       }
@@ -109,11 +98,10 @@ extension EvaluationReport {
   private var categoryTable: String {
     guard !categories.isEmpty, score != nil else { return "" }
     let heads = granularities.map { "<th class=\"n\">\($0 == .auto ? "router" : $0.name)</th>" }.joined()
-    let rows = self.rows
     let lines = categories.indices.map { index in
       let count = rows.first?.categories[index].right?.count ?? 0
       return
-        "<tr><td>\(escaped(categories[index]))</td>\(cells(["\(count)"] + rows.map { share($0.categories[index].right) }))</tr>"
+        "<tr><td>\(escaped(categories[index]))</td>\(cells(["\(count)"] + rows.map { $0.categories[index].right?.text ?? "–" }))</tr>"
     }
     return """
       <section><h2>By category</h2><div class="scroll"><table><thead><tr><th>category</th>\

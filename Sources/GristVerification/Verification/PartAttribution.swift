@@ -19,40 +19,14 @@ public enum DecidingPart: String, Sendable, CaseIterable {
   }
 }
 
-/// The reference with one part taken from the model under test.
-struct MixedParameters: ParameterStore {
-  let reference: any ParameterStore
-  let model: any ParameterStore
-  /// Names of the tensors that are the model's.
-  private let names: Set<ByteName>
-
+extension MixedParameters {
+  /// The reference with one part taken from the model under test, which is what is found fault with.
   init(
     reference: any ParameterStore, model: any ParameterStore, part: DecidingPart, of configuration: ModelConfiguration
   ) {
-    self.reference = reference
-    self.model = model
-    names = Set(configuration.expectedTensors.filter { DecidingPart($0.part) == part }.map { ByteName($0.name) })
+    let names = configuration.expectedTensors.filter { DecidingPart($0.part) == part }.map { ByteName($0.name) }
+    self.init(reference: reference, model: model, names: Set(names), path: model.path)
   }
-
-  var source: Source { reference.source }
-  /// It is the model that is found fault with.
-  var path: String { model.path }
-
-  private func store(_ name: String) -> any ParameterStore { names.contains(ByteName(name)) ? model : reference }
-
-  func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
-    try store(name).matrix(name, rows: rows, columns: columns)
-  }
-
-  func embedding(_ name: String, rows: Int, columns: Int) throws -> any EmbeddingTable {
-    try store(name).embedding(name, rows: rows, columns: columns)
-  }
-
-  func values(_ name: String, count: Int) throws -> [Float] { try store(name).values(name, count: count) }
-
-  func has(_ name: String) -> Bool { store(name).has(name) }
-
-  func keeps(_ tensor: ExpectedTensor) -> Bool { store(tensor.name).keeps(tensor) }
 }
 
 /// What one part's quantization alone does to the router.

@@ -82,18 +82,13 @@ def choices(model: DemoModel, tokenizer: Tokenizer, states: list[PictureState]) 
 
 
 @torch.no_grad()
-def generate(model: DemoModel, tokenizer: Tokenizer, path: Path, question: str, granularity: int | None = None, limit: int = 8) -> tuple[str, int]:
-    """Greedy answer to one question, as inference does it: (answer, granularity)."""
-    projected, size, grid = picture_features(model, path)
-    if granularity is None:
-        choice = int(model.router_logits(projected, [tokenizer.prompt(question)])[0].argmax())
-        granularity = model.granularities[choice]
+def greedy(model: DemoModel, tokenizer: Tokenizer, visual: torch.Tensor, question: str, limit: int = 8) -> str:
+    """Greedy answer behind a picture's rows."""
     embed = model.language.get_input_embeddings()
 
     def rows(ids) -> torch.Tensor:
         return embed(torch.tensor(ids, device=model.device))
 
-    visual = model.assemble(model.pool(projected, granularity), model.rows_index(granularity, size, grid))
     inputs, cache, answer = torch.cat([rows(tokenizer.before), visual, rows(list(tokenizer.after(question)))])[None], None, []
     for _ in range(limit):
         output = model.language(inputs_embeds=inputs, past_key_values=cache, use_cache=True)
@@ -102,4 +97,15 @@ def generate(model: DemoModel, tokenizer: Tokenizer, path: Path, question: str, 
             break
         answer.append(token)
         cache, inputs = output.past_key_values, rows([token])[None]
-    return tokenizer.decode(answer), granularity
+    return tokenizer.decode(answer)
+
+
+@torch.no_grad()
+def generate(model: DemoModel, tokenizer: Tokenizer, path: Path, question: str, granularity: int | None = None, limit: int = 8) -> tuple[str, int]:
+    """Greedy answer to one question, as inference does it: (answer, granularity)."""
+    projected, size, grid = picture_features(model, path)
+    if granularity is None:
+        choice = int(model.router_logits(projected, [tokenizer.prompt(question)])[0].argmax())
+        granularity = model.granularities[choice]
+    visual = model.assemble(model.pool(projected, granularity), model.rows_index(granularity, size, grid))
+    return greedy(model, tokenizer, visual, question, limit), granularity
