@@ -17,6 +17,7 @@ let package = Package(
     .library(name: "GristConversion", targets: ["GristConversion"]),
     .library(name: "GristVerification", targets: ["GristVerification"]),
     .library(name: "GristEvaluation", targets: ["GristEvaluation"]),
+    .library(name: "GristAlignment", targets: ["GristAlignment"]),
     .library(name: "GristServing", targets: ["GristServing"]),
     .library(name: "GristSigning", targets: ["GristSigning"]),
     .executable(name: "gristmill", targets: ["gristmill"]),
@@ -105,6 +106,14 @@ let package = Package(
         "GristCore", "GristKernels", "GristSources", "GristImaging", "GristModel", "GristVerification",
         .product(name: "RealModule", package: "swift-numerics"),
       ]),
+    // A router trained on what the model answers, as it runs.
+    .target(
+      name: "GristAlignment",
+      dependencies: [
+        "GristCore", "GristKernels", "GristFormat", "GristSources", "GristModel", "GristConversion",
+        "GristVerification",
+        "GristEvaluation", .product(name: "RealModule", package: "swift-numerics"),
+      ]),
     // Answers many clients with one model, in OpenAI's forms; sockets are the server's.
     .target(
       name: "GristServing",
@@ -117,7 +126,7 @@ let package = Package(
       name: "GristmillKit",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristEvaluation", "GristServing", "GristSigning",
+        "GristConversion", "GristVerification", "GristEvaluation", "GristAlignment", "GristServing", "GristSigning",
       ]),
     // The one program that links libhdf5; GristSources starts it and talks to it.
     .executableTarget(
@@ -126,7 +135,8 @@ let package = Package(
       name: "gristmill",
       dependencies: [
         "GristCore", "GristKernels", "GristFormat", "GristTemplates", "GristSources", "GristImaging", "GristModel",
-        "GristConversion", "GristVerification", "GristEvaluation", "GristServing", "GristSigning", "CGristProgram",
+        "GristConversion", "GristVerification", "GristEvaluation", "GristAlignment", "GristServing", "GristSigning",
+        "CGristProgram",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -172,6 +182,12 @@ let package = Package(
       name: "GristEvaluationTests",
       dependencies: [
         "GristCore", "GristSources", "GristModel", "GristConversion", "GristKernels", "GristEvaluation", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GristAlignmentTests",
+      dependencies: [
+        "GristCore", "GristKernels", "GristSources", "GristModel", "GristConversion", "GristVerification",
+        "GristEvaluation", "GristAlignment", "TestSupport",
       ]),
     .testTarget(
       name: "GristServingTests",

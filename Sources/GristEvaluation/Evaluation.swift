@@ -59,10 +59,10 @@ public struct Evaluation: Sendable {
     return questions.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
   }
 
-  /// Asks what was not asked yet, and writes answers, figures and a page into `folder`.
+  /// Asks what was not asked yet, and writes answers, figures and a page into a folder.
   ///
   /// - Parameters:
-  ///   - folder: where an evaluation that was stopped goes on; nil keeps nothing.
+  ///   - path: of the folder where an evaluation that was stopped goes on; nil keeps nothing.
   ///   - progress: hears the fraction done.
   ///
   /// - Throws: 64 for granularities that the model does not have, 65 for a folder of another evaluation, 130 when
@@ -145,13 +145,15 @@ public struct Evaluation: Sendable {
         .array(question.question.pictures.map { JSONValue(sha256($0.bytes)) }),
       ]
     }
-    return [
+    var key: JSONObject = [
       "fingerprint": side.fingerprint.map { JSONValue($0) } ?? .null,
       "bytes": side.byteCount.map { JSONValue($0) } ?? .null, "recipe": side.recipe.map { JSONValue($0) } ?? .null,
       "arithmetic": JSONValue(arithmetic),
       "questions": JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8)))),
       "granularities": JSONValue(granularities.map(\.name)), "max_new_tokens": JSONValue(options.maxNewTokens),
     ]
+    if let alignment = source.alignment { key["alignment"] = JSONValue(alignment.digest) }
+    return key
   }
 }
 

@@ -125,13 +125,28 @@ public struct Provenance: Sendable, Equatable {
     public let isLossy: Bool
     /// How codes were calibrated, and with what; nil where they were not.
     public let calibration: String?
+    /// How the router was trained anew; nil where it was not.
+    public let alignment: Alignment?
 
-    public init(tool: String, recipe: String, isLossy: Bool, calibration: String? = nil) {
+    public init(
+      tool: String, recipe: String, isLossy: Bool, calibration: String? = nil, alignment: Alignment? = nil
+    ) {
       self.calibration = calibration
+      self.alignment = alignment
       self.tool = tool
       self.recipe = recipe
       self.isLossy = isLossy
     }
+  }
+
+  /// A router that was trained on what the very model answers: its choices are no longer upstream's.
+  public struct Alignment: Sendable, Equatable {
+    /// SHA-256 of its values as they were trained, 64 hexadecimal digits: two with the same choose alike.
+    public let digest: String
+    /// With what and how, for people.
+    public let summary: String
+
+    public init(digest: String, summary: String) { (self.digest, self.summary) = (digest, summary) }
   }
 
   /// The program that wrote the file, with its version.
@@ -154,6 +169,9 @@ public struct Provenance: Sendable, Equatable {
 
   /// Whether the weights are no longer upstream's, value for value; a file that does not tell counts as such.
   public var isLossy: Bool { lineage.isEmpty || lineage.contains(where: \.isLossy) }
+
+  /// How the router was last aligned; nil for one that is upstream's, but for what storing it lost.
+  public var alignment: Alignment? { lineage.last { $0.alignment != nil }?.alignment }
 
   package init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,

@@ -98,6 +98,11 @@ extension Provenance.Step {
   package var json: JSONValue {
     var json: JSONObject = ["tool": JSONValue(tool), "recipe": JSONValue(recipe), "lossy": JSONValue(isLossy)]
     if let calibration { json["calibration"] = JSONValue(calibration) }
+    if let alignment {
+      json["trained"] = JSONValue(Provenance.Alignment.part)
+      json["trained_values"] = JSONValue(alignment.digest)
+      json["training"] = JSONValue(alignment.summary)
+    }
     return .object(json)
   }
 }
@@ -131,9 +136,24 @@ extension Provenance {
       lineage: try json.objects("lineage", default: []).map { step in
         Step(
           tool: try step.string("tool"), recipe: try step.string("recipe"), isLossy: try step.bool("lossy"),
-          calibration: step.has("calibration") ? try step.string("calibration") : nil)
+          calibration: step.has("calibration") ? try step.string("calibration") : nil,
+          alignment: try Alignment(step))
       }, ignoredKeys: try json.strings("ignored_keys", default: []),
       promptTemplate: json.has("prompt_template") ? try json.string("prompt_template") : nil)
+  }
+}
+
+extension Provenance.Alignment {
+  /// The one part that this version trains.
+  fileprivate static let part = "router"
+
+  /// Nil where nothing was trained.
+  fileprivate init?(_ step: JSONReader) throws {
+    guard step.has("trained") else { return nil }
+    // Another part's training says as much: choices may be other ones.
+    let part = try step.string("trained")
+    self.init(
+      digest: try step.string("trained_values", default: ""), summary: try step.string("training", default: part))
   }
 }
 

@@ -156,10 +156,25 @@ extension VisionLanguageModel {
     return try locating(file: path) { try router.get().decide(input, compute) }
   }
 
+  /// The tokens of a prompt's text that are most similar to the picture, in falling order: what AVG-LLaVA's router would
+  /// see of it.
+  ///
+  /// - Parameters:
+  ///   - ids: of the text, the picture's place left out.
+  ///   - image: the picture.
+  ///   - count: how many are kept at most.
+  ///
+  /// - Throws: 64 for a text-only model, 65 for a token without an embedding.
+  package func filteredText(_ ids: [Int], by image: ImageFeatures, count: Int) throws -> [Int] {
+    let side = try requireVision().side
+    let wholePicture = image.features.copy(rows: 0..<side * side)
+    return TextFilter(count: count)(text: try embed(ids), image: wholePicture, compute).order.map { ids[$0] }
+  }
+
   /// Embeddings of token ids: [ids, hidden size].
   ///
   /// - Throws: 65 for an id beyond the table.
-  func embed(_ ids: [Int]) throws -> FloatMatrix {
+  package func embed(_ ids: [Int]) throws -> FloatMatrix {
     let rows = FloatMatrix(rows: ids.count, columns: configuration.hiddenSize)
     if let id = ids.first(where: { !(0..<embeddings.rows).contains($0) }) {
       throw GristError(.badData, "a token has no embedding", file: path, found: "id \(id) of \(embeddings.rows)")

@@ -52,7 +52,7 @@ extension VisionInput {
   }
 
   /// The most tiles that a picture is cut to, the one that shows the whole counted in.
-  var mostTiles: Int { tileCounts.map(\.all).max() ?? 1 }
+  package var mostTiles: Int { tileCounts.map(\.all).max() ?? 1 }
 
   /// The most rows that a picture becomes: all tiles' tokens at the finest grid, and a newline behind every row of the
   /// detail.

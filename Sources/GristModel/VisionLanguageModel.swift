@@ -149,7 +149,7 @@ public final class VisionLanguageModel: Sendable {
   public struct ImageFeatures: Sendable {
     let tiles: ImageTiles
     /// [tiles · patches, hidden size], the whole image's tile first.
-    let features: FloatMatrix
+    package let features: FloatMatrix
     /// What is the same for the same picture alone; nil where nobody said.
     let identity: String?
     public var tileCount: Int { tiles.tiles.count }

@@ -1,4 +1,5 @@
 // Everything that the toolkit's modules offer, behind one import.
+@_exported import GristAlignment
 @_exported import GristConversion
 @_exported import GristCore
 @_exported import GristEvaluation

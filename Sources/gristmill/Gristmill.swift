@@ -23,7 +23,8 @@ struct Gristmill: ParsableCommand {
       """,
     version: "gristmill \(gristmillVersion)",
     subcommands: [
-      Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Evaluate.self, Merge.self, Inspect.self,
+      Convert.self, Calibrate.self, Run.self, Record.self, Verify.self, Evaluate.self, Align.self, Merge.self,
+      Inspect.self,
       Diff.self,
       ExportCommand.self,
       Sign.self, VerifySignature.self, Bench.self, ChatCommand.self, Serve.self,

@@ -30,6 +30,7 @@ struct InspectText {
       provenance.lineage.map { step in
         step.recipe.line + (step.isLossy ? " (lossy)" : " (lossless)")
           + (step.calibration.map { ", calibrated \($0.line)" } ?? "")
+          + (step.alignment.map { ", \($0.summary.line)" } ?? "")
       }.joined(separator: ", then "))
     if let template = provenance.promptTemplate {
       try line(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import GristAlignment
 import GristCore
 import GristEvaluation
 import GristModel
@@ -6,10 +7,10 @@ import GristVerification
 
 struct Merge: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Join what several runs with --part K/N gave: records, or folders of an evaluation.",
+    abstract: "Join what several runs with --part K/N gave: records, or folders of evaluate or align.",
     discussion: """
-      Records become the record that one run would have given, byte for byte. Folders become one that has every answer: \
-      `gristmill evaluate`, given again with it as --output, asks nothing and writes the figures of all.
+      Each becomes what one run would have given, byte for byte. `gristmill evaluate`, given again with the joined folder as \
+      --output, asks nothing and writes the figures of all; `gristmill align` with it as --feedback begins to train.
       """)
 
   @Argument(help: "The parts, in any order.")
@@ -22,17 +23,27 @@ struct Merge: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func run() throws {
-    let isFolder = parts.map(EvaluationParts.isFolder)
-    if isFolder.contains(true) {
-      if let index = isFolder.firstIndex(of: false) {
-        throw GristError(.badData, "not the folder of an evaluation, as others are", file: parts[index])
-      }
+    if try areAll("the folder of an evaluation", EvaluationParts.isFolder) {
       return try say(EvaluationParts.merge(parts, into: output), "answered questions")
+    }
+    if try areAll("a folder of feedback", FeedbackParts.isFolder) {
+      return try say(FeedbackParts.merge(parts, into: output), "questions with feedback")
     }
     let records = try parts.map { (record: try ReferenceRecord(path: $0), path: $0) }
     let merged = try ReferenceRecord.merged(records)
     try outputs.file(output, .record).finish(with: merged.encoded())
     try say(merged.cases.count, "cases")
+  }
+
+  /// Whether the parts are of a kind.
+  ///
+  /// - Throws: 65 where some are and others are not.
+  private func areAll(_ kind: String, _ isOne: (String) -> Bool) throws -> Bool {
+    guard parts.contains(where: isOne) else { return false }
+    if let other = parts.first(where: { !isOne($0) }) {
+      throw GristError(.badData, "not \(kind), as others are", file: other)
+    }
+    return true
   }
 
   private func say(_ count: Int, _ what: String) throws {

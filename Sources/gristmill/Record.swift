@@ -64,7 +64,8 @@ struct Record: ParsableCommand {
   func run() throws {
     let questions = try asking.questions(probes: probes) ?? []
     let source = try Source.open(path: checkpoint, options: options.checkpoint.sourceOptions())
-    if !allowLossyReference { try Reference.refuseLoss(source.loss, of: checkpoint) }
+    // A router that was trained for the file has no other reference than the file itself.
+    if !allowLossyReference, source.alignment == nil { try Reference.refuseLoss(source.loss, of: checkpoint) }
     var recording = Recording.Options()
     recording.maxNewTokens = maxNewTokens
     recording.keptLogits = top

@@ -10,8 +10,12 @@ enum VerifyText {
     let decided = report.decided
     if decided > 0 {
       let ties = report.count(.tie)
+      let choices =
+        report.ownAlignment == nil
+        ? "\(report.count(.agrees)) of \(decided) choices agree"
+        : "aligned: its choices are its own, \(report.sameChoices) of \(decided) are the reference's too"
       lines.append(
-        "router   \(report.count(.agrees)) of \(decided) choices agree" + (ties > 0 ? ", \(ties) more are ties" : "")
+        "router   " + choices + (ties > 0 ? ", \(ties) more are ties" : "")
           + (report.hasTextFilter
             ? "; text filter: same set in \(report.filterSetsEqual), same order in \(report.filterOrdersEqual)" : ""))
       if !report.floors.isEmpty {
@@ -77,8 +81,7 @@ enum VerifyText {
         item.reference.question.image ?? "-", Format.shortened(item.reference.question.prompt),
         item.reference.decision.map { "\($0.granularity)" } ?? "-",
         item.decision.map { "\($0.granularity)" } ?? "-",
-        item.agreement(tieMargin: report.limits.tieMargin) == .none
-          ? "" : item.agreement(tieMargin: report.limits.tieMargin).rawValue,
+        report.agreement(of: item) == .none ? "" : report.agreement(of: item).rawValue,
         item.reference.decision.map { NumberText.fixed(Double($0.margin)) } ?? "-",
         NumberText.significant(item.kl.mean, digits: 2),
         "\(item.agreeingOnTop)/\(item.divergences.count)",

@@ -236,4 +236,34 @@ import Testing
     #expect(try folderContents(folder.file("out")) == ["old.grist"])
     #expect(try readFile(folder.file("out/old.grist")).array == old)
   }
+
+  @Test("align: parts, joined, trained; one document, and exit codes")
+  func align() throws {
+    let checkpoint = Fixtures.conformanceCheckpoint
+    let model = try convert(checkpoint, "int4-all")
+    let lines = (0..<3).map {
+      #"{"question_id": \#($0), "image": "flower_tiny.jpg", "text": "What is it, \#($0)?", "answer": "a thing"}"#
+    }
+    let questions = try folder.write("q.jsonl", Array(lines.joined(separator: "\n").utf8))
+    let asked = ["align", model, "--questions", questions, "--images", Fixtures.conformanceImages]
+    for part in ["1", "2"] {
+      let result = try Command.run(asked + ["--part", "\(part)/2", "--feedback", folder.file("f\(part)"), "--json"])
+      #expect(try result.document().object?.names == ["feedback", "questions"], "\(result.error)")
+    }
+    let merged = try Command.run("merge", folder.file("f2"), folder.file("f1"), "-o", folder.file("f"))
+    #expect(merged.code == 0 && merged.output.contains("3 questions with feedback of 2 parts"))
+    let trained = ["--feedback", folder.file("f"), "--epochs", "2", "-o", folder.file("a.grist"), "--json"]
+    let document = try Command.run(asked + trained).document()
+    #expect(document["steps"]?.integer == 2 && document["learned"]?["after"]?["counts"]?.array?.count == 5)
+    let verified = try Command.run(
+      "verify", folder.file("a.grist"), "--reference", checkpoint, "--image",
+      Fixtures.conformanceImages + "/flower_tiny.jpg", "--prompt", "What is it?", "--max-kl", "10")
+    #expect(verified.code == 0 && verified.output.contains("aligned: its choices are its own"), "\(verified.error)")
+    #expect(try Command.run("inspect", folder.file("a.grist")).output.contains("router aligned on 3 questions"))
+    #expect(try Command.run(asked).code == 64)
+    #expect(try Command.run(asked + ["-o", folder.file("b.grist"), "--training-memory", "1MiB"]).code == 64)
+    #expect(try Command.run(asked + ["-o", folder.file("b.grist"), "--feedback", model]).code == 74)
+    #expect(try Command.run(["align", checkpoint] + asked[2...] + ["-o", folder.file("b.grist")]).code == 64)
+    #expect(!folder.contents.contains("b.grist"))
+  }
 }

@@ -23,10 +23,14 @@ public struct ConversionPlan: Sendable {
       case record(TensorRecord)
     }
 
+    /// Of a tensor that replaces the source's: how far from upstream's it is, as the error of a tensor; nil for others.
+    let change: Double?
+
     init(
       tensor: SourceTensor, scheme: TensorScheme, reason: String, payloadBytes: Int, isTable: Bool,
-      stored: TensorRecord?
+      stored: TensorRecord?, change: Double? = nil
     ) {
+      self.change = change
       self.tensor = tensor
       self.scheme = scheme
       self.reason = reason
@@ -37,7 +41,7 @@ public struct ConversionPlan: Sendable {
 
     /// Whether what is stored is upstream's, value for value.
     var keepsValues: Bool {
-      guard case .plain(let type) = scheme, stored?.relativeError ?? 0 == 0 else { return false }
+      guard case .plain(let type) = scheme, change == nil, stored?.relativeError ?? 0 == 0 else { return false }
       return type == tensor.elementType || type == .f32 && [.f16, .bf16].contains(tensor.elementType)
     }
 
@@ -110,10 +114,26 @@ public struct ConversionPlan: Sendable {
       * chunk * 12
   }
 
+  /// A tensor that is stored in place of the source's.
+  package struct Replacement {
+    package let tensor: SourceTensor
+    /// ‖tensor − upstream's‖ / ‖upstream's‖, or a bound of it.
+    package let change: Double
+
+    package init(_ tensor: SourceTensor, change: Double) { (self.tensor, self.change) = (tensor, change) }
+  }
+
   /// - Throws: 65 when a tensor the model needs is missing or has another shape, 64 when an override does not fit.
-  public init(_ source: Source, recipe: Recipe) throws {
+  public init(_ source: Source, recipe: Recipe) throws { try self.init(source, recipe: recipe, replacing: []) }
+
+  /// The same, some tensors replaced by others of the same names: each is stored by the scheme of the one it replaces.
+  ///
+  /// - Throws: As ``init(_:recipe:)``.
+  package init(_ source: Source, recipe: Recipe, replacing replacements: [Replacement]) throws {
     var notes = source.notes
-    let tensors = try source.tensors()
+    let replaced = Dictionary(
+      replacements.map { (ByteName($0.tensor.name), $0) }, uniquingKeysWith: { first, _ in first })
+    let tensors = try source.tensors().map { replaced[ByteName($0.name)]?.tensor ?? $0 }
     for override in recipe.overrides where !tensors.contains(where: { override.applies(to: $0.name) }) {
       notes.append("--set \(override.text) matches no tensor")
     }
@@ -152,7 +172,8 @@ public struct ConversionPlan: Sendable {
           offset: tensor.offset, found: "\(tensor.shape) instead of \(expected.shape)")
       }
       let entry = try Self.entry(
-        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source)
+        tensor, recipe.decide(tensor, as: expected), isTable: expected.kind == .embedding, from: source,
+        change: replaced[ByteName(tensor.name)]?.change)
       if let last = parts.indices.last, parts[last].part == expected.part {
         parts[last].entries.append(entry)
       } else if let known = parts.firstIndex(where: { $0.part == expected.part }) {
@@ -187,7 +208,8 @@ public struct ConversionPlan: Sendable {
     let deciding = Dictionary(
       parts.filter(\.part.decidesChoices).flatMap(\.entries).map { (ByteName($0.tensor.name), $0.keepsValues) },
       uniquingKeysWith: { first, _ in first })
-    hasExactChoices = inventory.hasExactChoices { deciding[ByteName($0.name)] ?? true }
+    let keepsUpstreams = replacements.isEmpty && source.alignment == nil
+    hasExactChoices = inventory.hasExactChoices { keepsUpstreams && deciding[ByteName($0.name)] ?? true }
     architecture = inventory.family
     sign = inventory.sign
     if inventory.configuration == nil { notes.append("a part of a model: it can be kept, but not run by itself") }
@@ -207,7 +229,7 @@ public struct ConversionPlan: Sendable {
   }
 
   private static func entry(
-    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: Source
+    _ tensor: SourceTensor, _ decision: Recipe.Decision, isTable: Bool, from source: Source, change: Double? = nil
   ) throws -> Entry {
     let stored = source.file?.tensor(named: tensor.name)
     if case .unknown(let scheme)? = stored?.scheme { throw scheme.error(file: source.path, tensor: tensor.name) }
@@ -215,7 +237,7 @@ public struct ConversionPlan: Sendable {
     let encoder = try TensorEncoder(tensor, scheme: scheme)
     return Entry(
       tensor: tensor, scheme: scheme, reason: decision.reason, payloadBytes: encoder.units.payloadBytes,
-      isTable: isTable, stored: stored)
+      isTable: isTable, stored: change == nil ? stored : nil, change: change)
   }
 
   private static func missing(

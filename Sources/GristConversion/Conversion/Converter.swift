@@ -53,18 +53,22 @@ package struct Converter: Sendable {
   ///   - recipe: what that followed from, for the file to tell.
   ///   - output: the file to write, empty.
   ///   - correction: how rounding errors are corrected, where a tensor's scheme allows it.
+  ///   - alignment: how the router was trained whose tensors replace the source's; the recipe is the source's own then.
   ///   - progress: hears how far the work is.
   package func convert(
     _ source: Source, plan: ConversionPlan, recipe: Recipe, to output: AtomicFile,
-    correction: (any ErrorCorrection)? = nil, progress: (Progress) throws -> Void = { _ in }
+    correction: (any ErrorCorrection)? = nil, alignment: Provenance.Alignment? = nil,
+    progress: (Progress) throws -> Void = { _ in }
   ) throws -> Summary {
     // Of a .grist file, provenance stays true.
     let inherited = source.file?.manifest.provenance
+    let kept = alignment == nil ? nil : inherited
     let writer = try GristWriter(
       output,
       provenance: Provenance(
-        tool: "gristmill \(gristmillVersion)", architecture: plan.architecture, recipe: recipe.name.rawValue,
-        overrides: recipe.overrides.map(\.text), packing: packing,
+        tool: "gristmill \(gristmillVersion)", architecture: plan.architecture,
+        recipe: kept?.recipe ?? recipe.name.rawValue, overrides: kept?.overrides ?? recipe.overrides.map(\.text),
+        packing: packing,
         fingerprint: inherited?.fingerprint ?? "", sources: inherited?.sources ?? [],
         lineage: inherited?.lineage ?? [], ignoredKeys: plan.configurationOptions.ignoredKeys.sorted(),
         promptTemplate: plan.configurationOptions.template ?? plan.toldTemplate?.rawValue))
@@ -117,8 +121,8 @@ package struct Converter: Sendable {
     if isTraced {
       writer.provenance.lineage.append(
         Provenance.Step(
-          tool: writer.provenance.tool, recipe: recipe.name.rawValue, isLossy: isLossy, calibration: correction?.summary
-        ))
+          tool: writer.provenance.tool, recipe: alignment == nil ? recipe.name.rawValue : "align",
+          isLossy: isLossy || alignment != nil, calibration: correction?.summary, alignment: alignment))
     }
     try writer.finish()
     return Summary(
@@ -212,7 +216,8 @@ package struct Converter: Sendable {
     let record = TensorRecord(
       name: name, origin: origin, shape: entry.tensor.shape,
       scheme: tensor.scheme, relativeError: entry.compounded(sums.relativeError),
-      worstRowError: sums.worstRow.map(entry.compounded), unused: entry.tensor.origin.unused)
+      worstRowError: entry.change == nil ? sums.worstRow.map(entry.compounded) : nil, unused: entry.tensor.origin.unused
+    )
     if let worst = record.worstRowError, worst >= ConversionFindings.drowned { findings.addDrowned(name, worst) }
     let unitsPerChunk = tensor.unitsPerChunk
     work.later { writer.endTensor(record, unitsPerChunk: unitsPerChunk) }
@@ -298,7 +303,7 @@ extension ConversionPlan.Entry {
   /// The error against the very source when what is encoded had lost something already: by the triangle inequality no
   /// more than this.
   fileprivate func compounded(_ error: Double) -> Double {
-    guard let earlier = stored?.relativeError, earlier > 0 else { return error }
+    guard let earlier = change ?? stored?.relativeError, earlier > 0 else { return error }
     return earlier + error * (1 + earlier)
   }
 }

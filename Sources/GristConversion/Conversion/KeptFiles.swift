@@ -20,7 +20,7 @@ extension Source {
     case .grist(let file):
       // A record of reference answers belongs to the weights it was made from, and so stays with them.
       try file.manifest.files.map { record in
-        guard let bytes = try file.sideFile(named: record.name) else {
+        guard let bytes = try sideFile(named: record.name) else {
           throw GristError(.badData, "a file it should hold is not there", file: file.path, found: record.name)
         }
         return Checkpoint.SideFile(name: record.name, bytes: bytes)

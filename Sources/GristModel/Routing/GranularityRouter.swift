@@ -188,6 +188,23 @@ struct GranularityRouter: Router {
 
 extension GranularityRouting: RunnableRouting {
   public func router(_ parameters: any ParameterStore) throws -> any Router { try GranularityRouter(parameters, self) }
+
+  /// A picture's features at all granularities, one after the other, as the router sees them.
+  ///
+  /// - Parameter features: the projector's rows, [tiles · side², width].
+  ///
+  /// - Returns: [tiles · sum of the granularities, width], tile after tile.
+  package func pooled(_ features: FloatMatrix, tiles: Int, _ compute: Compute) -> FloatMatrix {
+    let out = FloatMatrix(rows: tiles * granularities.reduce(0, +), columns: features.columns)
+    var first = 0
+    for granularity in granularities {
+      guard let grid = PoolingGrid(granularity: granularity, side: side) else { continue }
+      Scaler(side: side).pool(
+        features, tiles: tiles, patchRows: side, to: grid, into: out, firstRow: first, compute)
+      first += granularity
+    }
+    return out
+  }
 }
 
 extension RouterDecision {

@@ -17,6 +17,8 @@ public struct Source: Sendable {
   /// What is said about its configuration, now or at an earlier conversion.
   public let configurationOptions: ConfigurationOptions
   private let recognition: Recognition
+  /// Small files that are others than the stored ones.
+  private var replacedFiles: [ByteName: Bytes] = [:]
 
   /// Opens what is at a path.
   ///
@@ -52,12 +54,29 @@ public struct Source: Sendable {
   ///
   /// - Throws: 66 when the tower's configuration is missing, 65 when a configuration makes no sense.
   public init(_ file: GristFile, options: SourceOptions = SourceOptions()) throws {
+    try self.init(file, options: options, replacedFiles: [:])
+  }
+
+  private init(_ file: GristFile, options: SourceOptions, replacedFiles: [ByteName: Bytes]) throws {
     self.options = options
+    self.replacedFiles = replacedFiles
     configurationOptions = options.configuration.adding(to: ConfigurationOptions(file.manifest.provenance))
     storage = .grist(file)
-    let files = SideFiles(path: file.path, options: configurationOptions) { try file.sideFile(named: $0) }
+    let files = SideFiles(path: file.path, options: configurationOptions) {
+      try replacedFiles[ByteName($0)] ?? file.sideFile(named: $0)
+    }
     recognition = try Recognition(files, families: options.families).storingHead(
       file.tensor(named: LanguageConfiguration.headName) != nil)
+  }
+
+  /// The same `.grist` file with another small file in place of one that it holds; its weights stay as they are.
+  ///
+  /// - Throws: 64 for a checkpoint and for a file that is not there, and what opening the source so throws.
+  package func replacing(_ name: String, with bytes: Bytes) throws -> Source {
+    guard let file, try sideFile(named: name) != nil else {
+      throw GristError(.usage, "a file inside a .grist file alone can be replaced", file: path, found: name)
+    }
+    return try Source(file, options: options, replacedFiles: replacedFiles.merging([ByteName(name): bytes]) { $1 })
   }
 
   public var path: String {
@@ -77,7 +96,8 @@ public struct Source: Sendable {
   ///
   /// - Throws: 65 when the file is damaged.
   public func sideFile(named name: String) throws -> Bytes? {
-    switch storage {
+    if let replaced = replacedFiles[ByteName(name)] { return replaced }
+    return switch storage {
     case .grist(let file): try file.sideFile(named: name)
     case .checkpoint(let checkpoint): checkpoint.sideFile(named: name)
     }
@@ -120,8 +140,12 @@ public struct Source: Sendable {
   /// value for value and computed at full precision; nil for a checkpoint, and for a model without a router.
   public var hasExactChoices: Bool? {
     guard let file else { return nil }
+    if alignment != nil { return false }
     return inventory?.hasExactChoices { expected in file.tensor(named: expected.name)?.keepsValues ?? true }
   }
+
+  /// How its router was trained anew; nil where its choices are upstream's, but for what storing it lost.
+  public var alignment: Provenance.Alignment? { file?.manifest.provenance.alignment }
 
   /// The fingerprint of the weights this model was made from; of a checkpoint it is computed, which reads all of it.
   ///

@@ -85,9 +85,11 @@ extension VerificationReport {
         (ties > 0 ? ["\(ties) more are ties"] : []) + (differing > 0 ? ["\(differing) differ"] : [])
         + floors.map { "the reference itself changes \($0.changed) in \($0.rounding.rawValue)" }
       tiles.append(
-        tile(
-          "Router choices", "\(count(.agrees)) of \(decided)",
-          remarks.isEmpty ? "all agree" : remarks.joined(separator: ", "), differing > 0 ? "bad" : ""))
+        ownAlignment == nil
+          ? tile(
+            "Router choices", "\(count(.agrees)) of \(decided)",
+            remarks.isEmpty ? "all agree" : remarks.joined(separator: ", "), differing > 0 ? "bad" : "")
+          : tile("Router", "aligned", "its choices are its own; \(sameChoices) of \(decided) are the reference's too"))
       if hasTextFilter {
         tiles.append(
           tile("Text filter", "\(filterSetsEqual) of \(decided)", "same set; same order in \(filterOrdersEqual)"))
@@ -173,10 +175,10 @@ extension VerificationReport {
   private var worstFirst: [Int] {
     func severity(_ item: Case) -> Double {
       if item.failure != nil { return 3 }
-      switch item.agreement(tieMargin: limits.tieMargin) {
+      switch agreement(of: item) {
       case .differs: return 2
       case .tie: return 1
-      case .agrees, .none: return 0
+      case .agrees, .aligned, .none: return 0
       }
     }
     func divergence(_ item: Case) -> Double { item.kl.mean.isNaN ? .infinity : item.kl.mean }
@@ -185,7 +187,7 @@ extension VerificationReport {
   }
 
   private func row(_ item: Case, number: Int, _ chart: RouterChart, _ pictures: ReportPictures) -> String {
-    let agreement = item.agreement(tieMargin: limits.tieMargin)
+    let agreement = agreement(of: item)
     let question = item.reference.question
     let tone = item.kl.mean <= limits.maximumMeanKL ? "" : "bad"
     return """
@@ -228,7 +230,8 @@ extension VerificationReport {
       switch agreement {
       case .agrees: "agrees"
       case .tie: "tie"
-      default: "differs"
+      case .aligned: "aligned"
+      case .differs, .none: "differs"
       }
     func text(_ decision: RouterDecision?) -> String { decision.map { "\($0.granularity)" } ?? "none" }
     func margin(_ decision: RouterDecision?) -> String {

@@ -18,6 +18,7 @@ extension VerificationReport {
         "agree": JSONValue(count(.agrees)), "of": JSONValue(decided), "ties": JSONValue(count(.tie)),
         "filter_sets_equal": JSONValue(filterSetsEqual),
         "filter_orders_equal": JSONValue(filterOrdersEqual),
+        "aligned": ownAlignment.map { JSONValue($0) } ?? .null, "same_choices": JSONValue(sameChoices),
         "exact_by_construction": hasExactChoices.map { JSONValue($0) } ?? .null,
         "differing_where_not_held": JSONValue(differingWhereNotHeld),
         "reference_in": .array(
@@ -39,8 +40,8 @@ extension VerificationReport {
         "positions": JSONValue(positions),
       ],
       "weights": weights.map(\.json) ?? .null,
-      "worst_case": worstCase.map { $0.json(limits) } ?? .null,
-      "cases": .array(cases.map { $0.json(limits) }),
+      "worst_case": worstCase.map { $0.json(agreement(of: $0)) } ?? .null,
+      "cases": .array(cases.map { $0.json(agreement(of: $0)) }),
     ]
     if !parts.isEmpty { document["by_part"] = .array(parts.map(\.json)) }
     return .object(document)
@@ -48,11 +49,11 @@ extension VerificationReport {
 }
 
 extension VerificationReport.Case {
-  fileprivate func json(_ limits: VerificationLimits) -> JSONValue {
+  fileprivate func json(_ agreement: Agreement) -> JSONValue {
     func optional<Value>(_ value: Value?, _ convert: (Value) -> JSONValue) -> JSONValue { value.map(convert) ?? .null }
     return [
       "image": optional(reference.question.image) { JSONValue($0) }, "prompt": JSONValue(reference.question.prompt),
-      "verdict": JSONValue(agreement(tieMargin: limits.tieMargin).rawValue),
+      "verdict": JSONValue(agreement.rawValue),
       "reference_choice": optional(reference.decision) { $0.granularity.json },
       "choice": optional(decision) { $0.granularity.json },
       "reference_holds_choice": optional(reference.holdsChoice) { JSONValue($0) },

@@ -69,7 +69,7 @@ package enum ReportStyle {
     .picture .tiles { stroke: #ffb25c; stroke-width: 1.6; }
     .pill { border: 1px solid currentColor; border-radius: 999px; padding: 0 8px; font-size: 12px; font-weight: 650; }
     .agrees { color: var(--good); }
-    .tie { color: var(--tie); }
+    .tie, .aligned { color: var(--tie); }
     .differs { color: var(--bad); }
     .legend { font-size: 12.5px; }
     .key { display: inline-block; width: 11px; height: 11px; margin: 0 3px -1px 10px; }

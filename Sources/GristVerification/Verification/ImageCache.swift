@@ -3,16 +3,16 @@ import GristImaging
 import GristModel
 
 /// Encodes the pictures of a question, once for neighbouring ones about the same pictures.
-struct ImageCache {
+package struct ImageCache {
   private let model: VisionLanguageModel
   private var last: [(picture: Bytes, features: VisionLanguageModel.ImageFeatures)] = []
 
-  init(_ model: VisionLanguageModel) { self.model = model }
+  package init(_ model: VisionLanguageModel) { self.model = model }
 
   /// Lets go of what it holds.
-  mutating func forget() { last = [] }
+  package mutating func forget() { last = [] }
 
-  mutating func features(of question: Question) throws -> [VisionLanguageModel.ImageFeatures] {
+  package mutating func features(of question: Question) throws -> [VisionLanguageModel.ImageFeatures] {
     guard !question.pictures.isEmpty else { return [] }
     let known = last
     last = []

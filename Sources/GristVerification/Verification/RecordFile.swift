@@ -30,6 +30,7 @@ extension ReferenceRecord {
       "vocabulary": JSONValue(cases.lazy.compactMap(\.logits.first?.count).first ?? 0),
       "cases": .array(cases.map(\.json)),
     ]
+    if let alignment { document["alignment"] = JSONValue(alignment) }
     if let part {
       document["part"] = [
         "index": JSONValue(part.part.index), "of": JSONValue(part.part.count), "questions": JSONValue(part.questions),
@@ -74,7 +75,7 @@ extension ReferenceRecord {
   public init(path: String) throws { try self.init(SafetensorsFile(path: path)) }
 
   /// Whether there is a record at `path`, not weights in a file of the same kind.
-  static func isThere(at path: String) -> Bool {
+  package static func isThere(at path: String) -> Bool {
     guard fileKind(at: path) == .file, let file = try? SafetensorsFile(path: path) else { return false }
     return file.metadata.contains { $0.name == "format" && $0.value == format }
   }
@@ -118,6 +119,7 @@ extension ReferenceRecord {
       ? try ChatProgram.Clock(date: asked.string("date"))
         ?? { throw asked.failure("date", "a date such as 2026-07-31") }() : nil
     template = asked.has("template") ? try asked.string("template") : nil
+    alignment = json.has("alignment") ? try json.string("alignment") : nil
     part = json.has("part") ? try Self.part(json.object("part")) : nil
     let vocabulary = try json.integer("vocabulary", in: 0...Int(Int32.max), default: 0)
     cases = try json.objects("cases").enumerated().map { index, item in

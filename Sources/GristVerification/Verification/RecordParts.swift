@@ -39,7 +39,8 @@ extension ReferenceRecord {
       let (a, b) = (first.record, item.record)
       let differences: [(String, Bool)] = [
         ("questions", part.questions == whole.questions), ("number of parts", part.part.count == whole.part.count),
-        ("weights", a.fingerprint == b.fingerprint && a.loss == b.loss), ("model", a.source == b.source),
+        ("weights", a.fingerprint == b.fingerprint && a.loss == b.loss && a.alignment == b.alignment),
+        ("model", a.source == b.source),
         ("day", a.clock?.date == b.clock?.date), ("template", a.template == b.template),
         ("kept logits", a.keptLogits == b.keptLogits || a.cases.isEmpty || b.cases.isEmpty),
       ]
@@ -56,7 +57,8 @@ extension ReferenceRecord {
     let cases = (1...whole.part.count).flatMap { byIndex[$0]?.record.cases ?? [] }
     return ReferenceRecord(
       fingerprint: first.record.fingerprint, source: first.record.source, loss: first.record.loss,
-      clock: first.record.clock, template: first.record.template, cases: cases)
+      clock: first.record.clock, template: first.record.template, alignment: first.record.alignment,
+      cases: cases)
   }
 
   private static func noPart(_ path: String) -> GristError {

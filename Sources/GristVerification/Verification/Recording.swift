@@ -78,7 +78,7 @@ public struct Recording: Sendable {
     }
     return ReferenceRecord(
       fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,
-      template: asked.model.configuration.format.name, cases: cases, part: part)
+      template: asked.model.configuration.format.name, alignment: source.alignment?.digest, cases: cases, part: part)
   }
 }
 

@@ -24,8 +24,14 @@ public enum Reference: Sendable {
     allowsLoss: Bool = false
   ) throws -> Reference {
     let reference = try find(path, model: model, asksQuestions: asksQuestions, options: options)
-    if !allowsLoss { try refuseLoss(reference.loss, of: path ?? model.path) }
+    if !allowsLoss, !reference.isOwn(of: model) { try refuseLoss(reference.loss, of: path ?? model.path) }
     return reference
+  }
+
+  /// Whether it tells the choices of a router that was trained for the model, which no other reference can.
+  private func isOwn(of model: Source) -> Bool {
+    guard case .record(let record) = self, let alignment = record.alignment else { return false }
+    return alignment == model.alignment?.digest
   }
 
   /// What the reference's weights had lost since upstream; nil for upstream's own.

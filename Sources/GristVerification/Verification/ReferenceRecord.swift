@@ -80,14 +80,17 @@ public struct ReferenceRecord: Sendable {
   /// The name of the template that conversations were written down by, `own` for one that came with the model; nil in
   /// a record that does not say.
   public let template: String?
+  /// Digest of the router that was trained anew; nil where choices are upstream's, but for what storing it lost.
+  public let alignment: String?
   public let cases: [Case]
   /// Which part of a longer list of questions it answers; nil for the whole.
   public let part: Part?
 
   public init(
     fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, template: String? = nil,
-    cases: [Case], part: Part? = nil
+    alignment: String? = nil, cases: [Case], part: Part? = nil
   ) {
+    self.alignment = alignment
     self.part = part
     self.fingerprint = fingerprint
     self.source = source

@@ -62,6 +62,7 @@ extension VerificationReport {
   /// What the verdict says nothing about, one phrase each.
   public var notTested: [String] {
     var gaps: [String] = []
+    if let ownAlignment { gaps.append("router choices, which are not the reference's to make: \(ownAlignment)") }
     if hasRouter, decided == 0 { gaps.append("router choices, as no question had a picture") }
     if cases.allSatisfy(\.divergences.isEmpty) { gaps.append("outputs, as there was none to compare") }
     if weights == nil { gaps.append("the stored weights, as a record has none to compare with") }

@@ -72,6 +72,7 @@ public struct Verification: Sendable {
       arithmetic: "\(Compute.instructionSet), \(compute.activations.rawValue) activations",
       referenceLoss: record.loss, limits: options.limits, cases: cases,
       hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
+      ownAlignment: model.alignment?.digest == record.alignment ? nil : alignment(record),
       hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))
   }
 
@@ -121,8 +122,14 @@ public struct Verification: Sendable {
         progress(Double($0) / Double(max(questions.count, 1)), asked.label("asking the reference"))
       }
       return ReferenceRecord(
-        fingerprint: "", source: source.path, loss: source.loss, clock: options.clock, cases: cases)
+        fingerprint: "", source: source.path, loss: source.loss, clock: options.clock,
+        alignment: source.alignment?.digest, cases: cases)
     }
+  }
+
+  /// What is said of a router that is another one than the reference's.
+  private func alignment(_ record: ReferenceRecord) -> String {
+    model.alignment?.summary ?? "the reference's router was aligned, the model's was not"
   }
 
   private func weights(_ progress: (Double, String) -> Void) throws -> WeightComparison? {

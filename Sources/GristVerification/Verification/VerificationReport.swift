@@ -39,6 +39,8 @@ public struct VerificationReport: Sendable {
       /// Choices differ only where the reference itself was close to another one.
       case tie
       case differs
+      /// Choices are not compared: one of the routers was trained anew.
+      case aligned
       /// There was nothing to choose.
       case none
     }
@@ -95,6 +97,8 @@ public struct VerificationReport: Sendable {
   public let hasRouter: Bool
   /// How the stored weights compare; nil for a record as reference, which has none.
   public let weights: WeightComparison?
+  /// How one of the routers was trained anew, where choices are not compared for that; nil where they are.
+  public let ownAlignment: String?
   /// Whether choices cannot differ, on any question; nil where there are none, or the model is the checkpoint itself.
   public let hasExactChoices: Bool?
   /// What each part of the model alone does to the router; empty where that was not asked for.
@@ -103,7 +107,8 @@ public struct VerificationReport: Sendable {
   package init(
     model: VerifiedSide, reference: VerifiedSide, date: String = "", arithmetic: String = "",
     referenceLoss: String? = nil, limits: VerificationLimits, cases: [Case], hasRouter: Bool = false,
-    weights: WeightComparison? = nil, hasExactChoices: Bool? = nil, parts: [PartEffect] = []
+    weights: WeightComparison? = nil, ownAlignment: String? = nil, hasExactChoices: Bool? = nil,
+    parts: [PartEffect] = []
   ) {
     self.date = date
     self.arithmetic = arithmetic
@@ -114,12 +119,23 @@ public struct VerificationReport: Sendable {
     self.cases = cases
     self.hasRouter = hasRouter
     self.weights = weights
+    self.ownAlignment = ownAlignment
     self.hasExactChoices = hasExactChoices
     self.parts = parts
   }
 
-  public func count(_ agreement: Case.Agreement) -> Int {
-    cases.filter { $0.agreement(tieMargin: limits.tieMargin) == agreement }.count
+  public func count(_ agreement: Case.Agreement) -> Int { cases.count { self.agreement(of: $0) == agreement } }
+
+  /// How a case's choice stands to the reference's, as far as the two routers can be compared.
+  public func agreement(of item: Case) -> Case.Agreement {
+    let agreement = item.agreement(tieMargin: limits.tieMargin)
+    guard ownAlignment != nil, item.failure == nil, item.decision != nil, agreement != .none else { return agreement }
+    return .aligned
+  }
+
+  /// Choices that are the reference's, whether or not they are compared.
+  public var sameChoices: Int {
+    cases.count { $0.agreement(tieMargin: limits.tieMargin) == .agrees }
   }
 
   /// Whether the router looks at some of the prompt's tokens only, as AVG-LLaVA's does.
@@ -134,7 +150,7 @@ public struct VerificationReport: Sendable {
   /// Choices that differ by more than a tie, though the reference itself does not hold them in coarser arithmetic:
   /// counted among those that differ.
   public var differingWhereNotHeld: Int {
-    cases.filter { $0.differsWhereNotHeld(tieMargin: limits.tieMargin) }.count
+    ownAlignment == nil ? cases.count { $0.differsWhereNotHeld(tieMargin: limits.tieMargin) } : 0
   }
 
   /// How the reference's own choices stand coarser arithmetic.

@@ -1,0 +1,144 @@
+import GristCore
+import GristEvaluation
+import GristKernels
+import GristModel
+import GristSources
+import GristVerification
+
+/// Asks a model, as it will run, how well it gives known answers at every granularity.
+struct FeedbackGathering {
+  let source: Source
+  let questions: [TaughtQuestion]
+  let options: RouterAlignment.Options
+  let compute: Compute
+
+  /// Asks what was not asked yet, into a folder that keeps all of it.
+  ///
+  /// - Parameters:
+  ///   - path: of the folder.
+  ///   - progress: hears the fraction done.
+  ///
+  /// - Throws: 65 for a folder of other feedback, what running the model throws, 130 when interrupted.
+  func run(into path: String, progress: (Double, String) throws -> Void) throws -> FeedbackFolder {
+    let model = try source.model(compute: compute)
+    let routing = try RouterAlignment.routing(of: source)
+    let folder = try FeedbackFolder(
+      path: path, key: key(routing), questions: questions.count, granularities: routing.granularities.count,
+      shape: .init(patches: routing.side * routing.side, width: routing.width))
+    let done = Set(folder.feedback.map(\.index))
+    let asked = options.part.map { Array($0.range(of: questions.count)) } ?? Array(questions.indices)
+    var images = ImageCache(model)
+    for (number, index) in asked.enumerated() where !done.contains(index) {
+      try Interruption.check()
+      try progress(Double(number) / Double(asked.count), "feedback: question \(number + 1) of \(asked.count)")
+      let question = questions[index]
+      guard let image = try images.features(of: question.question).first else { continue }
+      let features = storedFeatures(image)
+      try folder.append(
+        feedback(model, routing, question, image, index: index, checksum: features.featuresChecksum),
+        features: features)
+    }
+    return folder
+  }
+
+  private func storedFeatures(_ image: VisionLanguageModel.ImageFeatures) -> Bytes {
+    let values = (0..<image.features.rows).flatMap(image.features.row)
+    return values.withUnsafeBufferPointer { convertFloats($0, to: .bf16).payload }
+  }
+
+  private func feedback(
+    _ model: VisionLanguageModel, _ routing: GranularityRouting, _ taught: TaughtQuestion,
+    _ image: VisionLanguageModel.ImageFeatures, index: Int, checksum: String
+  ) throws -> QuestionFeedback {
+    let conversation = try taught.question.conversation(clock: nil)
+    let prompts = try routing.granularities.map {
+      try model.prepare(conversation, image: image, granularity: .uniform($0))
+    }
+    guard let finest = routing.granularities.indices.max(by: { routing.granularities[$0] < routing.granularities[$1] }),
+      let picture = taught.question.pictures.first
+    else { throw GristError(.usage, "there is no granularity to choose") }
+    let tokens = try tokens(of: taught, model, prompts[finest])
+    let logits = try logits(model, prompts, tokens)
+    let losses = logits.map { own in
+      let divergences = tokens.indices.map {
+        Divergence(reference: logits[finest][$0], model: own[$0], token: tokens[$0])
+      }
+      let sum = divergences.reduce(0.0) { sum, divergence in
+        sum + (options.measure == .divergence ? divergence.kl : divergence.surprisal?.model ?? .infinity)
+      }
+      return sum / Double(tokens.count)
+    }
+    guard losses.allSatisfy(\.isFinite) else {
+      throw GristError(
+        .badData, "the model's logits are not finite", file: model.path, found: taught.question.prompt.shortened())
+    }
+    let text = prompts[finest].inputIDs.filter { $0 != Conversation.imageID }
+    let choice =
+      options.granularities == nil
+      ? try model.route(image, text: text)?.wholePicture.flatMap { routing.granularities.firstIndex(of: $0.tokens) }
+      : nil
+    return QuestionFeedback(
+      index: index, picture: sha256(picture.bytes), tiles: image.tileCount,
+      text: try model.filteredText(text, by: image, count: routing.filteredTextTokens), losses: losses,
+      visualTokens: prompts.map(\.pictureRows), choice: choice, featuresChecksum: checksum)
+  }
+
+  /// The answer's tokens; one that was given ends with the token that ends answers.
+  private func tokens(
+    of taught: TaughtQuestion, _ model: VisionLanguageModel, _ finest: VisionLanguageModel.PreparedPrompt
+  ) throws -> [Int] {
+    let tokens: [Int]
+    switch taught.answer {
+    case .tokens(let known): tokens = known
+    case .text(let answer):
+      let end = model.tokenizer.end ?? model.endTokens.min()
+      tokens = try model.tokenizer.encode(answer) + (end.map { [$0] } ?? [])
+    case .own:
+      let answer = try model.answer(finest, maxNewTokens: options.maxNewTokens, sampler: Sampler())
+      let end = answer.ending == .endToken ? model.tokenizer.end ?? model.endTokens.min() : nil
+      tokens = answer.tokens + (end.map { [$0] } ?? [])
+    }
+    guard !tokens.isEmpty else {
+      throw GristError(
+        .badData, "a question's answer has no token", file: model.path, found: taught.question.prompt.shortened())
+    }
+    return tokens
+  }
+
+  /// Logits before each of the tokens, behind each prompt.
+  private func logits(
+    _ model: VisionLanguageModel, _ prompts: [VisionLanguageModel.PreparedPrompt], _ tokens: [Int]
+  ) throws -> [[[Float]]] {
+    let sessions = try model.start(prompts, newTokens: tokens.count)
+    var logits = sessions.map { [$0.logits] }
+    try model.follow(sessions, sessions.map { _ in Array(tokens.dropLast()) }) { session, _, behind in
+      logits[session].append(behind)
+    }
+    return logits
+  }
+
+  /// What losses depend on.
+  private func key(_ routing: GranularityRouting) throws -> JSONObject {
+    let side = try VerifiedSide(source, fingerprint: source.fingerprint())
+    let asked = questions.map { taught -> JSONValue in
+      let answer: JSONValue =
+        switch taught.answer {
+        case .text(let text): JSONValue(text)
+        case .tokens(let tokens): JSONValue(tokens)
+        case .own: .null
+        }
+      return [
+        taught.question.turns.turns, .array(taught.question.pictures.map { JSONValue(sha256($0.bytes)) }), answer,
+      ]
+    }
+    return [
+      "fingerprint": side.fingerprint.map { JSONValue($0) } ?? .null,
+      "bytes": side.byteCount.map { JSONValue($0) } ?? .null, "recipe": side.recipe.map { JSONValue($0) } ?? .null,
+      "alignment": source.alignment.map { JSONValue($0.digest) } ?? .null,
+      "arithmetic": JSONValue("\(Compute.instructionSet), \(compute.activations.rawValue) activations"),
+      "questions": JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8)))),
+      "granularities": JSONValue(routing.granularities), "measure": JSONValue(options.measure.rawValue),
+      "max_new_tokens": JSONValue(options.maxNewTokens),
+    ]
+  }
+}
