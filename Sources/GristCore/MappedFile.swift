@@ -21,7 +21,7 @@ package final class MappedFile: @unchecked Sendable {
   package convenience init(path: String) throws { try self.init(path: path, isInput: true) }
 
   /// - Parameter isInput: whether what the file says matters to the program, and so must not be replaced by it.
-  init(path: String, isInput: Bool) throws {
+  package init(path: String, isInput: Bool) throws {
     self.path = path
     let descriptor = try openForReading(path, isInput: isInput)
     defer { close(descriptor) }

@@ -8,7 +8,9 @@ package enum GristLayout {
   /// What a manifest of this version adds to those of 1.0, for people.
   static let minorVersion = 0
   /// Members of `requires` that this version knows.
-  static let features: Set<String> = []
+  static let features: Set<String> = [correctedUnpadding]
+  /// That the model is computed with grids cropped by their cells' own shape.
+  static let correctedUnpadding = "corrected-unpadding"
 
   /// The superblock and each of the two slots: so many bytes at the beginning of a page of their own, so that a write
   /// that fails hurts one of them alone. The rest of the pages is zero.

@@ -166,6 +166,8 @@ public struct Provenance: Sendable, Equatable {
   public let ignoredKeys: [String]
   /// How conversations are written down, where whoever converted said so.
   public let promptTemplate: String?
+  /// Whether the model is computed with grids that are cropped by their cells' own shape, other than upstream's.
+  public let correctsUnpadding: Bool
 
   /// Whether the weights are no longer upstream's, value for value; a file that does not tell counts as such.
   public var isLossy: Bool { lineage.isEmpty || lineage.contains(where: \.isLossy) }
@@ -176,8 +178,9 @@ public struct Provenance: Sendable, Equatable {
   package init(
     tool: String, architecture: String, recipe: String, overrides: [String], packing: Packing, fingerprint: String,
     sources: [Source], lineage: [Step], ignoredKeys: [String] = [],
-    promptTemplate: String? = nil
+    promptTemplate: String? = nil, correctsUnpadding: Bool = false
   ) {
+    self.correctsUnpadding = correctsUnpadding
     self.lineage = lineage
     self.ignoredKeys = ignoredKeys
     self.promptTemplate = promptTemplate

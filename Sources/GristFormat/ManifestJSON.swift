@@ -4,7 +4,7 @@ extension Manifest {
   var json: JSONValue {
     [
       "minor": JSONValue(GristLayout.minorVersion),
-      "requires": [],
+      "requires": provenance.correctsUnpadding ? [JSONValue(GristLayout.correctedUnpadding)] : [],
       "provenance": provenance.json,
       "segments": .array(segments.map(\.json)),
       "tensors": .array(tensors.map(\.json)),
@@ -23,7 +23,9 @@ extension Manifest {
         advice: "use a newer gristmill")
     }
     _ = try json.integer("minor", in: 0...Int(UInt32.max))
-    provenance = try Provenance(json.object("provenance"))
+    provenance = try Provenance(
+      json.object("provenance"),
+      correctsUnpadding: json.strings("requires").contains(GristLayout.correctedUnpadding))
     segments = try json.objects("segments").map { segment in
       SegmentRecord(
         name: try segment.string("name"), first: try segment.integer("first", in: ChunkRun.numbers),
@@ -120,7 +122,7 @@ extension Provenance {
     return .object(json)
   }
 
-  fileprivate init(_ json: JSONReader) throws {
+  fileprivate init(_ json: JSONReader, correctsUnpadding: Bool) throws {
     guard let packing = Packing(rawValue: try json.string("packing")) else {
       throw json.failure("packing", "zstd or raw")
     }
@@ -139,7 +141,8 @@ extension Provenance {
           calibration: step.has("calibration") ? try step.string("calibration") : nil,
           alignment: try Alignment(step))
       }, ignoredKeys: try json.strings("ignored_keys", default: []),
-      promptTemplate: json.has("prompt_template") ? try json.string("prompt_template") : nil)
+      promptTemplate: json.has("prompt_template") ? try json.string("prompt_template") : nil,
+      correctsUnpadding: correctsUnpadding)
   }
 }
 

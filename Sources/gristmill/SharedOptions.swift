@@ -69,6 +69,13 @@ struct CheckpointOptions: ParsableArguments {
         + "transformers and ignore in upstream LLaVA.", valueName: "auto|apply|ignore"))
   var orientation: OrientationOption = .auto
 
+  @Option(
+    help: ArgumentHelp(
+      "How grids whose cells are no squares are cropped to the picture: as upstream does it, which drops half of it, or "
+        + "corrected by the cells' shape. A converted file keeps it.",
+      discussion: "Default: upstream, or as a file keeps it.", valueName: "upstream|corrected"))
+  var unpadding: UnpaddingOption?
+
   func validate() throws {
     if raw, template != nil { throw ValidationError("--raw goes without --template") }
   }
@@ -77,7 +84,8 @@ struct CheckpointOptions: ParsableArguments {
     SourceOptions(
       visionTower: visionTower,
       configuration: ConfigurationOptions(
-        ignoredKeys: Set(ignoreKey), template: try templateChoice(), turnsPictures: orientation.turns),
+        ignoredKeys: Set(ignoreKey), template: try templateChoice(),
+        correctsUnpadding: unpadding.map { $0 == .corrected }, turnsPictures: orientation.turns),
       map: try map.map { try NameMap(path: $0) })
   }
 
@@ -137,6 +145,10 @@ enum CacheOption: String, ExpressibleByArgument, CaseIterable {
 enum OrientationOption: String, ExpressibleByArgument, CaseIterable {
   case auto, apply, ignore
   var turns: Bool? { self == .auto ? nil : self == .apply }
+}
+
+enum UnpaddingOption: String, ExpressibleByArgument, CaseIterable {
+  case upstream, corrected
 }
 
 /// The day that templates are told which write it down.

@@ -255,6 +255,9 @@ import Testing
     let trained = ["--feedback", folder.file("f"), "--epochs", "2", "-o", folder.file("a.grist"), "--json"]
     let document = try Command.run(asked + trained).document()
     #expect(document["steps"]?.integer == 2 && document["learned"]?["after"]?["counts"]?.array?.count == 5)
+    // Another training of the same feedback takes the first one's place beside it.
+    let again = try Command.run(asked + trained.dropLast(2) + [folder.file("c.grist"), "--json", "--alpha", "1"])
+    #expect(again.code == 0 && again.output.contains("\"steps_now\": 2"), "\(again.error)")
     let verified = try Command.run(
       "verify", folder.file("a.grist"), "--reference", checkpoint, "--image",
       Fixtures.conformanceImages + "/flower_tiny.jpg", "--prompt", "What is it?", "--max-kl", "10")

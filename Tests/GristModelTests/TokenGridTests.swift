@@ -71,3 +71,56 @@ import Testing
     #expect(long.areas[0].down == 0...64 && long.areas[0].across == 0...192)
   }
 }
+
+@Suite("Unpadding by the cells' shape") struct CorrectedUnpaddingTests {
+  private static func model(corrects: Bool) throws -> VisionLanguageModel {
+    let options = SourceOptions(configuration: ConfigurationOptions(correctsUnpadding: corrects ? true : nil))
+    return try Source.open(path: Fixtures.conformanceCheckpoint, options: options)
+      .model(compute: Compute(pool: ThreadPool(threads: 2)))
+  }
+
+  private static func picture(_ width: Int, _ height: Int) throws -> RGBImage {
+    try RGBImage(width: width, height: height, pixels: [UInt8](repeating: 90, count: width * height * 3))
+  }
+
+  @Test("all of the picture is kept at every granularity, within a cell; upstream keeps all where cells are squares")
+  func whole() throws {
+    let (corrected, upstream) = (try Self.model(corrects: true), try Self.model(corrects: false))
+    for (width, height) in [(384, 192), (96, 192), (300, 100), (250, 250), (500, 300), (100, 230)] {
+      for granularity in [36, 72, 144, 288, 576] {
+        let features = try corrected.encode(Self.picture(width, height))
+        func area(_ model: VisionLanguageModel) throws -> TokenGrid.Area {
+          let grid = try #require(try model.tokenGrid(of: features, granularity: .uniform(granularity)))
+          return try #require(grid.areas.first)
+        }
+        let (own, theirs) = (try area(corrected), try area(upstream))
+        let shown = [
+          own.across.lowerBound, Double(width) - own.across.upperBound, own.down.lowerBound,
+          Double(height) - own.down.upperBound,
+        ]
+        // A cell of the coarsest grid is a sixth of a tile.
+        #expect(
+          shown.allSatisfy { $0 <= Double(max(width, height)) / 6 }, "\(granularity), \(width)×\(height): \(shown)")
+        if [36, 144, 576].contains(granularity) { #expect(own == theirs) } else { #expect(own.cells >= theirs.cells) }
+      }
+    }
+    // Twice as wide as high on tiles of the same shape: upstream takes half of the columns of cells that are no squares.
+    let features = try upstream.encode(Self.picture(384, 192))
+    let half = try #require(try upstream.tokenGrid(of: features, granularity: .uniform(288))).areas[0]
+    #expect(half.down.upperBound - half.down.lowerBound <= 96)
+    let all = try #require(try corrected.tokenGrid(of: features, granularity: .uniform(288))).areas[0]
+    #expect(all.down == 0...192 && all.across == 0...384)
+  }
+
+  @Test("what a prompt may become is what it becomes")
+  func extents() throws {
+    let model = try Self.model(corrects: true)
+    let conversation = try Conversation(message: "What is it?", hasImage: true)
+    let features = try model.encode(Self.picture(384, 192))
+    let extent = try model.extent(of: conversation, tiles: [model.tiles(of: Self.picture(384, 192))])
+    for granularity in model.configuration.granularities {
+      let prompt = try model.prepare(conversation, image: features, granularity: .uniform(granularity))
+      #expect(extent.rows(granularity: granularity) == prompt.sequenceLength)
+    }
+  }
+}

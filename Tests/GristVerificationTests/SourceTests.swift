@@ -1,4 +1,6 @@
+import GristConversion
 import GristCore
+import GristFormat
 import GristKernels
 import GristModel
 import GristSources
@@ -35,5 +37,54 @@ import Testing
     let report = try keras.verify(
       against: record, limits: VerificationLimits(tieMargin: 0, maximumMeanKL: 0), compute: compute)
     #expect(report.passed && report.largestLogitDifference == 0 && report.decided == 1)
+  }
+}
+
+@Suite("Grids that are cropped otherwise") struct UnpaddingTests {
+  @Test("a file keeps that unpadding is corrected, and asks its readers to know; references must do the same")
+  func kept() throws {
+    let folder = try TemporaryFolder()
+    let compute = Compute(pool: try ThreadPool(threads: 2))
+    let corrected = SourceOptions(configuration: ConfigurationOptions(correctsUnpadding: true))
+    let checkpoint = Fixtures.conformanceCheckpoint
+    var options = Conversion.Options()
+    (options.recipe, options.calibration) = (.source, CalibrationMode.none)
+    try Conversion(Source.open(path: checkpoint, options: corrected), options: options, pool: compute.pool)
+      .run(to: AtomicFile(path: folder.file("m.grist"), kind: .grist))
+    let model = try Source.open(path: folder.file("m.grist"))
+    #expect(try model.configuration().vision?.unpadding == .byCells)
+    #expect(model.file?.manifest.provenance.correctsUnpadding == true)
+    #expect(try Source.open(path: checkpoint).configuration().vision?.unpadding == .truncates)
+    // Said again, upstream's way comes back.
+    let upstream = SourceOptions(configuration: ConfigurationOptions(correctsUnpadding: false))
+    #expect(try Source.open(path: model.path, options: upstream).configuration().vision?.unpadding == .truncates)
+
+    let questions = [
+      try Question(imagePaths: [Fixtures.conformanceImages + "/flower_panorama.jpg"], prompt: "What is it?")
+    ]
+    var verification = Verification.Options()
+    verification.maxNewTokens = 2
+    func verify(_ reference: Reference) throws -> VerificationReport {
+      try Verification(model, against: reference, questions: questions, options: verification, compute: compute).run()
+    }
+    // A checkpoint is asked as the file is.
+    #expect(try verify(Reference.open(checkpoint, model: model, asksQuestions: true)).passed)
+    var recording = Recording.Options()
+    (recording.maxNewTokens, recording.triesCoarserArithmetic) = (2, false)
+    func record(_ options: SourceOptions) throws -> Reference {
+      let path = folder.file("r.record")
+      let record = try Recording(
+        Source.open(path: checkpoint, options: options), questions: questions, options: recording, compute: compute
+      ).run()
+      try AtomicFile(path: path, kind: .record).finish(with: record.encoded())
+      return .record(try ReferenceRecord(path: path))
+    }
+    #expect(try verify(record(corrected)).passed)
+    let error = #expect(throws: GristError.self) { try verify(record(SourceOptions())) }
+    #expect(error?.code == .badData && error?.what.contains("crop grids") == true)
+    let llama = #expect(throws: GristError.self) {
+      try Source.open(path: Fixtures.path("huggingface/llava-5"), options: corrected)
+    }
+    #expect(llama?.code == .usage)
   }
 }

@@ -18,7 +18,8 @@ package struct TrainingState {
   /// - Throws: 65 when the file is damaged.
   func restore(_ weights: RouterWeights, _ optimizer: AdamW) throws -> Int? {
     guard fileKind(at: path) == .file else { return nil }
-    let file = try SafetensorsFile(path: path)
+    // It is written again: no input of the command's.
+    let file = try SafetensorsFile(MappedFile(path: path, isInput: false).bytes, path: path)
     func metadata(_ name: String) -> String? { file.metadata.first { $0.name == name }?.value }
     guard metadata("key") == key, let steps = metadata("steps").flatMap({ Int($0) }) else { return nil }
     try file.requireChecksum()

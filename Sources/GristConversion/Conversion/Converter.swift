@@ -71,7 +71,8 @@ package struct Converter: Sendable {
         packing: packing,
         fingerprint: inherited?.fingerprint ?? "", sources: inherited?.sources ?? [],
         lineage: inherited?.lineage ?? [], ignoredKeys: plan.configurationOptions.ignoredKeys.sorted(),
-        promptTemplate: plan.configurationOptions.template ?? plan.toldTemplate?.rawValue))
+        promptTemplate: plan.configurationOptions.template ?? plan.toldTemplate?.rawValue,
+        correctsUnpadding: plan.configurationOptions.correctsUnpadding == true))
     // A file that did not tell what its weights went through does not become one that does.
     let isTraced = inherited.map { !$0.lineage.isEmpty } ?? true
     var isLossy = false

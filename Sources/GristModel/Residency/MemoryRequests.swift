@@ -19,7 +19,7 @@ public struct PromptExtent: Sendable, Equatable {
   public func known(rows: Int) -> PromptExtent { PromptExtent(pictures: pictures, tiles: tiles, rows: [0: rows]) }
 
   /// Rows of the prompt where a tile becomes `granularity` tokens.
-  func rows(granularity: Int) -> Int { rows[granularity] ?? rows[0] ?? rows.values.max() ?? 0 }
+  package func rows(granularity: Int) -> Int { rows[granularity] ?? rows[0] ?? rows.values.max() ?? 0 }
 }
 
 extension VisionLanguageModel {

@@ -36,7 +36,7 @@ struct ImageLayout: Sendable {
     var keptColumns = 0..<width
     if unpad {
       (keptRows, keptColumns) = unpadded(
-        width: width, height: height, imageWidth: imageWidth, imageHeight: imageHeight)
+        grid, width: width, height: height, imageWidth: imageWidth, imageHeight: imageHeight)
     }
     var sources: [Int?] = (0..<grid.tokens).map { $0 }
     for y in keptRows {
@@ -62,24 +62,27 @@ struct ImageLayout: Sendable {
     ).count
   }
 
-  /// The part of a `width` × `height` map that shows the image rather than the padding around it. Aspect ratios are
-  /// compared and rounded in double precision, in upstream's order, even where the map's cells are not square.
+  /// The part of a `width` × `height` map of a grid's cells that shows the image rather than the padding around it.
+  /// Aspect ratios are compared and rounded in double precision, in upstream's order, and as if cells were squares unless
+  /// the unpadding goes by their shape.
   func unpadded(
-    width: Int, height: Int, imageWidth: Int, imageHeight: Int
+    _ grid: PoolingGrid, width: Int, height: Int, imageWidth: Int, imageHeight: Int
   ) -> (rows: Range<Int>, columns: Range<Int>) {
-    if Double(imageWidth) / Double(imageHeight) > Double(width) / Double(height) {
-      let newHeight = wholeCells(Double(imageHeight) * (Double(width) / Double(imageWidth)))
+    // Of a cell's width and height, in cells.
+    let shape = unpadding == .byCells ? Double(grid.windowColumns) / Double(grid.windowRows) : 1
+    if Double(imageWidth) / Double(imageHeight) > Double(width) * shape / Double(height) {
+      let newHeight = wholeCells(Double(imageHeight) * (Double(width) * shape / Double(imageWidth)))
       let padding = max((height - newHeight) / 2, 0)
       return (padding..<height - padding, 0..<width)
     }
-    let newWidth = wholeCells(Double(imageWidth) * (Double(height) / Double(imageHeight)))
+    let newWidth = wholeCells(Double(imageWidth) * (Double(height) / shape / Double(imageHeight)))
     let padding = max((width - newWidth) / 2, 0)
     return (0..<height, padding..<width - padding)
   }
 
   private func wholeCells(_ extent: Double) -> Int {
     switch unpadding {
-    case .truncates: Int(extent)
+    case .truncates, .byCells: Int(extent)
     // Python rounds the decimal fraction correctly; products here are either whole to within an ulp or far from it.
     case .roundsFirst: Int((extent * 1e7).rounded(.toNearestOrEven) / 1e7)
     }

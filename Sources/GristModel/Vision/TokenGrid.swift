@@ -6,7 +6,7 @@ import GristSources
 /// They are those of the tiles that show its detail; of the one tile where there are no others. The tile that shows the
 /// whole picture once more is left out. What the model takes for padding is not among them, and is more than that for
 /// grids whose cells are not square: upstream compares the picture's shape with the grid's in cells, and so leaves the
-/// detail of half of a picture out at an eighth and at half of the finest grid's tokens.
+/// detail of half of a picture out at an eighth and at half of the finest grid's tokens, unless unpadding is corrected.
 public struct TokenGrid: Sendable, Equatable {
   /// Extents of the picture, in pixels.
   public let width: Int
@@ -58,7 +58,7 @@ public struct TokenGrid: Sendable, Equatable {
     var kept = (rows: 0..<cells.rows, columns: 0..<cells.columns)
     if tiles.tiles.count > 1, case .spatial(unpad: true) = layout.merge {
       kept = layout.unpadded(
-        width: cells.columns, height: cells.rows, imageWidth: tiles.imageWidth, imageHeight: tiles.imageHeight)
+        grid, width: cells.columns, height: cells.rows, imageWidth: tiles.imageWidth, imageHeight: tiles.imageHeight)
     }
     let vertical = ruler.lines(kept.columns, .across(grid))
     let horizontal = ruler.lines(kept.rows, .down(grid))

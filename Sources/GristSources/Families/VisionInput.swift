@@ -38,6 +38,9 @@ public struct VisionInput: Sendable {
     case truncates
     /// Rounded to seven decimals first, so that 11.999999999 counts as 12: transformers.
     case roundsFirst
+    /// Truncated, and by the cells' own shape. Upstream takes every cell for a square: of a grid whose cells are twice as
+    /// wide as high it drops half of the picture.
+    case byCells
   }
 
   public let tower: VisionConfiguration

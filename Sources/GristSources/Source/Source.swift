@@ -48,6 +48,7 @@ public struct Source: Sendable {
     configurationOptions = options.configuration
     storage = .checkpoint(named)
     self.recognition = recognition.storingHead(named.tensor(named: LanguageConfiguration.headName) != nil)
+    try requireGrids()
   }
 
   /// A `.grist` file.
@@ -67,6 +68,17 @@ public struct Source: Sendable {
     }
     recognition = try Recognition(files, families: options.families).storingHead(
       file.tensor(named: LanguageConfiguration.headName) != nil)
+    try requireGrids()
+  }
+
+  /// - Throws: 64 when unpadding is to be corrected and the model has no grids to choose from.
+  private func requireGrids() throws {
+    guard options.configuration.correctsUnpadding == true, let configuration = inventory?.configuration,
+      configuration.vision?.unpadding != .byCells || configuration.granularities.count < 2
+    else { return }
+    throw GristError(
+      .usage, "unpadding can be corrected for a model with several granularities alone", file: path,
+      found: configuration.family)
   }
 
   /// The same `.grist` file with another small file in place of one that it holds; its weights stay as they are.

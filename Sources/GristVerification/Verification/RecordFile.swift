@@ -16,6 +16,8 @@ extension ReferenceRecord {
   private static let topLogits = "top-logits"
   /// What a record asks of its readers that has more than one message, or more than one picture, in a case.
   private static let conversations = "conversations"
+  /// What a record asks of its readers whose grids were cropped by their cells' own shape.
+  private static let correctedUnpadding = "corrected-unpadding"
 
   /// - Throws: 65 when the record is more than the format can hold.
   public func encoded() throws -> Bytes {
@@ -52,6 +54,7 @@ extension ReferenceRecord {
   private var required: [String] {
     (keptLogits == nil ? [] : [Self.topLogits])
       + (cases.allSatisfy(\.question.isPlain) ? [] : [Self.conversations])
+      + (correctsUnpadding ? [Self.correctedUnpadding] : [])
   }
 
   private static func add(_ logits: [KeptLogits], of name: String, to writer: inout SafetensorsWriter) throws {
@@ -101,11 +104,14 @@ extension ReferenceRecord {
     try file.requireChecksum()
     let json = try JSONReader(locating(file: path) { try JSONValue.parse(text) }, file: path)
     let tensors = Dictionary(file.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    if let feature = try json.strings("requires").first(where: { ![Self.topLogits, Self.conversations].contains($0) }) {
+    let required = try json.strings("requires")
+    let known = [Self.topLogits, Self.conversations, Self.correctedUnpadding]
+    if let feature = required.first(where: { !known.contains($0) }) {
       throw GristError(
         .badData, "the record asks for something that this version does not know", file: path, found: feature,
         advice: "use a newer gristmill")
     }
+    correctsUnpadding = required.contains(Self.correctedUnpadding)
     fingerprint = try json.string("fingerprint")
     source = try json.string("source")
     // Only a record that says so was made from weights that had lost nothing.

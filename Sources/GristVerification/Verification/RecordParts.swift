@@ -40,7 +40,7 @@ extension ReferenceRecord {
       let differences: [(String, Bool)] = [
         ("questions", part.questions == whole.questions), ("number of parts", part.part.count == whole.part.count),
         ("weights", a.fingerprint == b.fingerprint && a.loss == b.loss && a.alignment == b.alignment),
-        ("model", a.source == b.source),
+        ("model", a.source == b.source), ("unpadding", a.correctsUnpadding == b.correctsUnpadding),
         ("day", a.clock?.date == b.clock?.date), ("template", a.template == b.template),
         ("kept logits", a.keptLogits == b.keptLogits || a.cases.isEmpty || b.cases.isEmpty),
       ]
@@ -57,7 +57,8 @@ extension ReferenceRecord {
     let cases = (1...whole.part.count).flatMap { byIndex[$0]?.record.cases ?? [] }
     return ReferenceRecord(
       fingerprint: first.record.fingerprint, source: first.record.source, loss: first.record.loss,
-      clock: first.record.clock, template: first.record.template, alignment: first.record.alignment,
+      clock: first.record.clock, template: first.record.template, correctsUnpadding: first.record.correctsUnpadding,
+      alignment: first.record.alignment,
       cases: cases)
   }
 

@@ -78,7 +78,9 @@ public struct Recording: Sendable {
     }
     return ReferenceRecord(
       fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,
-      template: asked.model.configuration.format.name, alignment: source.alignment?.digest, cases: cases, part: part)
+      template: asked.model.configuration.format.name,
+      correctsUnpadding: asked.model.configuration.vision?.unpadding == .byCells, alignment: source.alignment?.digest,
+      cases: cases, part: part)
   }
 }
 

@@ -80,6 +80,8 @@ public struct ReferenceRecord: Sendable {
   /// The name of the template that conversations were written down by, `own` for one that came with the model; nil in
   /// a record that does not say.
   public let template: String?
+  /// Whether grids were cropped by their cells' own shape, other than upstream does it.
+  public let correctsUnpadding: Bool
   /// Digest of the router that was trained anew; nil where choices are upstream's, but for what storing it lost.
   public let alignment: String?
   public let cases: [Case]
@@ -88,8 +90,9 @@ public struct ReferenceRecord: Sendable {
 
   public init(
     fingerprint: String, source: String, loss: String? = nil, clock: ChatProgram.Clock? = nil, template: String? = nil,
-    alignment: String? = nil, cases: [Case], part: Part? = nil
+    correctsUnpadding: Bool = false, alignment: String? = nil, cases: [Case], part: Part? = nil
   ) {
+    self.correctsUnpadding = correctsUnpadding
     self.alignment = alignment
     self.part = part
     self.fingerprint = fingerprint

@@ -61,6 +61,7 @@ public struct Verification: Sendable {
     // Before the reference is asked, what it says may take an hour: whether the model has room, too.
     _ = try memoryPlans()
     let record = try record(progress)
+    try requireSameUnpadding(record)
     let asked = try asked(record)
     let cases = try asked.cases(against: record) {
       progress(Double($0) / Double(record.cases.count), asked.label("asking the model"))
@@ -123,8 +124,19 @@ public struct Verification: Sendable {
       }
       return ReferenceRecord(
         fingerprint: "", source: source.path, loss: source.loss, clock: options.clock,
+        correctsUnpadding: asked.model.configuration.vision?.unpadding == .byCells,
         alignment: source.alignment?.digest, cases: cases)
     }
+  }
+
+  /// - Throws: 65 when the reference cropped its grids otherwise: its prompts are others.
+  private func requireSameUnpadding(_ record: ReferenceRecord) throws {
+    let corrects = try model.configuration().vision?.unpadding == .byCells
+    guard corrects != record.correctsUnpadding else { return }
+    throw GristError(
+      .badData, "the model and the reference crop grids in different ways", file: model.path,
+      found: corrects ? "corrected, the reference as upstream" : "as upstream, the reference corrected",
+      advice: "record the reference again with --unpadding \(corrects ? "corrected" : "upstream")")
   }
 
   /// What is said of a router that is another one than the reference's.

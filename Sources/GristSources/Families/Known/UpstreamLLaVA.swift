@@ -42,7 +42,8 @@ public struct UpstreamLLaVA: ModelFamily {
       tower: tower, towerName: towerName, layersRun: try tower.layersRun(json, "mm_vision_select_layer"),
       normalization: processor?.normalization ?? .clip,
       aspectRatio: aspectRatio.ratio ?? processor?.aspectRatio ?? .crop(shortestEdge: tower.imageSize),
-      projectorDepth: projectorDepth, patchMerge: patchMerge, unpadding: .truncates,
+      projectorDepth: projectorDepth, patchMerge: patchMerge,
+      unpadding: files.options.correctsUnpadding == true ? .byCells : .truncates,
       granularities: router?.granularities, router: router, usesRouter: router != nil && patchMerge != .flat)
     return ModelConfiguration(
       family: router == nil ? name : "avg_llava", language: language, vision: vision,
