@@ -1,4 +1,5 @@
 import GristCore
+import GristModel
 
 /// The folder of an evaluation: a line for every question that was answered, so that one that was stopped goes on, and at
 /// the end its results.

@@ -1,4 +1,5 @@
 import GristCore
+import GristModel
 
 /// Joins the folders of an evaluation's parts to one that has every answer. The evaluation's own command then finds nothing
 /// left to ask, and writes the figures of all.
@@ -14,18 +15,11 @@ public enum EvaluationParts {
   /// - Throws: 65 for folders of different evaluations and for a question that was answered twice, 64 when the output is
   ///   there already.
   public static func merge(_ folders: [String], into output: String) throws -> Int {
-    try requireNothing(at: output)
+    try QuestionLog.requireNothing(at: output)
     let joined = try QuestionLog.joined(
       folders.map(EvaluationFolder.progress), what: EvaluationFolder.content)
     try createFolder(output)
     try AtomicFile(path: EvaluationFolder.progress(in: output), forces: true).finish(with: joined.text)
     return joined.entries.count
-  }
-
-  /// - Throws: 64 when something is there.
-  package static func requireNothing(at output: String) throws {
-    guard fileKind(at: output) == nil else {
-      throw GristError(.usage, "the output is there already", file: output, advice: "name a folder that is not")
-    }
   }
 }

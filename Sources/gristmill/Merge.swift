@@ -7,7 +7,7 @@ import GristVerification
 
 struct Merge: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Join what several runs with --part K/N gave: records, or folders of evaluate or align.",
+    abstract: "Join what several runs with --part K/N gave: records, statistics, or folders of verify, evaluate or align.",
     discussion: """
       Each becomes what one run would have given, byte for byte. `gristmill evaluate`, given again with the joined folder as \
       --output, asks nothing and writes the figures of all; `gristmill align` with it as --feedback begins to train.
@@ -28,6 +28,9 @@ struct Merge: ParsableCommand {
     }
     if try areAll("a folder of feedback", FeedbackParts.isFolder) {
       return try say(FeedbackParts.merge(parts, into: output), "questions with feedback")
+    }
+    if try areAll("the folder of a verification", VerificationParts.isFolder) {
+      return try say(VerificationParts.merge(parts, into: output), "cases compared")
     }
     let records = try parts.map { (record: try ReferenceRecord(path: $0), path: $0) }
     let merged = try ReferenceRecord.merged(records)

@@ -63,6 +63,17 @@ struct Verify: ParsableCommand {
   @Flag(help: "Take a reference whose own weights are not upstream's any more; the report says so.")
   var allowLossyReference = false
 
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "Folder that keeps every comparison with a record: a verification that was stopped goes on.", valueName: "folder"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Ask the K-th of N parts of a record's questions alone; `gristmill merge` joins the folders.", valueName: "k/n"))
+  var part: QuestionPart?
+
   @Option(help: ArgumentHelp("Also write a page to look at.", valueName: "out.html"))
   var report: String?
 
@@ -75,6 +86,9 @@ struct Verify: ParsableCommand {
     try asking.checkApart(fromProbes: probes)
     try AnswerLength.check(maxNewTokens, atLeast: 1)
     if !(tieMargin >= 0) || !(maxKl >= 0) { throw ValidationError("--tie-margin and --max-kl must be 0 or more") }
+    if part != nil, output == nil || report != nil || byPart {
+      throw ValidationError("--part goes with --output, and without --report and --by-part")
+    }
     if byPart, reference == nil { throw ValidationError("--by-part needs a checkpoint as --reference") }
   }
 
@@ -94,7 +108,12 @@ struct Verify: ParsableCommand {
       for line in plans.reference?.lines ?? [] { try global.note("the reference: " + line) }
     }
     var bar = ProgressBar(quiet: global.quiet)
-    let result = try verification.run { bar.show($0, $1) }
+    if let output, part != nil {
+      let count = try verification.compare(folder: output) { bar.show($0, $1) }
+      bar.clear()
+      return try showPart(output, count)
+    }
+    let result = try verification.run(folder: output) { bar.show($0, $1) }
     bar.clear()
     if global.json {
       try Console.print(result.json)
@@ -113,8 +132,17 @@ struct Verify: ParsableCommand {
     options.maxNewTokens = maxNewTokens
     options.clock = ChatProgram.Clock.now?.day
     options.attributesParts = byPart
+    options.part = part
     options.memoryBudget = memory.memoryBudget?.budget
     return options
+  }
+
+  private func showPart(_ output: String, _ count: Int) throws {
+    if global.json {
+      try Console.print(["output": JSONValue(output), "cases": JSONValue(count)])
+    } else if !global.quiet {
+      try Console.print("\(output): \(count) cases compared")
+    }
   }
 
   /// Shows how both sides would be run.

@@ -1,7 +1,7 @@
 import Foundation
 import GristCore
-import GristEvaluation
 import GristKernels
+import GristModel
 
 /// Feedback on its way: a line a question, and every picture's features once, in bf16, in the order in which pictures
 /// come.
@@ -113,7 +113,7 @@ final class FeedbackFolder {
   /// - Returns: How many questions there are.
   /// - Throws: 65 for folders of different feedback, for a question that was asked twice and for damage.
   static func merge(_ folders: [String], into output: String) throws -> Int {
-    try EvaluationParts.requireNothing(at: output)
+    try QuestionLog.requireNothing(at: output)
     let joined = try QuestionLog.joined(folders.map(lines), what: content)
     let parts = try folders.map { folder -> FeedbackPictures in
       guard let first = try JSONLines.wholeLines(path: lines(in: folder)).first else { return FeedbackPictures() }

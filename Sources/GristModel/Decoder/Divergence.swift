@@ -16,6 +16,8 @@ public struct Divergence: Sendable, Equatable {
   public struct Surprisal: Sendable, Equatable {
     public let reference: Double
     public let model: Double
+
+    package init(reference: Double, model: Double) { (self.reference, self.model) = (reference, model) }
   }
 
   /// Compares logits over the same vocabulary, in double precision. A value that is not finite makes the divergence
@@ -46,7 +48,7 @@ public struct Divergence: Sendable, Equatable {
       })
   }
 
-  init(kl: Double, klAtLeast: Double, agreesOnTop: Bool, largestLogitDifference: Double, surprisal: Surprisal?) {
+  package init(kl: Double, klAtLeast: Double, agreesOnTop: Bool, largestLogitDifference: Double, surprisal: Surprisal?) {
     self.kl = kl
     self.klAtLeast = klAtLeast
     self.agreesOnTop = agreesOnTop

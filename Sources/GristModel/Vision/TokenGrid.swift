@@ -29,6 +29,15 @@ public struct TokenGrid: Sendable, Equatable {
     public let rows: [Double]
 
     public var cells: Int { (columns.count + 1) * (rows.count + 1) }
+
+    init(across: ClosedRange<Double>, down: ClosedRange<Double>, columns: [Double], rows: [Double]) {
+      (self.across, self.down, self.columns, self.rows) = (across, down, columns, rows)
+    }
+  }
+
+  init(width: Int, height: Int, isTurned: Bool, areas: [Area], tileColumns: [Double], tileRows: [Double]) {
+    (self.width, self.height, self.isTurned, self.areas) = (width, height, isTurned, areas)
+    (self.tileColumns, self.tileRows) = (tileColumns, tileRows)
   }
 
   /// - Parameters:

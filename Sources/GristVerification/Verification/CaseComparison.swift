@@ -14,39 +14,53 @@ extension AskedModel {
   /// differ show as two figures and not as one.
   ///
   /// - Throws: 65 when the record was made with another tokenizer, vocabulary or set of granularities.
-  func cases(against record: ReferenceRecord, progress: (Int) -> Void) throws -> [VerificationReport.Case] {
+  ///
+  /// - Parameters:
+  ///   - record: what the reference answered.
+  ///   - indices: which of its cases are asked.
+  ///   - progress: hears how many were asked.
+  ///   - heard: is given each case's comparison.
+  func compare(
+    with record: ReferenceRecord, cases indices: [Int], progress: (Int) -> Void,
+    heard: (Int, VerificationReport.Case) throws -> Void
+  ) throws {
     var images = ImageCache(model)
-    var cases: [Int: VerificationReport.Case] = [:]
     /// A finding about the model, not a fault of the verification: the other cases are still worth asking.
-    func fail(_ index: Int, _ error: GristError) {
-      cases[index] = VerificationReport.Case(
-        reference: record.cases[index], decision: nil, divergences: [], greedyMatch: 0, failure: error.what)
+    func fail(_ index: Int, _ error: GristError) throws {
+      try heard(
+        index,
+        VerificationReport.Case(
+          reference: record.cases[index], decision: nil, divergences: [], greedyMatch: 0, failure: error.what))
     }
-    try inGroups(record.cases.count) { index in
-      progress(index)
+    try inGroups(indices.count) { place in
+      progress(place)
+      let index = indices[place]
       do {
         let (prompt, own) = try prepare(record.cases[index], clock: record.clock, images: &images)
         return Prepared(value: ForcedAnswer(record.cases[index], own, index: index), prompt: prompt)
       } catch let error as GristError where error.reason == .valueNotFinite {
-        fail(index, error)
+        try fail(index, error)
         return nil
       }
     } run: { group in
       if plan != nil { images.forget() }
-      do {
-        for (item, result) in zip(group, try compare(group)) { cases[item.value.index] = result }
-      } catch let error as GristError where error.reason == .valueNotFinite {
+      let results: [VerificationReport.Case]
+      do { results = try compare(group) } catch let error as GristError where error.reason == .valueNotFinite {
         // Whose value it was is found by asking each alone.
         for item in group {
+          let result: VerificationReport.Case
           do {
-            cases[item.value.index] = try compare([Prepared(value: item.value.again, prompt: item.prompt)])[0]
+            result = try compare([Prepared(value: item.value.again, prompt: item.prompt)])[0]
           } catch let error as GristError where error.reason == .valueNotFinite {
-            fail(item.value.index, error)
+            try fail(item.value.index, error)
+            continue
           }
+          try heard(item.value.index, result)
         }
+        return
       }
+      for (item, result) in zip(group, results) { try heard(item.value.index, result) }
     }
-    return record.cases.indices.compactMap { cases[$0] }
   }
 
   /// The prompt at the reference's granularity, and what the model itself makes of the picture.

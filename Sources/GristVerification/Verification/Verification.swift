@@ -24,6 +24,8 @@ public struct Verification: Sendable {
     /// Memory that each side keeps to: weights that do not fit are read again for every pass, and questions go through
     /// together as far as they have room. Nil: none.
     public var memoryBudget: MemoryBudget?
+    /// Asks this part of a record's questions alone; ``VerificationParts`` joins what they give.
+    public var part: QuestionPart?
 
     public init() {}
   }
@@ -51,27 +53,71 @@ public struct Verification: Sendable {
     self.compute = compute
   }
 
+  /// Asks what a folder does not hold yet of a record's questions, or of a part of them, and keeps it there.
+  ///
+  /// - Parameters:
+  ///   - folder: keeps every comparison; one that was stopped goes on.
+  ///   - progress: hears the fraction done, and what is being done.
+  ///
+  /// - Returns: How many of the questions the folder holds.
+  /// - Throws: 64 for a reference that is no record, and as ``run(folder:progress:)`` does.
+  @discardableResult
+  public func compare(folder: String, progress: (Double, String) -> Void = { _, _ in }) throws -> Int {
+    guard case .record(let record) = reference else { throw keptOfNoRecord }
+    _ = try memoryPlans()
+    return try cases(record, folder: folder, progress).count
+  }
+
+  private var keptOfNoRecord: GristError {
+    GristError(
+      .usage, "comparisons are kept of a record alone", file: model.path,
+      advice: "record the reference first, which can be done in parts too")
+  }
+
+  /// Every comparison, or those of a part; what a folder holds is not asked again.
+  private func cases(
+    _ record: ReferenceRecord, folder path: String?, _ progress: (Double, String) -> Void
+  ) throws -> [VerificationReport.Case] {
+    try requireSameUnpadding(record)
+    let folder = try path.map { try VerificationFolder(path: $0, model, record, arithmetic: arithmetic) }
+    var cases = folder?.cases ?? [:]
+    let wanted = options.part.map { Array($0.range(of: record.cases.count)) } ?? Array(record.cases.indices)
+    let missing = wanted.filter { cases[$0] == nil }
+    if !missing.isEmpty {
+      let asked = try asked(record)
+      try asked.compare(with: record, cases: missing) {
+        progress(Double($0) / Double(missing.count), asked.label("asking the model"))
+      } heard: { index, result in
+        cases[index] = result
+        try folder?.append(result, index: index)
+      }
+    }
+    return record.cases.indices.compactMap { cases[$0] }
+  }
+
+  private var arithmetic: String { "\(Compute.instructionSet), \(compute.activations.rawValue) activations" }
+
   /// Asks, compares, and reports all that was found.
   ///
-  /// - Parameter progress: hears the fraction done of a stage, and what is being done.
+  /// - Parameters:
+  ///   - folder: keeps every comparison with a record, so that one that was stopped goes on; nil keeps nothing.
+  ///   - progress: hears the fraction done of a stage, and what is being done.
   ///
   /// - Throws: 64 when parts are to be attributed and the reference is a record, 65 when it was made with another
   ///   tokenizer, vocabulary or set of granularities, what running the models throws, and 130 when the user interrupts.
-  public func run(progress: (Double, String) -> Void = { _, _ in }) throws -> VerificationReport {
+  public func run(
+    folder: String? = nil, progress: (Double, String) -> Void = { _, _ in }
+  ) throws -> VerificationReport {
+    if folder != nil, case .model = reference { throw keptOfNoRecord }
     // Before the reference is asked, what it says may take an hour: whether the model has room, too.
     _ = try memoryPlans()
     let record = try record(progress)
-    try requireSameUnpadding(record)
-    let asked = try asked(record)
-    let cases = try asked.cases(against: record) {
-      progress(Double($0) / Double(record.cases.count), asked.label("asking the model"))
-    }
+    let cases = try cases(record, folder: folder, progress)
     let weights = try weights(progress)
     return VerificationReport(
       model: VerifiedSide(model, fingerprint: weights?.modelFingerprint), reference: side(record, weights),
       date: Date.now.formatted(.iso8601),
-      arithmetic: "\(Compute.instructionSet), \(compute.activations.rawValue) activations",
-      referenceLoss: record.loss, limits: options.limits, cases: cases,
+      arithmetic: arithmetic, referenceLoss: record.loss, limits: options.limits, cases: cases,
       hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
       ownAlignment: model.alignment?.digest == record.alignment ? nil : alignment(record),
       hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))

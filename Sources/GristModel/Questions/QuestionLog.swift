@@ -64,6 +64,13 @@ package final class QuestionLog {
     }
   }
 
+  /// - Throws: 64 when something is where parts are to be joined.
+  package static func requireNothing(at output: String) throws {
+    guard fileKind(at: output) == nil else {
+      throw GristError(.usage, "the output is there already", file: output, advice: "name a folder that is not")
+    }
+  }
+
   /// What the logs of several parts hold together.
   package struct Joined {
     /// The whole log.
