@@ -3,7 +3,7 @@ internal import Glibc
 
 /// Keeps a second program away from an output while it is being made: an empty file `.NAME.lock` beside it that is
 /// locked, and goes with the value. What a killed program leaves of it is taken over.
-final class OutputLock {
+package final class OutputLock {
   private let path: String
   private var descriptor: Int32
   private var token: UnsafeMutableRawPointer?
@@ -13,7 +13,7 @@ final class OutputLock {
   ///   - output: the same as it was named, for messages.
   ///
   /// - Throws: 74 when another program has the lock, or the file cannot be made.
-  init(of target: String, named output: String) throws {
+  package init(of target: String, named output: String) throws {
     path = joinPath(folderName(of: target), "\(hiddenName(for: fileName(of: target))).lock")
     while true {
       descriptor = path.withSystemPath { open($0, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }

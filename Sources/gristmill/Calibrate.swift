@@ -28,6 +28,12 @@ struct Calibrate: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The statistics to write.", valueName: "stats"))
   var output: String
 
+  @Option(
+    help: ArgumentHelp(
+      "Run the K-th of N parts of the samples alone, 16 parts at most; `gristmill merge` joins the statistics.",
+      valueName: "k/n"))
+  var part: QuestionPart?
+
   @OptionGroup var memory: MemoryOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: CheckpointOptions
@@ -51,7 +57,7 @@ struct Calibrate: ParsableCommand {
       try global.note(within.line)
     }
     let file = try outputs.file(output, .statistics)
-    let statistics = try calibration.gather(source, pool: pool, memory: within) {
+    let statistics = try calibration.gather(source, pool: pool, memory: within, part: part) {
       bar.show($0, "calibrating")
     }
     bar.clear()

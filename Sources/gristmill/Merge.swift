@@ -1,5 +1,6 @@
 import ArgumentParser
 import GristAlignment
+import GristConversion
 import GristCore
 import GristEvaluation
 import GristModel
@@ -7,7 +8,8 @@ import GristVerification
 
 struct Merge: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Join what several runs with --part K/N gave: records, statistics, or folders of verify, evaluate or align.",
+    abstract:
+      "Join what several runs with --part K/N gave: records, statistics, or folders of verify, evaluate or align.",
     discussion: """
       Each becomes what one run would have given, byte for byte. `gristmill evaluate`, given again with the joined folder as \
       --output, asks nothing and writes the figures of all; `gristmill align` with it as --feedback begins to train.
@@ -31,6 +33,12 @@ struct Merge: ParsableCommand {
     }
     if try areAll("the folder of a verification", VerificationParts.isFolder) {
       return try say(VerificationParts.merge(parts, into: output), "cases compared")
+    }
+    if try areAll("a file of statistics", InputStatistics.isThere) {
+      let merged = try InputStatistics.merged(
+        parts.map { (statistics: try InputStatistics(path: $0), path: $0) })
+      try outputs.file(output, .statistics).finish(with: merged.encoded())
+      return try say(merged.matrices.count, "matrices")
     }
     let records = try parts.map { (record: try ReferenceRecord(path: $0), path: $0) }
     let merged = try ReferenceRecord.merged(records)

@@ -66,7 +66,8 @@ struct Verify: ParsableCommand {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "Folder that keeps every comparison with a record: a verification that was stopped goes on.", valueName: "folder"))
+      "Folder that keeps every comparison with a record: a verification that was stopped goes on.", valueName: "folder")
+  )
   var output: String?
 
   @Option(

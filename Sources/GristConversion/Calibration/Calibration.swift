@@ -81,13 +81,31 @@ public struct Calibration: Sendable {
   /// moments (256 bytes a column of every input) stand one layer's weights and those rows. Within a budget the weights
   /// stream, and as many rows go together as have room.
   ///
-  /// - Throws: What running the model throws, and 130 when interrupted.
+  /// Moments are summed over a fixed tree of the samples, so that parts that were gathered apart and joined
+  /// (``InputStatistics/merged(_:)``) are the same to the last bit.
+  ///
+  /// - Parameters:
+  ///   - source: the checkpoint.
+  ///   - pool: computes.
+  ///   - memory: how it is run within a budget; nil without one.
+  ///   - part: gathers this part of the samples alone.
+  ///   - kept: whether the statistics are kept beyond this conversion.
+  ///   - progress: hears the fraction done.
+  ///
+  /// - Throws: What running the model throws, 64 for more than 16 parts, and 130 when interrupted.
   public func gather(
-    _ source: Source, pool: ThreadPool, memory: CalibrationMemory? = nil, kept: Bool = true,
+    _ source: Source, pool: ThreadPool, memory: CalibrationMemory? = nil, part: QuestionPart? = nil, kept: Bool = true,
     progress: (Double) throws -> Void = { _ in }
   ) throws -> InputStatistics {
-    let observer = InputObserver()
-    let prompts = try CalibrationPrompts(samples, source, observer: observer, plan: memory?.plan, pool: pool)
+    if let part, part.count > MomentTree.leaves {
+      throw GristError(
+        .usage, "statistics can be gathered in \(MomentTree.leaves) parts at most", found: "\(part)",
+        advice: "sums over more parts would not be the same to the last bit")
+    }
+    let runs = part?.range(of: MomentTree.leaves) ?? 0..<MomentTree.leaves
+    let observer = InputObserver(firstRun: runs.lowerBound)
+    let prompts = try CalibrationPrompts(
+      samples, runs: runs, source, observer: observer, plan: memory?.plan, pool: pool)
     let compute = Compute(pool: pool, activations: .f32)
     var tokens = 0
     while case let batch = try prompts.next(rows: memory?.rowsTogether ?? Self.rowsTogether), !batch.isEmpty {
@@ -96,13 +114,21 @@ public struct Calibration: Sendable {
       while true {
         try progress(prompts.fraction(done: Double(walk.layer) / Double(walk.layers), of: batch.count))
         let matrices = walk.matrices
-        observer.observe(matrices.map(\.name), try walk.input(), compute)
+        let (names, input) = (matrices.map(\.name), try walk.input())
+        // Each sample by itself, whatever goes through together.
+        var row = 0
+        for prompt in batch {
+          observer.run = prompt.run
+          observer.observe(names, input.copy(rows: row..<row + prompt.sequenceLength), compute)
+          row += prompt.sequenceLength
+        }
         if walk.isAtHead { break }
         try walk.advance(matrices.map(prompts.parameters.matrix))
         for matrix in matrices { prompts.parameters.release(matrix.name) }
       }
     }
     return InputStatistics(
-      fingerprint: kept ? try source.fingerprint() : "", text: name, tokens: tokens, observer: observer)
+      fingerprint: kept ? try source.fingerprint() : "", text: name, tokens: tokens, observer: observer,
+      runs: runs, part: part.map { InputStatistics.Part(part: $0, samples: digest) })
   }
 }

@@ -14,16 +14,36 @@ final class CalibrationPrompts {
   private let model: VisionLanguageModel
   private let observed: VisionLanguageModel
   private let format: CalibrationFormat
-  private var position = 0
+  private let observer: InputObserver
+  private var position: Int
+  private let end: Int
   /// A prompt that found no room in the batch before.
-  private var waiting: VisionLanguageModel.PreparedPrompt?
+  private var waiting: Prompt?
 
-  /// - Parameter plan: how the model is run within a budget; nil without one.
+  /// A sample as the decoder reads it.
+  struct Prompt {
+    let prepared: VisionLanguageModel.PreparedPrompt
+    /// Which run of the samples it belongs to.
+    let run: Int
+
+    var sequenceLength: Int { prepared.sequenceLength }
+  }
+
+  /// - Parameters:
+  ///   - samples: all of them.
+  ///   - runs: which runs of them are gone through, see ``MomentTree``.
+  ///   - source: the model.
+  ///   - observer: is told what matrices of tower, projector and router meet.
+  ///   - plan: how the model is run within a budget; nil without one.
+  ///   - pool: computes.
   init(
-    _ samples: [Calibration.Sample], _ source: Source, observer: InputObserver, plan: MemoryPlan? = nil,
-    pool: ThreadPool
+    _ samples: [Calibration.Sample], runs: Range<Int> = 0..<MomentTree.leaves, _ source: Source,
+    observer: InputObserver, plan: MemoryPlan? = nil, pool: ThreadPool
   ) throws {
     self.samples = samples
+    self.observer = observer
+    let range = MomentTree.samples(of: runs, of: samples.count)
+    (position, end) = (range.lowerBound, range.upperBound)
     let compute = Compute(pool: pool, activations: .f32)
     let opened = try source.model(compute: compute)
     model = try plan.map { try opened.running($0) } ?? opened
@@ -44,7 +64,7 @@ final class CalibrationPrompts {
   func head() throws -> any LinearWeights { try parameters.matrix(model.configuration.language.output) }
 
   /// Samples that were not prepared yet.
-  var left: Int { samples.count - position + (waiting == nil ? 0 : 1) }
+  var left: Int { end - position + (waiting == nil ? 0 : 1) }
 
   /// The share of all samples that is done when `part` of the last `count` is.
   func fraction(done part: Double, of count: Int) -> Double {
@@ -52,8 +72,8 @@ final class CalibrationPrompts {
   }
 
   /// The next prompts with their answers, as many as fit into `rows`, one at least; none when all were given.
-  func next(rows: Int) throws -> [VisionLanguageModel.PreparedPrompt] {
-    var batch: [VisionLanguageModel.PreparedPrompt] = []
+  func next(rows: Int) throws -> [Prompt] {
+    var batch: [Prompt] = []
     var taken = 0
     while left > 0 {
       let prompt = try waiting ?? prepare(position)
@@ -77,8 +97,10 @@ final class CalibrationPrompts {
     }
   }
 
-  private func prepare(_ index: Int) throws -> VisionLanguageModel.PreparedPrompt {
+  private func prepare(_ index: Int) throws -> Prompt {
     try Interruption.check()
+    let run = MomentTree.leaf(ofSample: index, of: samples.count)
+    observer.run = run
     let sample = samples[index]
     let conversation = try sample.question.conversation(clock: CalibrationFormat.clock)
     let images = try sample.question.pictures.map {
@@ -94,7 +116,7 @@ final class CalibrationPrompts {
         prompt, maxNewTokens: Calibration.answerTokens,
         sampler: Sampler(temperature: 1, topP: 0.95, seed: UInt64(index))
       ).tokens
-    return try observed.appending(answer, to: prompt)
+    return Prompt(prepared: try observed.appending(answer, to: prompt), run: run)
   }
 
   /// The finest grid that takes no more than a share of the finest one's tokens; nil where none is so coarse.
@@ -104,12 +126,12 @@ final class CalibrationPrompts {
     return grids.filter { Double($0) <= share * Double(finest) }.max()
   }
 
-  func walk(_ prompts: [VisionLanguageModel.PreparedPrompt], _ compute: Compute) throws -> DecoderWalk {
+  func walk(_ prompts: [Prompt], _ compute: Compute) throws -> DecoderWalk {
     let lengths = prompts.map(\.sequenceLength)
     let rows = FloatMatrix(rows: lengths.reduce(0, +), columns: model.configuration.hiddenSize)
     var row = 0
     for prompt in prompts {
-      rows.copyRows(0..<prompt.sequenceLength, of: prompt.rows, toRow: row)
+      rows.copyRows(0..<prompt.sequenceLength, of: prompt.prepared.rows, toRow: row)
       row += prompt.sequenceLength
     }
     return try walk(rows, lengths: lengths, compute)

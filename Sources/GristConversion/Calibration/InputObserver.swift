@@ -35,11 +35,17 @@ private struct ObservedWeights: LinearWeights {
 /// and up) share its moments.
 final class InputObserver: @unchecked Sendable {
   // Unchecked: a model calls its products from one thread, in order.
-  /// Moments under the name of the first matrix that met the input.
-  private(set) var moments: [ByteName: BlockMoments] = [:]
+  /// Under the name of the first matrix that met the input: the moments of the run that is gone through, and of the runs
+  /// before it.
+  private var sums: [ByteName: (run: Int, moments: BlockMoments, before: MomentTree)] = [:]
   /// For every matrix the name that its moments stand under.
   private(set) var inputOf: [ByteName: ByteName] = [:]
+  /// The run of samples that what is met from now on belongs to, and the first of those that are gone through.
+  var run = 0
+  let firstRun: Int
   private var last: (input: LinearInput, key: ByteName)?
+
+  init(firstRun: Int = 0) { (run, self.firstRun) = (firstRun, firstRun) }
 
   func observe(_ name: String, _ input: LinearInput, _ compute: Compute) {
     if let last, last.input === input {
@@ -49,9 +55,9 @@ final class InputObserver: @unchecked Sendable {
     if let key = observe([name], input.x, compute) { last = (input, key) }
   }
 
-  /// The error feedback for a matrix; nil when its inputs were not seen.
+  /// The error feedback for a matrix whose samples were all of one run; nil when its inputs were not seen.
   func feedback(for name: String) -> ErrorFeedback? {
-    inputOf[ByteName(name)].flatMap { moments[$0] }.flatMap { ErrorFeedback(moments: $0.values) }
+    inputOf[ByteName(name)].flatMap { sums[$0] }.flatMap { ErrorFeedback(moments: $0.moments.values) }
   }
 
   /// Adds what enters matrices that share an input; returns the name it stands under, nil where no moments can be kept
@@ -60,10 +66,26 @@ final class InputObserver: @unchecked Sendable {
   func observe(_ names: [String], _ x: FloatMatrix, _ compute: Compute) -> ByteName? {
     guard let first = names.first.map({ ByteName($0) }) else { return nil }
     let key = inputOf[first] ?? first
-    guard let moments = moments[key] ?? BlockMoments(columns: x.columns) else { return nil }
-    moments.add(x, compute)
-    self.moments[key] = moments
+    guard var own = sums[key] ?? BlockMoments(columns: x.columns).map({ (run, $0, MomentTree()) }) else { return nil }
+    if own.run != run {
+      own.before.close(own.run, own.moments.values)
+      own.before.join(within: firstRun..<run)
+      guard let fresh = BlockMoments(columns: x.columns) else { return nil }
+      (own.run, own.moments) = (run, fresh)
+    }
+    own.moments.add(x, compute)
+    sums[key] = own
     for name in names { inputOf[ByteName(name)] = key }
     return key
+  }
+
+  /// What every input came to once all of some runs were gone through.
+  func trees(of runs: Range<Int>) -> [ByteName: MomentTree] {
+    sums.mapValues { own in
+      var tree = own.before
+      tree.close(own.run, own.moments.values)
+      tree.join(within: runs)
+      return tree
+    }
   }
 }

@@ -74,7 +74,7 @@ package final class LayerwiseCorrection: ErrorCorrection {
         ]
       before = InputStatistics(
         // Whose they are the progress's key says: a fingerprint would read all weights once more.
-        fingerprint: "", text: calibration.name, tokens: tokens, observer: observer)
+        fingerprint: "", text: calibration.name, tokens: tokens, observer: observer, runs: 0..<MomentTree.leaves)
       walk = try prompts.walk(batch, compute)
       try progress?.begin(
         .init(summary: summary, notes: notes, lengths: lengths, statistics: before.encoded()))

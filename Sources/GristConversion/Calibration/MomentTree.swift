@@ -7,12 +7,25 @@ import GristKernels
 struct MomentTree {
   /// Runs that samples are cut into; of fewer samples some are empty.
   static let leaves = 16
-  private static let levels = 4
+  fileprivate static let levels = 4
 
   /// A run, or runs side by side that were joined: `index << level` is the first.
   struct Place: Hashable, Comparable {
     let level: Int
     let index: Int
+
+    /// All runs.
+    static let root = Place(uncheckedLevel: MomentTree.levels, 0)
+
+    /// Nil for a place that the tree has not.
+    init?(_ level: Int, _ index: Int) {
+      guard (0...MomentTree.levels).contains(level), (0..<MomentTree.leaves >> level).contains(index) else {
+        return nil
+      }
+      self.init(uncheckedLevel: level, index)
+    }
+
+    fileprivate init(uncheckedLevel level: Int, _ index: Int) { (self.level, self.index) = (level, index) }
 
     var range: Range<Int> { index << level..<(index + 1) << level }
     static func < (a: Place, b: Place) -> Bool { (a.range.lowerBound, a.level) < (b.range.lowerBound, b.level) }
@@ -35,15 +48,15 @@ struct MomentTree {
   }
 
   /// Takes what a run came to; runs come in their order.
-  mutating func close(_ leaf: Int, _ values: [Float]) { sums[Place(level: 0, index: leaf)] = values }
+  mutating func close(_ leaf: Int, _ values: [Float]) { sums[Place(uncheckedLevel: 0, leaf)] = values }
 
   /// Joins what can be joined once all of `runs` were gone through, and nothing beyond them.
   mutating func join(within runs: Range<Int>) {
     for level in 0..<Self.levels {
       for index in 0..<Self.leaves >> (level + 1) {
-        let place = Place(level: level + 1, index: index)
+        let place = Place(uncheckedLevel: level + 1, index)
         guard runs.lowerBound <= place.range.lowerBound, place.range.upperBound <= runs.upperBound else { continue }
-        let halves = [2 * index, 2 * index + 1].map { sums.removeValue(forKey: Place(level: level, index: $0)) }
+        let halves = [2 * index, 2 * index + 1].map { sums.removeValue(forKey: Place(uncheckedLevel: level, $0)) }
         switch (halves[0], halves[1]) {
         case (let first?, let second?): sums[place] = zip(first, second).map(+)
         // A run in which nothing was met adds nothing.
@@ -55,5 +68,5 @@ struct MomentTree {
   }
 
   /// The whole, once all runs were joined; nil where something is missing.
-  var root: [Float]? { sums[Place(level: Self.levels, index: 0)] }
+  var root: [Float]? { sums[.root] }
 }

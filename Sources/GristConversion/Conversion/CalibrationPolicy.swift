@@ -21,6 +21,11 @@ public struct StatisticsFile: Sendable {
   public init(path: String) throws {
     self.path = path
     statistics = try InputStatistics(path: path)
+    if let part = statistics.part {
+      throw GristError(
+        .badData, "the statistics are of a part of the samples alone", file: path, found: "part \(part.part)",
+        advice: "join all parts with `gristmill merge`")
+    }
   }
 }
 

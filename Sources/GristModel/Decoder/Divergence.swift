@@ -48,7 +48,8 @@ public struct Divergence: Sendable, Equatable {
       })
   }
 
-  package init(kl: Double, klAtLeast: Double, agreesOnTop: Bool, largestLogitDifference: Double, surprisal: Surprisal?) {
+  package init(kl: Double, klAtLeast: Double, agreesOnTop: Bool, largestLogitDifference: Double, surprisal: Surprisal?)
+  {
     self.kl = kl
     self.klAtLeast = klAtLeast
     self.agreesOnTop = agreesOnTop

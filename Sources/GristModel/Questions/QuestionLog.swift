@@ -8,6 +8,8 @@ package final class QuestionLog {
   /// Of the questions that were asked before.
   package let entries: [JSONReader]
   private let file: FileHandle
+  /// Two that add to one log would ask everything twice.
+  private let lock: OutputLock
 
   /// - Parameters:
   ///   - path: created when it is not there.
@@ -15,9 +17,11 @@ package final class QuestionLog {
   ///   - questions: how many there are.
   ///   - what: what the folder around it holds, for messages: "evaluation".
   ///
-  /// - Throws: 65 when the file is of something else, or was changed; 74 when it cannot be written.
+  /// - Throws: 65 when the file is of something else, or was changed; 74 when it cannot be written, or another program is
+  ///   writing it.
   package init(path: String, heading: JSONObject, questions: Int, what: String) throws {
     self.path = path
+    lock = try OutputLock(of: path, named: path)
     let first = Array(JSONValue.object(heading).text(pretty: false).utf8) + [0x0a]
     var kept: [JSONReader] = []
     var length = 0
