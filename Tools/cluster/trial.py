@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -32,11 +34,21 @@ def digest(command: str, output: Path) -> str:
 def whole(command: list[str], output: Path) -> tuple[float, str]:
     """Seconds and digest of a run without parts."""
     option = "--feedback" if command[1] == "align" else "-o"
-    # Feedback alone, as parts gather it: one part of one.
-    part = ["--part", "1/1"] if command[1] == "align" else []
+    # Without training, and without a verdict: one part of one.
+    part = ["--part", "1/1"] if command[1] in ("align", "verify") else []
     began = time.monotonic()
-    subprocess.run([*command, *part, option, str(output), "--quiet"], check=True)
+    subprocess.run([*command, *part, option, str(output), "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began, digest(command[1], output)
+
+
+def kill_part(number: int) -> None:
+    """The command itself, as the system does it that has no memory left; not the script around it."""
+    for pid in subprocess.run(["pgrep", "-x", "gristmill"], capture_output=True, text=True).stdout.split():
+        try:
+            if f"part-{number}\0" in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(int(pid), signal.SIGKILL)
+        except (ProcessLookupError, FileNotFoundError):
+            pass
 
 
 def commands(gristmill: str, checkpoint: str, data: Path, work: Path, count: int) -> dict[str, list[str]]:
