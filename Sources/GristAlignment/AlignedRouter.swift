@@ -22,7 +22,7 @@ struct AlignedRouter {
       try source.tensors().map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     var values: [Bytes] = []
     replacements = try zip(weights.routing.tensors, weights.tensors).map { expected, trained in
-      let bytes = trained.bytes
+      let bytes = trained.sharedBytes
       values.append(bytes)
       guard
         let tensor = SourceTensor(

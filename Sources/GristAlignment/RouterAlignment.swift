@@ -61,6 +61,8 @@ public struct RouterAlignment: Sendable {
     public var maxNewTokens = 64
     /// Other granularities than the configuration's, for a router that is trained from the beginning.
     public var granularities: [Int]?
+    /// Memory that asking the model keeps to: weights that do not fit are read again for every pass. Nil: none.
+    public var memoryBudget: MemoryBudget?
     /// Asks this part of the questions alone, for ``gather(folder:progress:)``; ``FeedbackParts`` joins the folders.
     public var part: QuestionPart?
     public var training = Training()

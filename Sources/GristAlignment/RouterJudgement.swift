@@ -5,7 +5,7 @@ import GristSources
 
 /// What a written file's router chooses on feedback, as it runs, and what its choices cost.
 struct RouterJudgement {
-  private let router: any Router
+  private let decide: @Sendable (FloatMatrix, Int, [FloatMatrix], Compute) throws -> [RouterDecision]
   private let model: VisionLanguageModel
   private let routing: GranularityRouting
   private let compute: Compute
@@ -18,7 +18,7 @@ struct RouterJudgement {
   ///
   /// - Throws: 65 when a tensor is missing or has another shape.
   init(_ written: Source, _ model: VisionLanguageModel, _ routing: GranularityRouting, _ compute: Compute) throws {
-    router = try routing.router(written.parameters(pool: compute.pool))
+    decide = try routing.pictureRouter(written.parameters(pool: compute.pool))
     (self.model, self.routing, self.compute) = (model, routing, compute)
   }
 
@@ -33,11 +33,8 @@ struct RouterJudgement {
       try Interruption.check()
       try progress(Double(number) / Double(groups.count), "asking the aligned router")
       guard let (features, tiles) = pictures.features(of: group.picture) else { continue }
-      for question in group.questions {
-        let input = RouterInput(features: features, tiles: tiles, text: try model.embed(question.text))
-        let tokens = try router.decide(input, compute).wholePicture?.tokens
-        choices.append(tokens.flatMap { routing.granularities.firstIndex(of: $0) } ?? 0)
-      }
+      let texts = try group.questions.map { try model.embed($0.text) }
+      choices += try decide(features, tiles, texts, compute).map { $0.wholePicture?.index ?? 0 }
     }
     let count = routing.granularities.count
     let before = feedback.compactMap(\.choice)

@@ -21,6 +21,10 @@ public struct Evaluation: Sendable {
     public var part: QuestionPart?
     /// What another model answered, by question; to compare with.
     public var reference: ReferenceAnswers?
+    /// Memory to keep to: weights that do not fit are read again for every pass. Nil: none.
+    public var memoryBudget: MemoryBudget?
+    /// What becomes of a question whose prompt is longer than the model's context.
+    public var overlength = VisionLanguageModel.Overlength.refused
 
     public init() {}
   }
@@ -49,6 +53,17 @@ public struct Evaluation: Sendable {
     try options.reference?.requireAll(of: questions)
   }
 
+  /// How the model is run within the budget; nil without one.
+  ///
+  /// - Throws: 64 with the smallest budget that works when the one asked for is too small.
+  public func memoryPlan() throws -> MemoryPlan? { options.memoryBudget == nil ? nil : try asked().plan }
+
+  private func asked() throws -> AskedModel {
+    try AskedModel(
+      source, questions.map(\.question), newTokens: options.maxNewTokens, budget: options.memoryBudget, clock: nil,
+      compute: compute)
+  }
+
   /// The order in which questions are asked: the file's, or where a stop is decided meanwhile, one that says nothing about
   /// them, so that what was asked is a fair sample at any time.
   private var order: [Int] {
@@ -70,7 +85,7 @@ public struct Evaluation: Sendable {
   public func run(
     folder path: String? = nil, progress: (Double, String) -> Void = { _, _ in }
   ) throws -> EvaluationReport {
-    let model = try source.model(compute: compute)
+    let model = try asked().model
     let granularities = try granularities(of: model)
     // Of a checkpoint it is computed from all its weights: once.
     let side = try VerifiedSide(source, fingerprint: source.fingerprint())
@@ -80,7 +95,7 @@ public struct Evaluation: Sendable {
     var results = Dictionary(
       (folder?.answered ?? []).map { ($0.index, $0) }, uniquingKeysWith: { first, _ in first })
     var stop = options.stopWithin.map { EarlyStop(within: $0) }
-    let asking = QuestionAsking(model, granularities, maxNewTokens: options.maxNewTokens)
+    let asking = QuestionAsking(model, granularities, options)
     var asked = 0
     let order = order
     for index in order {
@@ -152,6 +167,7 @@ public struct Evaluation: Sendable {
       "questions": JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8)))),
       "granularities": JSONValue(granularities.map(\.name)), "max_new_tokens": JSONValue(options.maxNewTokens),
     ]
+    if options.overlength == .truncated { key["overlength"] = "truncated" }
     if let alignment = source.alignment { key["alignment"] = JSONValue(alignment.digest) }
     return key
   }
@@ -162,18 +178,20 @@ private final class QuestionAsking {
   private let model: VisionLanguageModel
   private let granularities: [EvaluatedGranularity]
   private let maxNewTokens: Int
+  private let overlength: VisionLanguageModel.Overlength
   /// The last picture, which the next question is often about.
   private var seen: (bytes: Bytes, features: VisionLanguageModel.ImageFeatures, seconds: Double)?
 
-  init(_ model: VisionLanguageModel, _ granularities: [EvaluatedGranularity], maxNewTokens: Int) {
-    (self.model, self.granularities, self.maxNewTokens) = (model, granularities, maxNewTokens)
+  init(_ model: VisionLanguageModel, _ granularities: [EvaluatedGranularity], _ options: Evaluation.Options) {
+    (self.model, self.granularities) = (model, granularities)
+    (maxNewTokens, overlength) = (options.maxNewTokens, options.overlength)
   }
 
   func ask(_ question: Question, index: Int) throws -> EvaluatedQuestion {
     let clock = ContinuousClock()
     let conversation = try question.conversation(clock: nil)
     guard !question.pictures.isEmpty else {
-      let answer = try answer(model.prepare(conversation, image: nil))
+      let answer = try answer(model.prepare(conversation, image: nil, overlength: overlength))
       return EvaluatedQuestion(
         index: index, choice: nil, margin: nil, pictureSeconds: 0, routerSeconds: 0, answers: [0: answer])
     }
@@ -183,14 +201,15 @@ private final class QuestionAsking {
     var routerSeconds = 0.0
     if granularities.contains(.auto) {
       let began = clock.now
-      let prompt = try model.prepare(conversation, images: features)
+      let prompt = try model.prepare(conversation, images: features, overlength: overlength)
       routerSeconds = (clock.now - began).seconds
       choice = prompt.granularity?.finest
       margin = prompt.decision.map { Double($0.margin) }
       if let choice { answers[choice] = try answer(prompt) }
     }
     for case .fixed(let tokens) in granularities where answers[tokens] == nil {
-      answers[tokens] = try answer(model.prepare(conversation, images: features, granularity: .uniform(tokens)))
+      answers[tokens] = try answer(
+        model.prepare(conversation, images: features, granularity: .uniform(tokens), overlength: overlength))
     }
     return EvaluatedQuestion(
       index: index, choice: choice, margin: margin, pictureSeconds: looked.reduce(0) { $0 + $1.seconds },

@@ -21,7 +21,7 @@ public struct EvaluationQuestion: Sendable {
   ///   - path: of the file.
   ///   - folder: that pictures' names are relative to; nil for the file's own.
   ///
-  /// - Throws: 66 for a missing file or picture, 65 for a file of another form, and for an id that comes twice.
+  /// - Throws: 66 for a missing file or picture, 65 for a file of another form, and for a question that comes twice.
   public static func read(path: String, images folder: String? = nil) throws -> [EvaluationQuestion] {
     let text = try readFile(path, limit: 1 << 30)
     // A list of probes begins with a bracket, a line of LLaVA's with a brace.
@@ -37,8 +37,10 @@ public struct EvaluationQuestion: Sendable {
       guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { continue }
       let json = try JSONLines.reader(line, path: path, number: index + 1)
       let question = try EvaluationQuestion(json, folder: folder, &pictures)
-      guard ids.insert(question.id.text()).inserted else {
-        throw GristError(.badData, "a question's id comes twice", file: json.file, found: question.id.text())
+      // MME's two questions about a picture have one id.
+      guard ids.insert(question.id.text() + "\n" + question.question.prompt).inserted else {
+        throw GristError(
+          .badData, "a question comes twice, of one id and text", file: json.file, found: question.id.text())
       }
       questions.append(question)
     }

@@ -68,6 +68,8 @@ public struct EvaluationReport: Sendable {
     /// How many times faster than at the finest grid that was asked for; nil without one.
     public let speedUp: Double?
     public let yesNo: YesNo?
+    /// Of MME, where every picture was asked about twice.
+    public let pairs: PairedQuestions?
     /// The model beside the reference; nil without scores and a reference.
     public let comparison: PairedComparison?
     /// Answers that are the reference's, letter by letter; nil without a reference.
@@ -127,7 +129,17 @@ public struct EvaluationReport: Sendable {
       },
       visualTokens: tokens, reduction: most.flatMap { $0.tokens > 0 ? 1 - tokens / $0.tokens : nil }, seconds: time,
       speedUp: most.flatMap { time > 0 ? $0.seconds / time : nil }, yesNo: score == .yesNo ? yesNo : nil,
+      pairs: score == .mme ? pairs(granularity) : nil,
       comparison: reference != nil && score != nil ? comparison : nil, sameAnswers: reference == nil ? nil : same)
+  }
+
+  private func pairs(_ granularity: EvaluatedGranularity) -> PairedQuestions? {
+    PairedQuestions(
+      results.compactMap { result in
+        let question = questions[result.index]
+        guard let answer = result.answer(granularity), let picture = question.question.image else { return nil }
+        return (question.category, picture, AnswerScore.mme.score(answer.text, question.answers) == 1)
+      })
   }
 
   /// The categories that the questions name, in their order.

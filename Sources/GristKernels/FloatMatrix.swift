@@ -109,6 +109,9 @@ public final class FloatMatrix: @unchecked Sendable {
     withExtendedLifetime(self) { Bytes(Array(UnsafeRawBufferPointer(start: base, count: count * 4))) }
   }
 
+  /// The same without a copy: what they say changes with the matrix.
+  package var sharedBytes: Bytes { Bytes(base: UnsafeRawPointer(base), count: count * 4, owner: self) }
+
   /// Copies whole rows from another matrix of the same width.
   ///
   /// - Precondition: Both ranges lie in their matrices, which are equally wide.

@@ -64,6 +64,12 @@ struct Align: ParsableCommand {
       valueName: "file"))
   var unseen: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Memory that asking the model keeps to, as for run; training has its own.", discussion: "Default: none.",
+      valueName: "size|auto"))
+  var memoryBudget: BudgetOption?
+
   @OptionGroup(title: "Training") var training: TrainingOptions
   @OptionGroup var outputs: OutputOptions
   @OptionGroup var options: ComputeOptions
@@ -88,6 +94,7 @@ struct Align: ParsableCommand {
     alignment.measure = measure
     alignment.maxNewTokens = maxNewTokens
     alignment.part = part
+    alignment.memoryBudget = memoryBudget?.budget
     alignment.granularities = training.granularities?.tokens
     alignment.training = try training.options()
     alignment.unseen = try unseen.map { try TaughtQuestion.read(path: $0, images: images, teacher: teacher).questions }

@@ -40,7 +40,7 @@ struct Evaluate: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "How answers are scored, by each benchmark's published definition. exact: GQA; choice: ScienceQA, MMBench, AI2D; yes-no: "
-        + "POPE, MME; vqa: TextVQA, VizWiz; relaxed: ChartQA; anls: DocVQA.",
+        + "POPE; mme: MME; vqa: TextVQA, VizWiz; relaxed: ChartQA; anls: DocVQA.",
       discussion: "Default: exact where questions bring answers.",
       valueName: "kind"))
   var score: AnswerScore?
@@ -65,6 +65,10 @@ struct Evaluate: ParsableCommand {
       "Ask the K-th of N parts of the questions alone; `gristmill merge` joins the folders.", valueName: "k/n"))
   var part: QuestionPart?
 
+  @Flag(help: "Cut the end off a prompt that is longer than the model's context, as upstream does.")
+  var truncate = false
+
+  @OptionGroup var memory: MemoryOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -101,9 +105,15 @@ struct Evaluate: ParsableCommand {
     evaluation.score = score ?? (asked.allSatisfy { !$0.answers.isEmpty } ? .exact : nil)
     evaluation.reference = try against.map { try ReferenceAnswers(path: $0) }
     evaluation.stopWithin = stopWhen.map { $0 / 100 }
+    evaluation.memoryBudget = memory.memoryBudget?.budget
+    evaluation.overlength = truncate ? .truncated : .refused
+    let asking = try Evaluation(source, questions: asked, options: evaluation, compute: options.compute(global))
+    if let plan = try asking.memoryPlan() {
+      if memory.dryRun { return try Console.print(plan, global) }
+      for line in plan.lines { try global.note(line) }
+    }
     var bar = ProgressBar(quiet: global.quiet)
-    let report = try Evaluation(source, questions: asked, options: evaluation, compute: options.compute(global))
-      .run(folder: output) { bar.show($0, $1) }
+    let report = try asking.run(folder: output) { bar.show($0, $1) }
     bar.clear()
     if global.json { try Console.print(report.json) } else { try Console.print(EvaluateText.describe(report)) }
   }

@@ -42,6 +42,12 @@ enum EvaluateText {
           "\(row.granularity.name): F1 \(NumberText.fixed(yesNo.f1)), precision \(NumberText.fixed(yesNo.precision)), recall "
             + "\(NumberText.fixed(yesNo.recall)), said yes in \(NumberText.percent(yesNo.yesRatio))")
       }
+      if let pairs = row.pairs {
+        lines.append(
+          "\(row.granularity.name): MME \(NumberText.fixed(pairs.score, digits: 1)), accuracy+ "
+            + "\(NumberText.percent(pairs.accuracyPlus)) of \(pairs.categories.reduce(0) { $0 + $1.pictures }) pictures"
+        )
+      }
       if let comparison = row.comparison {
         lines.append(
           "\(row.granularity.name) against \(report.reference?.name ?? ""): right alone \(comparison.firstOnly) against "

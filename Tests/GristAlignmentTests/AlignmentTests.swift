@@ -88,6 +88,12 @@ import Testing
         #expect(try readFile(joined + "/" + name).elementsEqual(readFile(whole + "/" + name)))
       }
     }
+    // Within a budget each prompt goes through by itself, and gives the same.
+    try RouterAlignment(
+      source, questions: asked, options: options { $0.memoryBudget = .bytes(1 << 40) }, compute: compute
+    ).gather(folder: folder.file("budget"))
+    #expect(
+      try readFile(folder.file("budget/feedback.jsonl")).elementsEqual(readFile(whole + "/feedback.jsonl")))
     let twice = #expect(throws: GristError.self) {
       try FeedbackParts.merge([whole, folder.file("part2.1")], into: folder.file("twice"))
     }

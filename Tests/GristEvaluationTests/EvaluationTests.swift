@@ -1,4 +1,5 @@
 import Foundation
+import GristConversion
 import GristCore
 import GristEvaluation
 import GristKernels
@@ -140,11 +141,72 @@ import Testing
     #expect(throws: GristError.self) { try Evaluation(source, questions: asked, options: options, compute: compute) }
   }
 
+  @Test("MME's questions share an id two by two; a reference's answers to them are told apart by their prompts")
+  func sharedIDs() throws {
+    let lines = ["Is it red?", "Is it blue?"].map {
+      #"{"question_id": "color/1.png", "image": "flower_tiny.jpg", "text": "\#($0)", "category": "color", "answer": "Yes"}"#
+    }
+    let asked = try questions(lines)
+    var options = options([.fixed(36)])
+    options.score = .mme
+    let answers = try folder.write(
+      "answers.jsonl",
+      Array(
+        (#"{"question_id": "color/1.png", "prompt": "Is it blue?", "text": "B"}"# + "\n"
+          + #"{"question_id": "color/1.png", "prompt": "<image>\nIs it red?", "text": "R"}"#).utf8))
+    options.reference = try ReferenceAnswers(path: answers)
+    let report = try Evaluation(source, questions: asked, options: options, compute: compute).run()
+    #expect(report.rows[0].pairs?.categories.map(\.name) == ["color"] && report.rows[0].pairs?.score == 0)
+    #expect(report.json["rows"]?.array?.first?["mme"]?["categories"]?.array?.count == 1)
+    let other = try folder.write(
+      "other.jsonl", Array(#"{"question_id": "color/1.png", "prompt": "Is it red?", "text": "R"}"#.utf8))
+    _ = try ReferenceAnswers(path: other)
+  }
+
+  @Test("within a budget of memory answers are the same; one that is too small is told with the least that works")
+  func budget() throws {
+    var conversion = Conversion.Options()
+    (conversion.recipe, conversion.calibration, conversion.packing) = (.int8, CalibrationMode.none, .raw)
+    try Conversion(source, options: conversion, pool: compute.pool).run(
+      to: AtomicFile(path: folder.file("m.grist"), kind: .grist))
+    let model = try Source.open(path: folder.file("m.grist"))
+    let asked = try questions(Self.lines)
+    func report(_ budget: MemoryBudget?) throws -> EvaluationReport {
+      var options = options()
+      options.memoryBudget = budget
+      return try Evaluation(model, questions: asked, options: options, compute: compute).run()
+    }
+    let whole = try report(nil)
+    var least = options()
+    least.memoryBudget = .bytes(1 << 40)
+    let plan = try #require(
+      try Evaluation(model, questions: asked, options: least, compute: compute).memoryPlan())
+    let within = try report(.bytes(plan.leastBudget + (1 << 20)))
+    for (a, b) in zip(whole.results, within.results) {
+      #expect(a.choice == b.choice && a.answers.mapValues(\.tokens) == b.answers.mapValues(\.tokens))
+    }
+    let error = #expect(throws: GristError.self) { try report(.bytes(1 << 16)) }
+    #expect(error?.code == .usage)
+  }
+
+  @Test("a question longer than the context ends it, or is cut off as upstream does it")
+  func overlong() throws {
+    let small = try Source.open(path: Fixtures.path("checkpoints/f16-tied"))
+    let asked = try questions(Array(Self.lines.prefix(1)))
+    var options = options([.fixed(576)])
+    let error = #expect(throws: GristError.self) {
+      try Evaluation(small, questions: asked, options: options, compute: compute).run()
+    }
+    #expect(error?.what.contains("longer than the model's context") == true)
+    options.overlength = .truncated
+    #expect(try Evaluation(small, questions: asked, options: options, compute: compute).run().results.count == 1)
+  }
+
   @Test(
     "questions that make no sense",
     arguments: [
       ("{}", "question_id"), (#"{"question_id": 1}"#, "text"), (#"{"question_id": [], "text": "a"}"#, "question_id"),
-      ("{\"question_id\": 1, \"text\": \"a\"}\n{\"question_id\": 1, \"text\": \"b\"}", "comes twice"),
+      ("{\"question_id\": 1, \"text\": \"a\"}\n{\"question_id\": 1, \"text\": \"a\"}", "comes twice"),
       ("nonsense", "line 1"),
       (#"{"question_id": 1, "text": "see <image> here"}"#, "text"), ("", "no questions"),
       (#"{"question_id": 1, "text": "a", "image": "nowhere.jpg"}"#, "nowhere.jpg"),

@@ -18,6 +18,21 @@ import Testing
     }
   }
 
+  @Test("MME's total is the published one, over pictures that were asked about twice")
+  func mmeTotal() throws {
+    let told = try #require(Fixtures.json("evaluation/scores.json")["mme total"])
+    let answers = try #require(told["answers"]?.array).map { item in
+      (
+        category: item["category"]?.string, picture: item["question_id"]?.string ?? "",
+        isRight: item["score"]?.double == 1
+      )
+    }
+    let pairs = try #require(PairedQuestions(answers))
+    #expect(abs(pairs.score - (told["score"]?.double ?? 0)) < 1e-9 && pairs.categories.count == 3)
+    #expect(pairs.accuracyPlus > 0 && pairs.accuracyPlus < 1)
+    #expect(PairedQuestions(Array(answers.dropLast())) == nil && PairedQuestions([]) == nil)
+  }
+
   @Test("one answer of one person is whole where it is given")
   func single() { #expect(AnswerScore.vqa.score("A cat", ["cat"]) == 1 && AnswerScore.vqa.score("dog", ["cat"]) == 0) }
 }

@@ -3,11 +3,12 @@
     write_scores.py LLAVA LMMS_EVAL OUTPUT
 
 LLAVA is a checkout of haotian-liu/LLaVA (`llava/eval`: POPE and ScienceQA), LMMS_EVAL an unpacked wheel of lmms_eval 0.7.3
-(GQA's exact match, VQA accuracy, ChartQA, ANLS). Their functions are called, or where they are scripts, the scripts are run.
+(GQA's exact match, VQA accuracy, ChartQA, ANLS, MME). Their functions are called, or where they are scripts, the scripts are run.
 Run by itself; needs numpy.
 """
 
 import ast
+import collections
 import contextlib
 import importlib.util
 import io
@@ -19,6 +20,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import types
 
 import numpy as np
 
@@ -111,6 +113,23 @@ def yes_no(rng, llava):
             yield text, [right], float(answers[0]["text"] == right)
 
 
+def mme(rng, lmms):
+    (parse,) = functions(lmms / "lmms_eval/tasks/mme/utils.py", ["parse_pred_ans"])
+    for text in ["yes", "No", "no.", "Yes, it is.", "There is not a cat.", "Nothing", "y", "N", "x", "é", "", ".", "ye.s", " yes", "a yes", "an o", "not",
+                 "known", "I know", "eyes", "YES!", "no, yes", "Y.", "..no"] + [phrase(rng) for _ in range(100)]:
+        for right in ("Yes", "No", "no."):
+            yield text, [right], float(parse(text) == right.lower().strip().replace(".", ""))
+
+
+def mme_total(rng, lmms):
+    (aggregate,) = functions(lmms / "lmms_eval/tasks/mme/utils.py", ["mme_aggregate_results"])
+    aggregate.__globals__.update(defaultdict=collections.defaultdict, eval_logger=types.SimpleNamespace(info=lambda _: None))
+    answers = [{"category": category, "question_id": f"{category}/{number}.png", "score": float(rng.random() < 0.7)}
+               for category in ("count", "color", "OCR") for number in range(rng.randint(5, 20)) for _ in range(2)]
+    rng.shuffle(answers)
+    return {"answers": answers, "score": aggregate(answers)}
+
+
 def choice(rng, llava):
     texts = ["A", "B", "E", "b", "A.", "A. cat", "B.cat", "C. ", "The answer is B.", "The answer is B", "The answer is D. Because",
              "The answer is A. The answer is B.", "So the answer is A.", "AB", "", "(A)", "The answer is C, I think", "B\ncat", "E. x",
@@ -140,11 +159,12 @@ def main():
     rng = random.Random(2410)
     document = {
         "vqa": vqa(rng, lmms), "exact": exact(rng, lmms), "anls": anls(rng, lmms), "relaxed": relaxed(rng, lmms),
-        "yes-no": yes_no(rng, llava), "choice": choice(rng, llava)}
+        "yes-no": yes_no(rng, llava), "choice": choice(rng, llava), "mme": mme(rng, lmms)}
     document = {name: [{"answer": said, "right": right, "score": round(score, 9)} for said, right, score in cases]
                 for name, cases in document.items()}
-    output.write_text(json.dumps(document, ensure_ascii=False) + "\n")
     print({name: (len(cases), sum(case["score"] > 0 for case in cases)) for name, cases in document.items()})
+    document["mme total"] = mme_total(rng, lmms)
+    output.write_text(json.dumps(document, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,17 +20,20 @@ struct FeedbackGathering {
   ///
   /// - Throws: 65 for a folder of other feedback, what running the model throws, 130 when interrupted.
   func run(into path: String, progress: (Double, String) throws -> Void) throws -> FeedbackFolder {
-    let model = try source.model(compute: compute)
+    let asked = try AskedModel(
+      source, questions.map(\.question), newTokens: options.maxNewTokens, budget: options.memoryBudget, clock: nil,
+      compute: compute)
+    let model = asked.model
     let routing = try RouterAlignment.routing(of: source)
     let folder = try FeedbackFolder(
       path: path, key: key(routing), questions: questions.count, granularities: routing.granularities.count,
       shape: .init(patches: routing.side * routing.side, width: routing.width))
     let done = Set(folder.feedback.map(\.index))
-    let asked = options.part.map { Array($0.range(of: questions.count)) } ?? Array(questions.indices)
+    let wanted = options.part.map { Array($0.range(of: questions.count)) } ?? Array(questions.indices)
     var images = ImageCache(model)
-    for (number, index) in asked.enumerated() where !done.contains(index) {
+    for (number, index) in wanted.enumerated() where !done.contains(index) {
       try Interruption.check()
-      try progress(Double(number) / Double(asked.count), "feedback: question \(number + 1) of \(asked.count)")
+      try progress(Double(number) / Double(wanted.count), "feedback: question \(number + 1) of \(wanted.count)")
       let question = questions[index]
       guard let image = try images.features(of: question.question).first else { continue }
       let features = storedFeatures(image)
@@ -109,12 +112,16 @@ struct FeedbackGathering {
   private func logits(
     _ model: VisionLanguageModel, _ prompts: [VisionLanguageModel.PreparedPrompt], _ tokens: [Int]
   ) throws -> [[[Float]]] {
-    let sessions = try model.start(prompts, newTokens: tokens.count)
-    var logits = sessions.map { [$0.logits] }
-    try model.follow(sessions, sessions.map { _ in Array(tokens.dropLast()) }) { session, _, behind in
-      logits[session].append(behind)
+    // A budget has room for one prompt; each becomes alone what it becomes beside others.
+    let groups = options.memoryBudget == nil ? [prompts] : prompts.map { [$0] }
+    return try groups.flatMap { group in
+      let sessions = try model.start(group, newTokens: tokens.count)
+      var logits = sessions.map { [$0.logits] }
+      try model.follow(sessions, sessions.map { _ in Array(tokens.dropLast()) }) { session, _, behind in
+        logits[session].append(behind)
+      }
+      return logits
     }
-    return logits
   }
 
   /// What losses depend on.

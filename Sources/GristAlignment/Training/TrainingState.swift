@@ -48,9 +48,9 @@ package struct TrainingState {
     ])
     for (group, values) in zip(Self.groups, [weights, optimizer.first, optimizer.second]) {
       for (expected, tensor) in zip(weights.routing.tensors, values.tensors) {
-        try writer.add("\(group).\(expected.name)", .f32, shape: expected.shape, bytes: tensor.bytes)
+        try writer.add("\(group).\(expected.name)", .f32, shape: expected.shape, bytes: tensor.sharedBytes)
       }
     }
-    try AtomicFile(path: path, forces: true).finish(with: writer.encodedWithChecksum)
+    try writer.writeWithChecksum(to: AtomicFile(path: path, forces: true))
   }
 }

@@ -53,6 +53,19 @@ extension EvaluationReport.Row {
         "yes_ratio": JSONValue(yesNo.yesRatio),
       ]
     }
+    if let pairs {
+      object["mme"] = [
+        "score": JSONValue(pairs.score), "accuracy_plus": JSONValue(pairs.accuracyPlus),
+        "categories": .array(
+          pairs.categories.map {
+            [
+              "name": $0.name.map { JSONValue($0) } ?? .null, "pictures": JSONValue($0.pictures),
+              "accuracy": JSONValue($0.accuracy), "accuracy_plus": JSONValue($0.accuracyPlus),
+              "score": JSONValue($0.score),
+            ]
+          }),
+      ]
+    }
     if let sameAnswers { object["same_answers"] = JSONValue(sameAnswers) }
     if let comparison {
       object["against_reference"] = [

@@ -7,8 +7,10 @@ public enum AnswerScore: String, Sendable, CaseIterable {
   /// The letter of a choice, alone or as in `B. a cat` or `The answer is B.`: ScienceQA, MMBench and AI2D, as LLaVA's
   /// `eval_science_qa.py` reads it.
   case choice
-  /// Yes unless the first sentence has the word no or not: POPE and MME, as LLaVA's `eval_pope.py` reads it.
+  /// Yes unless the first sentence has the word no or not: POPE, as LLaVA's `eval_pope.py` reads it.
   case yesNo = "yes-no"
+  /// Yes or no within the first four letters, anything else is wrong: MME, as lmms-eval reads it; see ``PairedQuestions``.
+  case mme
   /// How many of ten people gave it, at least three for the whole: TextVQA and VizWiz, VQA accuracy (Antol et al. 2015) on
   /// texts that were normalized as EvalAI does.
   case vqa
@@ -30,9 +32,25 @@ public enum AnswerScore: String, Sendable, CaseIterable {
       right.contains { Self.letter(answer) == Character($0.uppercased().first.map(String.init) ?? " ") } ? 1 : 0
     case .yesNo:
       right.contains { YesNo.means(answer) == ($0.strippedAsPython().lowercased() == "yes") } ? 1 : 0
+    case .mme:
+      right.contains { Self.firstLetters(answer) == $0.strippedAsPython().lowercased().replacing(".", with: "") }
+        ? 1 : 0
     case .vqa: Self.vqa(VQANormalizer.normalized(answer), right.map(VQANormalizer.normalized))
     case .relaxed: right.contains { Self.isWithin(answer, $0) } ? 1 : 0
     case .anls: right.map { Self.similarity(answer, $0) }.max().map { $0 < 0.5 ? 0 : $0 } ?? 0
+    }
+  }
+
+  /// `yes`, `no`, or another word.
+  private static func firstLetters(_ answer: String) -> String {
+    let text = answer.lowercased().strippedAsPython().replacing(".", with: "")
+    switch text {
+    case "y", "yes": return "yes"
+    case "n", "no": return "no"
+    case _ where text.unicodeScalars.count == 1: return "other"
+    default:
+      let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(4)))
+      return start.contains("yes") ? "yes" : start.contains("no") ? "no" : "other"
     }
   }
 

@@ -36,23 +36,33 @@ struct GranularityRouter: Router {
   }
 
   func decide(_ input: RouterInput, _ compute: Compute) throws -> RouterDecision {
-    let wholePicture = input.features.copy(rows: 0..<scaler.side * scaler.side)
-    let filtered = TextFilter(count: routing.filteredTextTokens)(text: input.text, image: wholePicture, compute)
-    let kept = FloatMatrix(rows: filtered.order.count, columns: input.text.columns)
-    for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: input.text, toRow: row) }
-    let logits = try logits(features: input.features, text: kept, tiles: input.tiles, compute)
-    return RouterDecision(granularities: routing.granularities, logits: logits, filterOrder: filtered.order)
+    try decide(input.features, tiles: input.tiles, texts: [input.text], compute)[0]
   }
 
-  /// Logits for an image's features [tiles · side², width] and the filtered text's rows [kept, width], padded with zero
-  /// rows up to the filter's size.
+  /// What is decided about a picture for each of several texts, [tokens, width] each; what the picture says is the same
+  /// for all of them, and computed once.
   ///
   /// - Throws: 65 when a value is not finite, 130 when interrupted.
+  func decide(
+    _ features: FloatMatrix, tiles: Int, texts: [FloatMatrix], _ compute: Compute
+  ) throws -> [RouterDecision] {
+    let wholePicture = features.copy(rows: 0..<scaler.side * scaler.side)
+    let votes = try votes(ofPicture: features, tiles: tiles, compute)
+    return try texts.map { text in
+      let filtered = TextFilter(count: routing.filteredTextTokens)(text: text, image: wholePicture, compute)
+      let kept = FloatMatrix(rows: filtered.order.count, columns: text.columns)
+      for (row, source) in filtered.order.enumerated() { kept.copyRows(source..<source + 1, of: text, toRow: row) }
+      let logits = try logits(votes, text: kept, tiles: tiles, compute)
+      return RouterDecision(granularities: routing.granularities, logits: logits, filterOrder: filtered.order)
+    }
+  }
+
+  /// What an image's features [tiles · side², width] say, one number a granularity.
   ///
   /// Positions do not see each other: the merger's attention runs across the tiles. So bands of the picture, high
   /// enough that every grid's windows end where they end, go through one after the other, and text is a band of its
   /// own.
-  func logits(features: FloatMatrix, text: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Float] {
+  private func votes(ofPicture features: FloatMatrix, tiles: Int, _ compute: Compute) throws -> [Double] {
     var votes = [Double](repeating: 0, count: grids.count)
     for patchRows in bands(tiles: tiles) {
       try Interruption.check()
@@ -61,6 +71,15 @@ struct GranularityRouter: Router {
         add(votesOf: try merge(band.sequence, band.projected, tiles: tiles, compute), band.voters, to: &votes, compute)
       }
     }
+    return votes
+  }
+
+  /// Logits for what a picture says and the filtered text's rows [kept, width], padded with zero rows up to the filter's
+  /// size.
+  private func logits(
+    _ picture: [Double], text: FloatMatrix, tiles: Int, _ compute: Compute
+  ) throws -> [Float] {
+    var votes = picture
     try Interruption.check()
     try compute.inPart("the router") { try add(votesOfText: text, tiles: tiles, to: &votes, compute) }
     let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
@@ -188,6 +207,17 @@ struct GranularityRouter: Router {
 
 extension GranularityRouting: RunnableRouting {
   public func router(_ parameters: any ParameterStore) throws -> any Router { try GranularityRouter(parameters, self) }
+
+  /// A router that is asked about one picture for several texts at once: features [tiles · side², width], texts
+  /// [tokens, width] each.
+  ///
+  /// - Throws: 65 when a tensor is missing or has another shape.
+  package func pictureRouter(
+    _ parameters: any ParameterStore
+  ) throws -> @Sendable (FloatMatrix, _ tiles: Int, _ texts: [FloatMatrix], Compute) throws -> [RouterDecision] {
+    let router = try GranularityRouter(parameters, self)
+    return { features, tiles, texts, compute in try router.decide(features, tiles: tiles, texts: texts, compute) }
+  }
 
   /// A picture's features at all granularities, one after the other, as the router sees them.
   ///

@@ -20,8 +20,4 @@ public struct RouterInput: Sendable {
   public let tiles: Int
   /// Embeddings of the prompt's tokens, the picture's place left out: [tokens, width].
   public let text: FloatMatrix
-
-  package init(features: FloatMatrix, tiles: Int, text: FloatMatrix) {
-    (self.features, self.tiles, self.text) = (features, tiles, text)
-  }
 }

@@ -30,12 +30,26 @@ package struct SafetensorsWriter {
   }
 
   /// The same with a checksum over all of it among the metadata, which ``SafetensorsFile/requireChecksum()`` asks for.
-  package var encodedWithChecksum: Bytes {
+  package var encodedWithChecksum: Bytes { withChecksum.encoded }
+
+  private var withChecksum: SafetensorsWriter {
     var copy = self
     copy.describe(
       SafetensorsFile.checksumName,
       safetensorsChecksum(metadata: metadata, tensors: tensors.map { ($0.name, $0.elementType, $0.shape, $0.bytes) }))
-    return copy.encoded
+    return copy
+  }
+
+  /// Makes ``encodedWithChecksum`` the whole of a file, without a second copy of it in memory.
+  ///
+  /// - Throws: 74 when it cannot be written.
+  package func writeWithChecksum(to file: AtomicFile) throws {
+    let whole = withChecksum
+    try Self.header(
+      metadata: whole.metadata, tensors.map { ($0.name, $0.elementType, $0.shape, $0.bytes.count) }
+    ).withUnsafeBytes { try file.append($0) }
+    for tensor in tensors { try tensor.bytes.withUnsafeBytes { try file.append($0) } }
+    try file.commit()
   }
 
   /// The whole file as bytes; the header is padded with spaces so that the data start on 8 bytes.

@@ -6,10 +6,10 @@ import GristTemplates
 
 /// A model that is asked many questions: one after the other, or within a budget of memory, several together where
 /// their rows have room.
-struct AskedModel: Sendable {
-  let model: VisionLanguageModel
+package struct AskedModel: Sendable {
+  package let model: VisionLanguageModel
   /// Nil without a budget.
-  let plan: MemoryPlan?
+  package let plan: MemoryPlan?
   /// Of the longest answer.
   let newTokens: Int
 
@@ -24,7 +24,7 @@ struct AskedModel: Sendable {
   ///   - compute: runs it.
   ///
   /// - Throws: As opening it does, 64 with the smallest budget that works when this one is too small.
-  init(
+  package init(
     _ source: Source, _ questions: [Question], newTokens: Int, lengths: [Int] = [], budget: MemoryBudget?,
     clock: ChatProgram.Clock?, compute: Compute
   ) throws {
