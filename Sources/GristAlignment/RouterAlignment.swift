@@ -1,4 +1,3 @@
-import Foundation
 import GristConversion
 import GristCore
 import GristFormat
