@@ -53,6 +53,7 @@ enum VerifyText {
         "weights  \(accepted) of \(weights.tensors.count) tensors are the reference's, up to "
           + (weights.isExact
             ? "exactly the error recorded in the file" : "the error recorded in the file")
+          + (report.ownAlignment == nil ? "" : ", the router's with what training moved it by")
           + (weights.origin == .cast ? ", after a cast that lost nothing" : "")
           + (weights.origin == .other ? "; the file was made from other weights" : ""))
     }
