@@ -41,7 +41,7 @@ struct AlignedRouter {
   private static func change(_ trained: FloatMatrix, from stored: SourceTensor?, _ source: Source) throws -> Double {
     guard let stored, stored.elementCount == trained.count, stored.elementType.isFloatingPoint else { return 1 }
     let earlier = source.file?.tensor(named: stored.name)?.relativeError ?? 0
-    let own = floats(trained.bytes, .f32)
+    let own = floats(trained.sharedBytes, .f32)
     let sums = differenceSums(own, from: floats(try stored.bytes(), stored.elementType))
     return (1 + earlier) * (1 + sums.relativeError) - 1
   }

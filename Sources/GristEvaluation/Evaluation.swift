@@ -116,7 +116,7 @@ public struct Evaluation: Sendable {
       model: side, questions: questions,
       results: order.prefix(asked).compactMap { results[$0] }.sorted { $0.index < $1.index },
       granularities: granularities,
-      options: options, interval: stop?.interval, arithmetic: arithmetic)
+      options: options, interval: stop?.interval, arithmetic: compute.summary)
     if let folder {
       for granularity in granularities {
         try folder.write("answers-\(granularity.name).jsonl", report.answers(granularity))
@@ -150,8 +150,6 @@ public struct Evaluation: Sendable {
     return options.granularities
   }
 
-  private var arithmetic: String { "\(Compute.instructionSet), \(compute.activations.rawValue) activations" }
-
   /// What answers depend on.
   private func key(_ side: VerifiedSide, _ granularities: [EvaluatedGranularity]) -> JSONObject {
     let asked = questions.map { question -> JSONValue in
@@ -160,15 +158,11 @@ public struct Evaluation: Sendable {
         .array(question.question.pictures.map { JSONValue(sha256($0.bytes)) }),
       ]
     }
-    var key: JSONObject = [
-      "fingerprint": side.fingerprint.map { JSONValue($0) } ?? .null,
-      "bytes": side.byteCount.map { JSONValue($0) } ?? .null, "recipe": side.recipe.map { JSONValue($0) } ?? .null,
-      "arithmetic": JSONValue(arithmetic),
-      "questions": JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8)))),
-      "granularities": JSONValue(granularities.map(\.name)), "max_new_tokens": JSONValue(options.maxNewTokens),
-    ]
+    var key = side.answerKey(alignment: source.alignment?.digest, arithmetic: compute.summary)
+    key["questions"] = JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8))))
+    key["granularities"] = JSONValue(granularities.map(\.name))
+    key["max_new_tokens"] = JSONValue(options.maxNewTokens)
     if options.overlength == .truncated { key["overlength"] = "truncated" }
-    if let alignment = source.alignment { key["alignment"] = JSONValue(alignment.digest) }
     return key
   }
 }

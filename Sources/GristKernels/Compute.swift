@@ -44,6 +44,9 @@ public struct Compute: Sendable {
   /// The name of the instruction set whose kernels run here.
   public static var instructionSet: String { String(cString: kernels.name) }
 
+  /// What computes, for people and for what is kept: the kernels, and the precision of activations.
+  public var summary: String { "\(Self.instructionSet), \(activations.rawValue) activations" }
+
   /// - Throws: 64 when the environment variable GRISTMILL_ISA asks for an instruction set that this build does not
   ///   know.
   public static func checkEnvironment() throws {

@@ -1,14 +1,13 @@
 """The experiments of Docs/alignment.md: `aligning.py --work FOLDER NAME…`, NAME one of quantized, foreign, unpadding, teacher, grids, settings; `all` is all of them.
 
 Draws questions (generate.py), converts and aligns the demo model with `gristmill`, asks every file the test's questions with `gristmill evaluate`, and prints
-tables, rights and tokens paired with routing.py's arithmetic. What is there already is not made again. Seeds: 923 to learn from (9,600 questions; the smaller experiments from 920's 2,400), 922 to be judged by
+tables, rights and tokens paired by routing.py. What is there already is not made again. Seeds: 923 to learn from (9,600 questions; the smaller experiments from 920's 2,400), 922 to be judged by
 (2,400, never looked at before; the smaller ones 928's 1,200), foreign 924 (300) and 925 (2,400); rates and prices were chosen on 921 and 926.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from routing import error, lines
+from routing import Answers, lines
 
 HERE = Path(__file__).resolve().parent
 PRICE, FOREIGN_PRICE = 0.01, 0.003
@@ -62,46 +61,6 @@ class Bench:
         self.run("align", model, "--questions", questions, "--part", "1/1", "--feedback", folder)
         told = {item["index"]: item["losses"] for item in lines(folder / "feedback.jsonl")}
         return np.array([told[index] for index in sorted(told)])
-
-
-class Answers:
-    """One model's answers at every grid, to be judged at anybody's choices."""
-
-    def __init__(self, folder: Path, questions: Path, losses: np.ndarray | None = None) -> None:
-        asked = [json.loads(line) for line in questions.read_text().splitlines()]
-        items = {item["index"]: item for item in lines(folder / "progress.jsonl")}
-        self.grids = sorted(int(grid) for grid in items[0]["answers"])
-        self.levels = np.array([question["category"] for question in asked])
-        said = [[items[index]["answers"][str(grid)] for grid in self.grids] for index in range(len(asked))]
-        self.right = np.array([[answer["text"].strip().lower() == asked[index]["answer"].strip().lower() for answer in row] for index, row in enumerate(said)], float)
-        self.tokens = np.array([[answer["visual_tokens"] for answer in row] for row in said], float)
-        self.losses = losses
-
-    def choices(self, folder: Path) -> np.ndarray:
-        chosen = {item["index"]: item["choice"] for item in lines(folder / "progress.jsonl")}
-        return np.array([self.grids.index(chosen[index]) for index in range(len(chosen))])
-
-    def fixed(self, grid: int) -> np.ndarray:
-        return np.full(len(self.right), self.grids.index(grid))
-
-    def table(self, rows: dict[str, np.ndarray], base: str | None = None) -> None:
-        at = np.arange(len(self.right))
-        base = base or next(iter(rows))
-        print("| row | right, % | points more | visual tokens |" + (" regret | times |" if self.losses is not None else "") + " coarse | medium | fine | " +
-              " | ".join(f"{grid}" for grid in self.grids) + " |")
-        print("|---" * (7 + 2 * (self.losses is not None) + len(self.grids)) + "|")
-        for name, choice in rows.items():
-            own, other = self.right[at, choice], self.right[at, rows[base]]
-            cells = [name, f"{100 * own.mean():.1f} ± {100 * error(own):.1f}", f"{100 * (own - other).mean():+.2f} ± {100 * error(own - other):.2f}",
-                     f"{self.tokens[at, choice].mean():.0f}"]
-            if self.losses is not None:
-                regret = self.losses[at, choice] - self.losses.min(1)
-                before = self.losses[at, rows[base]] - self.losses.min(1)
-                cells += [f"{regret.mean():.4f} (less by {(before - regret).mean():.4f} ± {error(before - regret):.4f})", f"{regret.mean() / before.mean():.2f}"]
-            cells += [f"{100 * own[self.levels == level].mean():.1f}" for level in ("coarse", "medium", "fine")]
-            cells += [f"{100 * (choice == place).mean():.1f}" for place in range(len(self.grids))]
-            print("| " + " | ".join(cells) + " |")
-        print()
 
 
 def quantized(bench: Bench) -> None:

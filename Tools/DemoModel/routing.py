@@ -23,6 +23,46 @@ def error(values: np.ndarray) -> float:
     return values.std(ddof=1) / np.sqrt(len(values))
 
 
+class Answers:
+    """One model's answers at every grid, to be judged at anybody's choices."""
+
+    def __init__(self, folder: Path, questions: Path, losses: np.ndarray | None = None) -> None:
+        asked = [json.loads(line) for line in questions.read_text().splitlines()]
+        items = {item["index"]: item for item in lines(folder / "progress.jsonl")}
+        self.grids = sorted(int(grid) for grid in items[0]["answers"])
+        self.levels = np.array([question["category"] for question in asked])
+        said = [[items[index]["answers"][str(grid)] for grid in self.grids] for index in range(len(asked))]
+        self.right = np.array([[answer["text"].strip().lower() == asked[index]["answer"].strip().lower() for answer in row] for index, row in enumerate(said)], float)
+        self.tokens = np.array([[answer["visual_tokens"] for answer in row] for row in said], float)
+        self.losses = losses
+
+    def choices(self, folder: Path) -> np.ndarray:
+        chosen = {item["index"]: item["choice"] for item in lines(folder / "progress.jsonl")}
+        return np.array([self.grids.index(chosen[index]) for index in range(len(chosen))])
+
+    def fixed(self, grid: int) -> np.ndarray:
+        return np.full(len(self.right), self.grids.index(grid))
+
+    def table(self, rows: dict[str, np.ndarray], base: str | None = None) -> None:
+        at = np.arange(len(self.right))
+        base = base or next(iter(rows))
+        print("| row | right, % | points more | visual tokens |" + (" regret | times |" if self.losses is not None else "") + " coarse | medium | fine | " +
+              " | ".join(f"{grid}" for grid in self.grids) + " |")
+        print("|---" * (7 + 2 * (self.losses is not None) + len(self.grids)) + "|")
+        for name, choice in rows.items():
+            own, other = self.right[at, choice], self.right[at, rows[base]]
+            cells = [name, f"{100 * own.mean():.1f} ± {100 * error(own):.1f}", f"{100 * (own - other).mean():+.2f} ± {100 * error(own - other):.2f}",
+                     f"{self.tokens[at, choice].mean():.0f}"]
+            if self.losses is not None:
+                regret = self.losses[at, choice] - self.losses.min(1)
+                before = self.losses[at, rows[base]] - self.losses.min(1)
+                cells += [f"{regret.mean():.4f} (less by {(before - regret).mean():.4f} ± {error(before - regret):.4f})", f"{regret.mean() / before.mean():.2f}"]
+            cells += [f"{100 * own[self.levels == level].mean():.1f}" for level in ("coarse", "medium", "fine")]
+            cells += [f"{100 * (choice == place).mean():.1f}" for place in range(len(self.grids))]
+            print("| " + " | ".join(cells) + " |")
+        print()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=Path, required=True, help="evaluation.jsonl")
@@ -30,39 +70,13 @@ def main() -> None:
     parser.add_argument("--feedback", type=Path)
     parser.add_argument("routers", nargs="*", help="NAME=FOLDER")
     arguments = parser.parse_args()
-    questions = [json.loads(line) for line in arguments.questions.read_text().splitlines()]
-    answered = {item["index"]: item for item in lines(arguments.answers / "progress.jsonl")}
-    count = len(questions)
-    grids = sorted(int(name) for name in answered[0]["answers"])
-
-    def right(index: int, grid: int) -> bool:
-        said = answered[index]["answers"][str(grid)]["text"]
-        return said.strip().lower().rstrip(".") == questions[index]["answer"].strip().lower()
-
-    table = np.array([[right(index, grid) for grid in grids] for index in range(count)], float)
-    tokens = np.array([[answered[index]["answers"][str(grid)]["visual_tokens"] for grid in grids] for index in range(count)], float)
     losses = None
     if arguments.feedback:
         told = {item["index"]: item["losses"] for item in lines(arguments.feedback / "feedback.jsonl")}
-        losses = np.array([told[index] for index in range(count)])
-    rows = {}
-    for text in arguments.routers:
-        name, _, folder = text.partition("=")
-        chosen = {item["index"]: item["choice"] for item in lines(Path(folder) / "progress.jsonl")}
-        rows[name] = np.array([grids.index(chosen[index]) for index in range(count)])
-    for place, grid in enumerate(grids):
-        rows[f"fixed {grid}"] = np.full(count, place)
-    first = next(iter(rows))
-    at = np.arange(count)
-    print(f"{'':24}{'right, %':>14}{'points more':>16}{'tokens':>8}" + ("{:>9}{:>22}{:>8}".format("regret", "less regret", "ratio") if losses is not None else ""))
-    for name, choice in rows.items():
-        own, base = table[at, choice], table[at, rows[first]]
-        text = f"{name:24}{100 * own.mean():8.2f} ± {100 * error(own):.2f}{100 * (own - base).mean():9.2f} ± {100 * error(own - base):.2f}{tokens[at, choice].mean():8.0f}"
-        if losses is not None:
-            regret = losses[at, choice] - losses.min(1)
-            other = losses[at, rows[first]] - losses.min(1)
-            text += f"{regret.mean():9.4f}{(other - regret).mean():13.4f} ± {error(other - regret):.4f}{regret.mean() / other.mean():8.3f}"
-        print(text)
+        losses = np.array([told[index] for index in sorted(told)])
+    answers = Answers(arguments.answers, arguments.questions, losses)
+    named = (text.partition("=") for text in arguments.routers)
+    answers.table({name: answers.choices(Path(folder)) for name, _, folder in named} | {f"fixed {grid}": answers.fixed(grid) for grid in answers.grids})
 
 
 if __name__ == "__main__":

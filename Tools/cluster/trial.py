@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -39,6 +40,14 @@ def whole(command: list[str], output: Path) -> tuple[float, str]:
     began = time.monotonic()
     subprocess.run([*command, *part, option, str(output), "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began, digest(command[1], output)
+
+
+def clear(path: Path) -> None:
+    """Removes what an earlier run left, a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def kill_part(number: int) -> None:

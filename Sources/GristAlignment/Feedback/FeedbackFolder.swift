@@ -40,22 +40,23 @@ final class FeedbackFolder {
       path: Self.lines(in: path), heading: heading, questions: questions, what: Self.content)
     feedback = try log.entries.map { try QuestionFeedback($0, granularities: granularities) }
     let features = Self.features(in: path)
+    func failure(_ error: any Error) -> GristError {
+      GristError(.inputOutput, "the folder cannot be written", file: features, found: error.localizedDescription)
+    }
+    let count: UInt64
     do {
       if fileKind(at: features) == nil { try Data().write(to: URL(fileURLWithPath: features)) }
       featuresFile = try FileHandle(forUpdating: URL(fileURLWithPath: features))
-    } catch {
-      throw GristError(
-        .inputOutput, "the folder cannot be written", file: features, found: error.localizedDescription)
-    }
+      count = try featuresFile.seekToEnd()
+    } catch { throw failure(error) }
     for item in feedback { note(item.picture, tiles: item.tiles) }
-    let count = try featuresFile.seekToEnd()
     guard count >= end else {
       throw GristError(
         .badData, "the features end too soon", file: features, found: "\(count) bytes instead of \(end)",
         advice: "remove the folder and gather feedback again")
     }
     // Features are written before the line that speaks of them.
-    try featuresFile.truncate(atOffset: UInt64(end))
+    do { try featuresFile.truncate(atOffset: UInt64(end)) } catch { throw failure(error) }
   }
 
   private func note(_ picture: String, tiles: Int) {

@@ -31,15 +31,22 @@ struct FeedbackGathering {
     let done = Set(folder.feedback.map(\.index))
     let wanted = options.part.map { Array($0.range(of: questions.count)) } ?? Array(questions.indices)
     var images = ImageCache(model)
+    // Of the last picture, which the next question is often about.
+    var last: (picture: Bytes, features: Bytes, checksum: String)?
     for (number, index) in wanted.enumerated() where !done.contains(index) {
       try Interruption.check()
       try progress(Double(number) / Double(wanted.count), "feedback: question \(number + 1) of \(wanted.count)")
       let question = questions[index]
-      guard let image = try images.features(of: question.question).first else { continue }
-      let features = storedFeatures(image)
+      guard let picture = question.question.pictures.first,
+        let image = try images.features(of: question.question).first
+      else { continue }
+      if last?.picture.elementsEqual(picture.bytes) != true {
+        let features = storedFeatures(image)
+        last = (picture.bytes, features, features.featuresChecksum)
+      }
+      guard let last else { continue }
       try folder.append(
-        feedback(model, routing, question, image, index: index, checksum: features.featuresChecksum),
-        features: features)
+        feedback(model, routing, question, image, index: index, checksum: last.checksum), features: last.features)
     }
     return folder
   }
@@ -126,7 +133,6 @@ struct FeedbackGathering {
 
   /// What losses depend on.
   private func key(_ routing: GranularityRouting) throws -> JSONObject {
-    let side = try VerifiedSide(source, fingerprint: source.fingerprint())
     let asked = questions.map { taught -> JSONValue in
       let answer: JSONValue =
         switch taught.answer {
@@ -138,14 +144,12 @@ struct FeedbackGathering {
         taught.question.turns.turns, .array(taught.question.pictures.map { JSONValue(sha256($0.bytes)) }), answer,
       ]
     }
-    return [
-      "fingerprint": side.fingerprint.map { JSONValue($0) } ?? .null,
-      "bytes": side.byteCount.map { JSONValue($0) } ?? .null, "recipe": side.recipe.map { JSONValue($0) } ?? .null,
-      "alignment": source.alignment.map { JSONValue($0.digest) } ?? .null,
-      "arithmetic": JSONValue("\(Compute.instructionSet), \(compute.activations.rawValue) activations"),
-      "questions": JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8)))),
-      "granularities": JSONValue(routing.granularities), "measure": JSONValue(options.measure.rawValue),
-      "max_new_tokens": JSONValue(options.maxNewTokens),
-    ]
+    var key = try VerifiedSide(source, fingerprint: source.fingerprint()).answerKey(
+      alignment: source.alignment?.digest, arithmetic: compute.summary)
+    key["questions"] = JSONValue(sha256(Bytes(Array(JSONValue.array(asked).text().utf8))))
+    key["granularities"] = JSONValue(routing.granularities)
+    key["measure"] = JSONValue(options.measure.rawValue)
+    key["max_new_tokens"] = JSONValue(options.maxNewTokens)
+    return key
   }
 }

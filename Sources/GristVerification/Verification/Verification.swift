@@ -79,7 +79,7 @@ public struct Verification: Sendable {
     _ record: ReferenceRecord, folder path: String?, _ progress: (Double, String) -> Void
   ) throws -> [VerificationReport.Case] {
     try requireSameUnpadding(record)
-    let folder = try path.map { try VerificationFolder(path: $0, model, record, arithmetic: arithmetic) }
+    let folder = try path.map { try VerificationFolder(path: $0, model, record, arithmetic: compute.summary) }
     var cases = folder?.cases ?? [:]
     let wanted = options.part.map { Array($0.range(of: record.cases.count)) } ?? Array(record.cases.indices)
     let missing = wanted.filter { cases[$0] == nil }
@@ -94,8 +94,6 @@ public struct Verification: Sendable {
     }
     return record.cases.indices.compactMap { cases[$0] }
   }
-
-  private var arithmetic: String { "\(Compute.instructionSet), \(compute.activations.rawValue) activations" }
 
   /// Asks, compares, and reports all that was found.
   ///
@@ -117,7 +115,7 @@ public struct Verification: Sendable {
     return VerificationReport(
       model: VerifiedSide(model, fingerprint: weights?.modelFingerprint), reference: side(record, weights),
       date: Date.now.formatted(.iso8601),
-      arithmetic: arithmetic, referenceLoss: record.loss, limits: options.limits, cases: cases,
+      arithmetic: compute.summary, referenceLoss: record.loss, limits: options.limits, cases: cases,
       hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
       ownAlignment: model.alignment?.digest == record.alignment ? nil : alignment(record),
       hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))

@@ -31,7 +31,6 @@ final class VerificationFolder {
 
   /// What two verifications do not share whose comparisons may differ.
   private static func heading(_ model: Source, _ record: ReferenceRecord, arithmetic: String) throws -> JSONObject {
-    let side = try VerifiedSide(model, fingerprint: model.fingerprint())
     let answers = record.cases.map { item -> JSONValue in
       [
         JSONValue(item.inputIDs), JSONValue(item.tokens), item.granularity.map(\.json) ?? .null,
@@ -39,13 +38,10 @@ final class VerificationFolder {
         JSONValue(item.logits.first?.values.first ?? 0),
       ]
     }
-    var heading: JSONObject = [
-      "format": "gristmill-verification", "fingerprint": side.fingerprint.map { JSONValue($0) } ?? .null,
-      "bytes": side.byteCount.map { JSONValue($0) } ?? .null, "recipe": side.recipe.map { JSONValue($0) } ?? .null,
-      "arithmetic": JSONValue(arithmetic),
-      "record": JSONValue(sha256(Bytes(Array(JSONValue.array(answers).text(pretty: false).utf8)))),
-    ]
-    if let alignment = model.alignment { heading["alignment"] = JSONValue(alignment.digest) }
+    var heading = try VerifiedSide(model, fingerprint: model.fingerprint())
+      .answerKey(alignment: model.alignment?.digest, arithmetic: arithmetic)
+    heading["format"] = "gristmill-verification"
+    heading["record"] = JSONValue(sha256(Bytes(Array(JSONValue.array(answers).text(pretty: false).utf8))))
     return heading
   }
 }

@@ -44,6 +44,20 @@ public struct VerifiedSide: Sendable, Equatable {
     }
   }
 
+  /// What two runs of a model do not share whose answers to the same questions may differ, for a folder that keeps them.
+  ///
+  /// - Parameters:
+  ///   - alignment: digest of a router that was trained anew; nil where there is none.
+  ///   - arithmetic: the kernels that compute, and how activations are kept.
+  package func answerKey(alignment: String?, arithmetic: String) -> JSONObject {
+    var key: JSONObject = [
+      "fingerprint": fingerprint.map { JSONValue($0) } ?? .null, "bytes": byteCount.map { JSONValue($0) } ?? .null,
+      "recipe": recipe.map { JSONValue($0) } ?? .null, "arithmetic": JSONValue(arithmetic),
+    ]
+    if let alignment { key["alignment"] = JSONValue(alignment) }
+    return key
+  }
+
   /// - Parameter record: what the reference answered.
   init(_ record: ReferenceRecord) {
     self.init(path: record.source, kind: .record, fingerprint: record.fingerprint)
