@@ -32,7 +32,7 @@ public final class LinearInput {
 
   public init(_ x: FloatMatrix) { self.x = x }
 
-  func quantized(groupSize: Int, rotation: Rotation, _ compute: Compute) -> QuantizedActivations {
+  func quantized(groupSize: Int, rotation: Rotation = .none, _ compute: Compute) -> QuantizedActivations {
     let key = Key(groupSize: groupSize, rotation: rotation)
     if let ready = quantized[key] { return ready }
     let made = QuantizedActivations(x, groupSize: groupSize, rotation: rotation, compute: compute)

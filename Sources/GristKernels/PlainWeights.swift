@@ -49,10 +49,33 @@ package struct PlainWeights: LinearWeights {
     }
   }
 
+  private func widen(
+    _ range: Range<Int>, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>
+  ) {
+    let tileRows = TileShape.kernelTileRows
+    let codeBytes = WideProduct.codeBytesPerTile(columns: columns)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: tileRows * columns) { expanded in
+      guard let base = expanded.baseAddress else { return }
+      for (place, tile) in range.enumerated() {
+        let wanted = tile * tileRows..<min((tile + 1) * tileRows, rows)
+        expand(wanted, into: base)
+        kernels.widen_rows?(
+          base, wanted.count, columns, codes + place * codeBytes,
+          scales + place * WideProduct.scalesPerTile(columns: columns))
+      }
+    }
+  }
+
   package func product(
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
     let x = input.x
+    if compute.roundsPlainWeights, x.rows >= WideProduct.leastRows, columns > 0 {
+      let activations = input.quantized(groupSize: WideProduct.groupSize, compute)
+      let tiles = (rows + TileShape.kernelTileRows - 1) / TileShape.kernelTileRows
+      return WideProduct(columns: columns, tiles: tiles, multiplier: 1, widen: widen).product(
+        activations, tokens: x.rows, bias: bias, rows: rows, into: out, compute: compute)
+    }
     guard x.rows == 1 else { return expandedProduct(x, bias: bias, into: out, compute: compute) }
     let rowsPerTask = max(1, 16384 / max(columns, 1))
     return LinearProduct(tasks: (rows + rowsPerTask - 1) / rowsPerTask) { task, _ in

@@ -73,6 +73,31 @@ package struct TiledWeights: LinearWeights {
     }
   }
 
+  /// int4 alone: what wide codes add to int8's own error would be as much again.
+  private func becomesWide(rows: Int) -> Bool {
+    rows >= WideProduct.leastRows && shape.codes == .int4 && WideProduct.isOffered
+      && WideProduct.groupSize % shape.groupSize == 0
+  }
+
+  private func widen(
+    _ range: Range<Int>, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>
+  ) {
+    let wideCodes = WideProduct.codeBytesPerTile(columns: columns)
+    let wideScales = WideProduct.scalesPerTile(columns: columns)
+    coding.withTable { table in
+      forEachRun(range) { tiles, stored, storedScales in
+        for tile in tiles {
+          let (index, place) = (tile - tiles.lowerBound, tile - range.lowerBound)
+          var tile = grist_stored_tile(
+            codes: stored + index * shape.codeBytesPerTile, scales: storedScales + index * shape.scaleBytesPerTile / 2,
+            table: table, bits: 4, tile_rows: TileShape.kernelTileRows, columns: columns, group_size: shape.groupSize,
+            multiplier: multiplier)
+          kernels.widen_tile?(&tile, codes + place * wideCodes, scales + place * wideScales)
+        }
+      }
+    }
+  }
+
   private static let tilesOfOneRow = 32
 
   package func product(
@@ -80,6 +105,11 @@ package struct TiledWeights: LinearWeights {
   ) -> LinearProduct {
     guard compute.activations == .int8 else {
       return expandedProduct(input.x, bias: bias, into: out, compute: compute)
+    }
+    if becomesWide(rows: input.x.rows) {
+      let activations = input.quantized(groupSize: WideProduct.groupSize, rotation: coding.rotation, compute)
+      return WideProduct(columns: columns, tiles: shape.tiles, multiplier: multiplier, widen: widen).product(
+        activations, tokens: input.x.rows, bias: bias, rows: rows, into: out, compute: compute)
     }
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level
@@ -102,7 +132,7 @@ package struct TiledWeights: LinearWeights {
               group_size: shape.groupSize, rows: min(rows - firstRow, tiles.count * TileShape.kernelTileRows),
               multiplier: multiplier, bias: bias.map { $0 + firstRow }, activations: activations.codes,
               activation_scales: activations.scales, activation_sums: activations.sums, tokens: x.rows,
-              out: out.base + firstRow, out_stride: out.columns)
+              out: out.base + firstRow, out_stride: out.columns, wide_scales: nil)
             multiply?(&product)
           }
         }
@@ -127,9 +157,4 @@ extension CodeWidth {
     case .int8: kernels.int8_block_bytes
     }
   }
-}
-
-private func withOptionalPointer(_ values: [Float]?, _ body: (UnsafePointer<Float>?) -> Void) {
-  guard let values else { return body(nil) }
-  values.withUnsafeBufferPointer { body($0.baseAddress) }
 }

@@ -10,6 +10,8 @@ extension VisionLanguageModel {
     public let inputIDs: [Int]
     /// Nil without an image, without a router, or when the granularity was forced.
     public let decision: RouterDecision?
+    /// Whether the decision was made at full precision after it had been tried in int8; nil where it was not tried.
+    public var isAskedTwice: Bool?
     /// What each tile becomes; nil without an image.
     public let granularity: Granularity?
     /// Tiles of all pictures, those that show a whole one counted in; 0 without a picture.
@@ -77,13 +79,17 @@ extension VisionLanguageModel {
         advice: "it has " + configuration.granularities.map(String.init).joined(separator: ", "))
     }
     // A model with a router sees one picture.
-    let decision = forced == nil ? try route(vision, first, text: text) : nil
+    var images = images
+    var decision: RouterDecision?
+    if forced == nil { (decision, images[0]) = try choose(vision, first, text: text) }
+    let isAskedTwice = forced == nil && first.exact != nil ? images[0].exact == nil : nil
     let granularity = forced ?? decision?.granularity ?? .uniform(vision.input.tower.patches)
     let pictures = try images.map { try rows(of: $0, granularity, isForced: forced != nil, vision) }
     let count = pictures.reduce(0) { $0 + $1.rows }
     if overlength == .refused { try requireRoom(for: text.rows, images: count) }
     return PreparedPrompt(
-      inputIDs: ids, decision: decision, granularity: granularity, tiles: images.reduce(0) { $0 + $1.tileCount },
+      inputIDs: ids, decision: decision, isAskedTwice: isAskedTwice, granularity: granularity,
+      tiles: images.reduce(0) { $0 + $1.tileCount },
       rows: truncated(splice(text, pictures, ids)),
       pictures: zip(images, pictures).map { PromptPicture(identity: $0.identity, rows: $1.rows) })
   }
@@ -146,14 +152,26 @@ extension VisionLanguageModel {
   ///
   /// - Throws: 64 for a text-only model, 65 for a token without an embedding and for values that are not finite.
   public func route(_ image: ImageFeatures, text ids: [Int]) throws -> RouterDecision? {
-    try route(requireVision(), image, text: embed(ids))
+    try choose(requireVision(), image, text: embed(ids)).decision
   }
 
-  /// What the router decides for an image and a prompt; nil without a router.
-  private func route(_ vision: Vision, _ image: ImageFeatures, text: FloatMatrix) throws -> RouterDecision? {
-    guard let router = vision.router else { return nil }
-    let input = RouterInput(features: image.features, tiles: image.tileCount, text: text)
-    return try locating(file: path) { try router.get().decide(input, compute) }
+  /// What the router decides for an image and a prompt, nil without a router; and the picture as it saw it in the end:
+  /// at full precision where the margin asks for that.
+  private func choose(
+    _ vision: Vision, _ image: ImageFeatures, text: FloatMatrix
+  ) throws -> (decision: RouterDecision?, image: ImageFeatures) {
+    func decide(_ image: ImageFeatures, _ compute: Compute) throws -> RouterDecision? {
+      guard let router = vision.router else { return nil }
+      let input = RouterInput(features: image.features, tiles: image.tileCount, text: text)
+      return try locating(file: path) { try router.get().decide(input, compute) }
+    }
+    guard let exact = image.exact, let rounding = roundingFirst, let margin = compute.choiceMargin else {
+      return (try decide(image, compute), image)
+    }
+    if let decision = try decide(image, rounding), decision.margin > margin { return (decision, image) }
+    let sure = ImageFeatures(
+      tiles: image.tiles, features: try exact.get(), identity: image.identity.map { $0 + ", exact" })
+    return (try decide(sure, compute), sure)
   }
 
   /// The tokens of a prompt's text that are most similar to the picture, in falling order: what AVG-LLaVA's router would

@@ -152,6 +152,8 @@ public final class VisionLanguageModel: Sendable {
     package let features: FloatMatrix
     /// What is the same for the same picture alone; nil where nobody said.
     let identity: String?
+    /// The same at full precision; nil where these features are.
+    var exact: Lazy<FloatMatrix>?
     public var tileCount: Int { tiles.tiles.count }
   }
 
@@ -189,11 +191,26 @@ public final class VisionLanguageModel: Sendable {
   public func encode(_ tiles: ImageTiles, identity: String? = nil) throws -> ImageFeatures {
     let vision = try requireVision()
     let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
-    let features = try locating(file: path) {
-      try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
+    guard let rounding = roundingFirst, let whole = pixels.first else {
+      return ImageFeatures(tiles: tiles, features: try features(pixels, vision, compute), identity: identity)
     }
-    return ImageFeatures(tiles: tiles, features: features, identity: identity)
+    // Which words the router looks at hangs by the whole picture alone, and on a hair: that is exact from the start.
+    let first = try features([whole], vision, compute)
+    let others = Array(pixels.dropFirst())
+    @Sendable func with(_ compute: Compute) throws -> FloatMatrix {
+      others.isEmpty ? first : FloatMatrix(stacking: [first, try features(others, vision, compute)])
+    }
+    return ImageFeatures(
+      tiles: tiles, features: try with(rounding), identity: identity, exact: Lazy { try with(self.compute) })
   }
+
+  private func features(_ pixels: [[Float]], _ vision: Vision, _ compute: Compute) throws -> FloatMatrix {
+    try locating(file: path) { try vision.projector.get()(vision.tower.get().features(pixels, compute), compute) }
+  }
+
+  /// What tower and router are tried with first where a choice's margin decides whether they are asked exactly; nil
+  /// where they always are.
+  var roundingFirst: Compute? { compute.choiceMargin == nil ? nil : compute.roundingPlainWeights }
 
   func requireVision() throws -> Vision {
     guard let vision else {

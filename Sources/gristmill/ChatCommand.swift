@@ -26,6 +26,7 @@ struct ChatCommand: ParsableCommand {
 
   @OptionGroup var sampling: SamplingOptions
 
+  @OptionGroup var choices: ChoiceOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -37,7 +38,8 @@ struct ChatCommand: ParsableCommand {
   func run() throws {
     let sampler = try sampling.sampler()
     let source = try Source.open(path: model, options: options.checkpoint.sourceOptions())
-    let chat = Chat(try source.model(compute: options.compute(global)), maxNewTokens: maxNewTokens, sampler: sampler)
+    let compute = try choices.applied(to: options.compute(global), source)
+    let chat = Chat(try source.model(compute: compute), maxNewTokens: maxNewTokens, sampler: sampler)
     if image.count > 1, !chat.takesSeveralPictures {
       throw GristError(.usage, "this model takes one picture in a conversation", file: model)
     }

@@ -69,6 +69,7 @@ struct Evaluate: ParsableCommand {
   var truncate = false
 
   @OptionGroup var memory: MemoryOptions
+  @OptionGroup var choices: ChoiceOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -107,7 +108,8 @@ struct Evaluate: ParsableCommand {
     evaluation.stopWithin = stopWhen.map { $0 / 100 }
     evaluation.memoryBudget = memory.memoryBudget?.budget
     evaluation.overlength = truncate ? .truncated : .refused
-    let asking = try Evaluation(source, questions: asked, options: evaluation, compute: options.compute(global))
+    let asking = try Evaluation(
+      source, questions: asked, options: evaluation, compute: choices.applied(to: options.compute(global), source))
     if let plan = try asking.memoryPlan() {
       if memory.dryRun { return try Console.print(plan, global) }
       for line in plan.lines { try global.note(line) }

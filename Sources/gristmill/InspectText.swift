@@ -49,7 +49,10 @@ struct InspectText {
     if let record = RecordSummary(in: file) {
       try line(
         "record",
-        "\(record.questions) questions answered by \(record.source.line)\(record.date.map { ", \($0.line)" } ?? "")")
+        "\(record.questions) questions answered by \(record.source.line)\(record.date.map { ", \($0.line)" } ?? "")"
+          + (record.choiceBound.map {
+            "; choices in int8 hold here above a margin of \(NumberText.fixed(Double($0.margin), digits: 3))"
+          } ?? ""))
     }
     if let claim = IndexSignature.claim(in: file) {
       try line("signature", "\(claim.line), not looked at: `run --require-signature` does")

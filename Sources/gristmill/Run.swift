@@ -54,6 +54,7 @@ struct Run: ParsableCommand {
 
   @OptionGroup var day: DateOptions
   @OptionGroup var memory: MemoryOptions
+  @OptionGroup var choices: ChoiceOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -88,7 +89,7 @@ struct Run: ParsableCommand {
       } else {
         try Source.open(path: model, options: sourceOptions)
       }
-    var model = try source.model(compute: options.compute(global))
+    var model = try source.model(compute: choices.applied(to: options.compute(global), source))
     let opened = clock.now
     try model.requirePlaces(of: conversation)
     if question.pictures.isEmpty, granularity != .auto || show {
@@ -168,6 +169,7 @@ struct Run: ParsableCommand {
       "granularity": prompt.granularity.map(\.json) ?? .null, "tiles": JSONValue(prompt.tiles),
       "sequence_length": JSONValue(prompt.sequenceLength), "input_ids": JSONValue(prompt.inputIDs),
     ]
+    if let twice = prompt.isAskedTwice { object["router_asked_twice"] = JSONValue(twice) }
     if let grid { object["grid"] = grid.json }
     if logits { object["logits_last"] = JSONValue(answer.firstLogits) }
     object["tokens"] = JSONValue(answer.tokens)
@@ -189,7 +191,8 @@ struct Run: ParsableCommand {
       let options = decision.wholePicture?.options ?? configuration.granularities
       parts.append(
         "the router chose \(decision.granularity) of \(options.map(String.init).joined(separator: "/"))"
-          + " tokens a tile (margin \(NumberText.fixed(Double(decision.margin))))")
+          + " tokens a tile (margin \(NumberText.fixed(Double(decision.margin))))"
+          + (prompt.isAskedTwice.map { $0 ? ", asked again at full precision" : ", in int8" } ?? ""))
     } else if let granularity = prompt.granularity {
       parts.append("\(granularity) tokens a tile")
     }

@@ -80,6 +80,7 @@ struct Verify: ParsableCommand {
 
   @OptionGroup var memory: MemoryOptions
   @OptionGroup var outputs: OutputOptions
+  @OptionGroup var choices: ChoiceOptions
   @OptionGroup var options: ComputeOptions
   @OptionGroup var global: GlobalOptions
 
@@ -96,7 +97,7 @@ struct Verify: ParsableCommand {
   func run() throws {
     let sourceOptions = try options.checkpoint.sourceOptions()
     let source = try Source.open(path: model, options: sourceOptions)
-    let compute = try options.compute(global)
+    let compute = try choices.applied(to: options.compute(global), source)
     let asked = try asking.questions(probes: probes)
     let reference = try Reference.open(
       reference, model: source, asksQuestions: asked != nil, options: sourceOptions, allowsLoss: allowLossyReference)

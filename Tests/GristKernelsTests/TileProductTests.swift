@@ -64,7 +64,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
         codes: codes.base, scales: scales.base, table: nil, tiles: shape.tiles, columns: shape.columns,
         group_size: shape.groupSize, rows: shape.rows, multiplier: 0.5, bias: withBias ? bias.base : nil,
         activations: activations.base, activation_scales: activationScales.base, activation_sums: sums.base,
-        tokens: tokens, out: out.base, out_stride: shape.rows)
+        tokens: tokens, out: out.base, out_stride: shape.rows, wide_scales: nil)
       let kernels = try table(name)
       shape.codes == .int8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
       return out.array
@@ -158,7 +158,7 @@ func table(_ name: String) throws -> grist_kernel_table { try #require(grist_ker
         rows: 32,
         multiplier: 0.5, bias: operands.bias.base, activations: operands.activations.base,
         activation_scales: operands.activationScales.base, activation_sums: operands.sums.base, tokens: 10,
-        out: out.base, out_stride: 32)
+        out: out.base, out_stride: 32, wide_scales: nil)
       let kernels = grist_kernel_table_named(name)!.pointee
       width == .int8 ? kernels.multiply_int8_tiles(&product) : kernels.multiply_int4_tiles(&product)
     }

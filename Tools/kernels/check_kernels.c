@@ -521,6 +521,152 @@ static void check_float_from_tile(void) {
   }
 }
 
+/* Wide tiles, where an instruction set has them. */
+
+static const size_t wide_columns[] = {1, 8, 100, 256, 264, 588, 1024};
+
+/* Each weight to within half a step of the scale that its row's greatest group scale allows, and what 16 bits cost. */
+static void check_widening(size_t columns, size_t group_size) {
+  begin_case("%zu columns in groups of %zu", columns, group_size);
+  size_t padded = round_up(columns, GRIST_BLOCK_COLUMNS), groups = round_up(columns, group_size) / group_size;
+  size_t wide_groups = round_up(columns, GRIST_WIDE_GROUP) / GRIST_WIDE_GROUP;
+  const uint8_t *codes = random_codes(padded * GRIST_TILE_ROWS / 2, 4, kRandomCodes);
+  uint16_t *scales = place("scales", groups * GRIST_TILE_ROWS, sizeof *scales);
+  for (size_t i = 0; i < groups * GRIST_TILE_ROWS; i++)
+    scales[i] = i % GRIST_TILE_ROWS == 3 ? 0 : grist_half_from_float(normal() * 0.1f);
+  if (columns == 100) scales[5] = 0x7c00, scales[7] = 0x7e00; /* infinity, and no number */
+  seal(scales);
+  uint8_t *wide = place("wide codes", padded * GRIST_TILE_ROWS, 1);
+  float *wide_scales = place("wide_scales", wide_groups * GRIST_TILE_ROWS, sizeof *wide_scales);
+  grist_stored_tile tile = {
+      .codes = codes, .scales = scales, .table = table, .bits = 4, .tile_rows = GRIST_TILE_ROWS, .columns = columns,
+      .group_size = group_size, .multiplier = 0.5f};
+  kernels->widen_tile(&tile, wide, wide_scales);
+  int greatest_value = 8;
+  for (int i = 0; table != NULL && i < 16; i++) {
+    if (i == 0) greatest_value = 1;
+    if (abs(table[i]) > greatest_value) greatest_value = abs(table[i]);
+  }
+  for (size_t row = 0; row < GRIST_TILE_ROWS; row++)
+    for (size_t wide_group = 0; wide_group < wide_groups; wide_group++) {
+      double greatest = 0;
+      bool finite = true;
+      size_t per_wide = GRIST_WIDE_GROUP / group_size, first = wide_group * per_wide;
+      for (size_t group = first; group < groups && group < first + per_wide; group++) {
+        double scale = grist_float_from_half(scales[group * GRIST_TILE_ROWS + row]);
+        finite = finite && isfinite(scale);
+        greatest = fmax(greatest, fabs(scale));
+      }
+      size_t at = wide_group * GRIST_TILE_ROWS + row;
+      double step = greatest * greatest_value / 127;
+      if (!finite) {
+        if (!isnan(wide_scales[at])) fail("wide_scales[%zu] is %g where a scale is not finite", at, (double)wide_scales[at]);
+        continue;
+      }
+      expect_near("wide_scales", at, wide_scales[at], step, 2 * kEpsilon * step);
+      for (size_t k = wide_group * GRIST_WIDE_GROUP; k < columns && k < (wide_group + 1) * GRIST_WIDE_GROUP; k++) {
+        double weight = grist_float_from_half(scales[k / group_size * GRIST_TILE_ROWS + row]) *
+                        code_at(codes, GRIST_TILE_ROWS, row, k, 4);
+        int code = wide[k / 4 * 4 * GRIST_TILE_ROWS + 4 * row + k % 4] - 128;
+        if (code < -127) fail("code %d of row %zu and column %zu", code, row, k);
+        expect_near("weight", row * columns + k, code * step, weight, 0.51 * step);
+      }
+    }
+}
+
+static void check_widen_tile(void) {
+  if (kernels->widen_tile == NULL) return;
+  for (size_t t = 0; t <= LENGTH(tables); t++) {
+    table = t < LENGTH(tables) ? tables[t] : NULL;
+    for (size_t c = 0; c < LENGTH(wide_columns); c++)
+      for (size_t g = 0; g < LENGTH(groups_of); g++) check_widening(wide_columns[c], groups_of[g]);
+  }
+  table = NULL;
+}
+
+static void check_widen_rows(void) {
+  if (kernels->widen_rows == NULL) return;
+  for (size_t c = 0; c < LENGTH(wide_columns); c++)
+    for (size_t rows = 1; rows <= GRIST_TILE_ROWS; rows += 5) {
+      size_t columns = wide_columns[c], padded = round_up(columns, GRIST_BLOCK_COLUMNS);
+      size_t groups = round_up(columns, GRIST_WIDE_GROUP) / GRIST_WIDE_GROUP;
+      begin_case("%zu rows of %zu columns", rows, columns);
+      float *weights = normals("weights", rows * columns, 0.1f);
+      if (columns == 588) weights[columns - 1] = INFINITY;
+      seal(weights);
+      uint8_t *wide = place("wide codes", padded * GRIST_TILE_ROWS, 1);
+      float *scales = place("wide_scales", groups * GRIST_TILE_ROWS, sizeof *scales);
+      kernels->widen_rows(weights, rows, columns, wide, scales);
+      for (size_t row = 0; row < GRIST_TILE_ROWS; row++)
+        for (size_t k = 0; k < padded; k++) {
+          double scale = scales[k / GRIST_WIDE_GROUP * GRIST_TILE_ROWS + row];
+          int code = wide[k / 4 * 4 * GRIST_TILE_ROWS + 4 * row + k % 4] - 128;
+          if (columns == 588 && row == 0 && k / GRIST_WIDE_GROUP == 2) {
+            if (!isnan(scale) || code != 0) fail("a value that is not finite gave %d times %g", code, scale);
+            continue;
+          }
+          double greatest = 0;
+          for (size_t i = k / GRIST_WIDE_GROUP * GRIST_WIDE_GROUP; i < columns && i / GRIST_WIDE_GROUP == k / GRIST_WIDE_GROUP; i++)
+            if (row < rows) greatest = fmax(greatest, fabs((double)weights[row * columns + i]));
+          expect_near("wide_scales", row, scale, greatest / 127, greatest * kEpsilon);
+          double weight = row < rows && k < columns ? weights[row * columns + k] : 0;
+          expect_near("weight", row * columns + k, code * scale, weight, 0.5001 * scale);
+        }
+    }
+}
+
+/* With scales of one, all sums are integers below 2^24: then the product must be exact. */
+static void check_multiply_wide_tiles(void) {
+  if (kernels->multiply_wide_tiles == NULL) return;
+  for (size_t i = 0; i < 2 * LENGTH(shapes); i++) {
+    struct shape s = shapes[i / 2];
+    bool real = i % 2 == 1;
+    s.columns *= 3; /* more than a group of many */
+    size_t tiles = round_up(s.rows, GRIST_TILE_ROWS) / GRIST_TILE_ROWS, padded = round_up(s.columns, GRIST_BLOCK_COLUMNS);
+    size_t groups = round_up(s.columns, GRIST_WIDE_GROUP) / GRIST_WIDE_GROUP;
+    begin_case("%zu rows, %zu columns, %zu tokens%s", s.rows, s.columns, s.tokens, real ? ", real numbers" : "");
+    uint8_t *codes = place("codes", tiles * padded * GRIST_TILE_ROWS, 1);
+    for (size_t k = 0; k < tiles * padded * GRIST_TILE_ROWS; k++) codes[k] = (uint8_t)(1 + next_random() % 255);
+    float *scales = place("wide_scales", tiles * groups * GRIST_TILE_ROWS, sizeof *scales);
+    for (size_t k = 0; k < tiles * groups * GRIST_TILE_ROWS; k++) scales[k] = real ? normal() : 1;
+    int8_t *x = place("activations", s.tokens * padded, sizeof *x);
+    float *x_scales = place("activation_scales", s.tokens * groups, sizeof *x_scales);
+    int32_t *x_sums = place("activation_sums", s.tokens * groups, sizeof *x_sums);
+    memset(x_sums, 0, s.tokens * groups * sizeof *x_sums);
+    for (size_t k = 0; k < s.tokens * groups; k++) x_scales[k] = real ? fabsf(normal()) : 1;
+    for (size_t k = 0; k < s.tokens * padded; k++) {
+      x[k] = (int8_t)(k % padded < s.columns ? (int)(next_random() % 255) - 127 : 0);
+      x_sums[k / padded * groups + k % padded / GRIST_WIDE_GROUP] += x[k];
+    }
+    seal(codes), seal(scales), seal(x), seal(x_scales), seal(x_sums);
+    size_t stride = s.rows + 3;
+    float *out = place("out", s.tokens * stride, sizeof *out);
+    grist_tile_product product = {
+        .codes = codes, .wide_scales = scales, .tiles = tiles, .columns = s.columns, .group_size = GRIST_WIDE_GROUP,
+        .rows = s.rows, .multiplier = real ? 0.37f : 1, .activations = x, .activation_scales = x_scales,
+        .activation_sums = x_sums, .tokens = s.tokens, .out = out, .out_stride = stride};
+    kernels->multiply_wide_tiles(&product);
+    for (size_t row = 0; row < s.rows; row++)
+      for (size_t token = 0; token < s.tokens; token++) {
+        double sum = 0, magnitudes = 0;
+        for (size_t group = 0; group < groups; group++) {
+          int32_t dot = 0;
+          for (size_t k = group * GRIST_WIDE_GROUP; k < padded && k < (group + 1) * GRIST_WIDE_GROUP; k++)
+            dot += (codes[(row / GRIST_TILE_ROWS * padded + k / 4 * 4) * GRIST_TILE_ROWS + 4 * (row % GRIST_TILE_ROWS) + k % 4] - 128) *
+                   x[token * padded + k];
+          double term = (double)scales[(row / GRIST_TILE_ROWS * groups + group) * GRIST_TILE_ROWS + row % GRIST_TILE_ROWS] *
+                        x_scales[token * groups + group] * dot;
+          sum += term, magnitudes += fabs(term);
+        }
+        double tolerance = real ? ((double)groups + 6) * magnitudes * kEpsilon : 0;
+        expect_near("out", token * stride + row, out[token * stride + row], sum * product.multiplier, tolerance);
+      }
+    for (size_t token = 0; token < s.tokens; token++)
+      for (size_t k = s.rows; k < stride; k++)
+        if (!isnan(out[token * stride + k])) fail("out[%zu], between two tokens' rows, was written", token * stride + k);
+  }
+}
+
 /* Rotation. */
 
 static void check_rotate_blocks(void) {
@@ -1227,6 +1373,7 @@ static const struct {
     CHECK(float_from_half), CHECK(half_from_float), CHECK(float_from_bfloat),
     CHECK(dot_float), CHECK(dot_half), CHECK(dot_bfloat),
     CHECK(quantize_activations), CHECK(multiply_int8_tiles), CHECK(multiply_int4_tiles),
+    CHECK(widen_tile), CHECK(widen_rows), CHECK(multiply_wide_tiles),
     CHECK(float_from_tile),
     CHECK(rotate_blocks),
     CHECK(attend), CHECK(attention_scratch),

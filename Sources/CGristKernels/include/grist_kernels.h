@@ -18,6 +18,8 @@ enum {
   GRIST_BLOCK_COLUMNS = 8,
   /* The widest group. */
   GRIST_MAX_GROUP = 128,
+  /* Columns that share a scale in wide tiles. */
+  GRIST_WIDE_GROUP = 256,
   /* Values that a rotation turns together. */
   GRIST_ROTATION_BLOCK = 64,
 };
@@ -60,6 +62,7 @@ typedef struct {
   size_t tokens;
   float *out;
   size_t out_stride;
+  const float *wide_scales; /* of wide tiles, which have them instead of `scales`, per tile and group sixteen in a row */
 } grist_tile_product;
 
 /* How keys and values are kept: f32, f16, or int8 codes with a scale a row. */
@@ -132,6 +135,17 @@ typedef struct {
   size_t tiles_together;
   void (*multiply_int8_tiles)(const grist_tile_product *product);
   void (*multiply_int4_tiles)(const grist_tile_product *product);
+
+  /* Wide tiles: what weights become for the many rows of a batch, so that no group ends within 256 columns and nothing is
+     looked up where rows are multiplied. Codes lie as int8's do, biased by 128; the scales, f32, leave the multiplier out. All
+     three are NULL where an instruction set gains nothing by them.
+
+     widen_tile   of stored int4 codes in groups that divide 256: each weight is rounded to 1/127 of the greatest that its row's
+                  scales and the table allow within the 256 columns. A scale that is not finite makes the wide one NaN.
+     widen_rows   of up to 16 rows [rows][columns] of f32: to 1/127 of the greatest magnitude, as activations are. */
+  void (*widen_tile)(const grist_stored_tile *tile, uint8_t *codes, float *scales);
+  void (*widen_rows)(const float *weights, size_t rows, size_t columns, uint8_t *codes, float *scales);
+  void (*multiply_wide_tiles)(const grist_tile_product *product);
 
   /* x [columns] to out [columns], columns a multiple of 64: each 64 values times the Hadamard matrix of that size over 8,
      which is its own inverse. `out` may be `x`. */

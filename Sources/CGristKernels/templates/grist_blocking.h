@@ -10,10 +10,10 @@
 #include "grist_fetch.h"
 
 /* Kinds of codes: how wide they are and what they stand for. A narrow table's values lie within -kNarrowMost...kNarrowMost: the
-   sum of four products with an int8, biased or not, stays within 16 bits. */
-enum { kInt4 = 4, kInt8 = 8, kTable4 = 20, kNarrowTable4 = 36, kNarrowMost = 32 };
+   sum of four products with an int8, biased or not, stays within 16 bits. Wide codes are int8, biased by 128. */
+enum { kInt4 = 4, kInt8 = 8, kTable4 = 20, kNarrowTable4 = 36, kWide8 = 40, kNarrowMost = 32 };
 
-static inline size_t bits_of(int kind) { return kind == kInt8 ? 8 : 4; }
+static inline size_t bits_of(int kind) { return kind == kInt8 || kind == kWide8 ? 8 : 4; }
 static inline bool has_table(int kind) { return kind == kTable4 || kind == kNarrowTable4; }
 static inline bool adds_up_in_16_bits(int kind) { return kind == kInt4 || kind == kNarrowTable4; }
 
@@ -74,7 +74,7 @@ static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes
   size_t bytes = 32 * (size_t)bits_of(kind);
   if (p->tokens == 1) {
     fetch_once((uintptr_t)codes + kAheadOfOne, bytes);
-  } else if (kind != kInt8) {
+  } else if (bits_of(kind) != 8) {
     for (size_t line = 0; line < bytes; line += 64)
       __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfSeveral + line), 0, 3);
   }
@@ -102,7 +102,7 @@ static inline void fetch_ahead(
   do {                                                                                           \
     size_t tiles_used = tiles_of(p);                                                             \
     size_t tile_bytes = code_bytes_of_tile((p), kind);                                           \
-    size_t block_tiles = (kind == kInt8 ? kInt8BlockBytes : kInt4BlockBytes) / tile_bytes / 2 * 2; \
+    size_t block_tiles = (bits_of(kind) == 8 ? kInt8BlockBytes : kInt4BlockBytes) / tile_bytes / 2 * 2; \
     if (block_tiles < 2) block_tiles = 2;                                                        \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
       size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \

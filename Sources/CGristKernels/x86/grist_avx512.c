@@ -20,7 +20,10 @@
    their sign bit is flipped, and so is what the codes of a table stand for; the sums start at -bias times the activations' sum, and come out right. */
 
 GRIST_INLINE void load_block(const uint8_t *codes, int kind, __m512i table, __m512i *low, __m512i *high) {
-  if (kind != kInt8) {
+  if (kind == kWide8) {
+    *low = _mm512_loadu_si512(codes);
+    *high = _mm512_loadu_si512(codes + 64);
+  } else if (kind != kInt8) {
     __m512i bytes = _mm512_loadu_si512(codes);
     __m512i mask = _mm512_set1_epi8(15);
     *low = _mm512_and_si512(bytes, mask);
@@ -53,7 +56,7 @@ GRIST_INLINE __m512i four_activations(const int8_t *x) {
    the next tile's. int4 codes, half as many bytes for as much arithmetic, gain nothing by it. */
 GRIST_INLINE void fetch_block(const uint8_t *codes, int kind) {
   enum { kAhead = 3072 };
-  if (kind != kInt8) return;
+  if (bits_of(kind) != 8) return;
   for (size_t line = 0; line < 16 * bits_of(kind); line += 64)
     __builtin_prefetch((const void *)((uintptr_t)codes + kAhead + line), 0, 3);
 }
@@ -80,6 +83,11 @@ GRIST_INLINE __m512 tile_scales(const uint16_t *scales) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales));
 }
 
+GRIST_INLINE __m512 group_scales(const grist_tile_product *p, size_t tile, size_t groups, size_t group, int kind) {
+  size_t at = (tile * groups + group) * GRIST_TILE_ROWS;
+  return kind == kWide8 ? _mm512_loadu_ps(p->wide_scales + at) : tile_scales(p->scales + at);
+}
+
 /* `tokens` of one tile or two: each block of weights is loaded once and meets all their activations, each of these once both
    tiles. With one tile alone a product would wait for its own broadcast; with two and eight tokens, sixteen sums and what
    they meet fit the registers, and the totals, needed once a group, lie in the first-level cache. */
@@ -88,7 +96,7 @@ GRIST_INLINE void tokens_of_tiles(
   struct tile_operands o = tile_operands(p, tile, token, kind);
   __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
-  size_t tile_bytes = code_bytes_of_tile(p, kind), tile_scales_count = groups * GRIST_TILE_ROWS;
+  size_t tile_bytes = code_bytes_of_tile(p, kind);
   const uint8_t *codes = o.codes;
   int bias = kind == kInt4 ? -8 : -128;
   __m512 total[2][8];
@@ -117,7 +125,7 @@ GRIST_INLINE void tokens_of_tiles(
       }
     }
     for (int i = 0; i < tiles; i++) {
-      __m512 scale = tile_scales(o.scales + (size_t)i * tile_scales_count + group * GRIST_TILE_ROWS);
+      __m512 scale = group_scales(p, tile + (size_t)i, groups, group, kind);
       for (int t = 0; t < tokens; t++) {
         __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(o.x_scales[(size_t)t * groups + group]));
         total[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][t]), both, total[i][t]);
@@ -148,7 +156,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
-    fetch_scales(o.scales, group);
+    if (kind != kWide8) fetch_scales(o.scales, group);
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
       fetch_codes(p, codes, kind);
       load_block(codes, kind, table, &low, &high);
@@ -164,7 +172,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
       sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
     }
     __m512i sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
-    __m512 both = _mm512_mul_ps(tile_scales(o.scales + group * GRIST_TILE_ROWS), _mm512_set1_ps(o.x_scales[group]));
+    __m512 both = _mm512_mul_ps(group_scales(p, tile, groups, group, kind), _mm512_set1_ps(o.x_scales[group]));
     total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, total);
   }
   store_rows(p, tile, token, total);
@@ -172,8 +180,16 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
 
 GRIST_TILE_PRODUCTS
 
-const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES("avx512", attend)};
-const grist_kernel_table grist_table_avx512bf16 = {GRIST_TABLE_ENTRIES("avx512bf16", grist_attend_bf16)};
+#include "templates/grist_widen.h"
+#include "x86/grist_avx512_wide.h"
+
+static void multiply_wide_tiles(const grist_tile_product *p) { GRIST_WALK(p, kWide8, many_tokens, one_token); }
+
+#define GRIST_WIDE_ENTRIES \
+  .widen_tile = widen_tile, .widen_rows = widen_rows, .multiply_wide_tiles = multiply_wide_tiles
+
+const grist_kernel_table grist_table_avx512 = {GRIST_TABLE_ENTRIES("avx512", attend), GRIST_WIDE_ENTRIES};
+const grist_kernel_table grist_table_avx512bf16 = {GRIST_TABLE_ENTRIES("avx512bf16", grist_attend_bf16), GRIST_WIDE_ENTRIES};
 
 #pragma clang attribute pop
 

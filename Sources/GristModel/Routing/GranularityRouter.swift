@@ -81,7 +81,9 @@ struct GranularityRouter: Router {
   ) throws -> [Float] {
     var votes = picture
     try Interruption.check()
-    try compute.inPart("the router") { try add(votesOfText: text, tiles: tiles, to: &votes, compute) }
+    // Few rows, which weigh much: where they are rounded scores move by four times as much.
+    let exact = compute.keepingPlainWeights
+    try compute.inPart("the router") { try add(votesOfText: text, tiles: tiles, to: &votes, exact) }
     let mean = FloatMatrix(rows: 1, columns: votes.count, values: votes.map { Float($0 / Double(tiles)) })
     compute.round(mean)
     let logits = norm(mean, compute)

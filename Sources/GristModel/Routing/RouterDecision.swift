@@ -124,6 +124,21 @@ public struct RouterDecision: Sendable, Equatable {
     return changes.reduce(0, +) / Float(max(changes.count, 1))
   }
 
+  /// The greatest change of the distance between two scores of one choice, from another decision about the same; nil
+  /// where that chose among other options, and where a score is no number.
+  ///
+  /// A choice of the greatest score whose margin is more than this is the other's.
+  public func spread(from other: RouterDecision) -> Float? {
+    guard choices.count == other.choices.count, isFinite, other.isFinite else { return nil }
+    var greatest: Float = 0
+    for (choice, other) in zip(choices, other.choices) {
+      guard choice.options == other.options else { return nil }
+      let changes = zip(choice.scores, other.scores).map { $0 - $1 }
+      greatest = max(greatest, (changes.max() ?? 0) - (changes.min() ?? 0))
+    }
+    return greatest
+  }
+
   /// A ranking that is a reason; nil where there is none of that name.
   public func ranking(_ name: String) -> [Int]? {
     for case .ranking(let order) in reasons.filter({ $0.name == name }).map(\.value) { return order }

@@ -146,6 +146,7 @@ extension ReferenceRecord {
         sequenceLength: try item.integer("sequence_length", in: 1...Int(Int32.max)), tokens: tokens,
         logits: logits)
       result.rounded = try Self.rounded(item)
+      result.int8Choice = try Self.int8Choice(item)
       return result
     }
   }
@@ -171,6 +172,16 @@ extension ReferenceRecord {
         choices.value(rounding.rawValue) == 0 ? .notFinite : .granularity(try choices.granularity(rounding.rawValue))
     }
     return result
+  }
+
+  private static func int8Choice(_ item: JSONReader) throws -> Case.Int8Choice? {
+    guard item.has("decision"), case let decision = try item.object("decision"), decision.has("int8") else {
+      return nil
+    }
+    let choice = try decision.object("int8")
+    let spread = Float(try choice.double("spread"))
+    guard spread >= 0, spread.isFinite else { throw choice.failure("spread", "a number from 0 on") }
+    return Case.Int8Choice(kernels: try choice.string("kernels"), spread: spread)
   }
 
   /// All logits of a case, or those that were kept.
@@ -230,6 +241,9 @@ extension ReferenceRecord.Case {
         }
       }
       object["rounded"] = .object(choices)
+    }
+    if let int8Choice {
+      object["int8"] = ["kernels": JSONValue(int8Choice.kernels), "spread": JSONValue(Double(int8Choice.spread))]
     }
     return .object(object)
   }

@@ -11,6 +11,9 @@ public struct RecordSummary: Sendable {
   public let date: String?
   /// Tokens of all answers.
   public let tokens: Int
+  /// Above which margin a choice made in int8 is the reference's; nil where the record does not say it for this
+  /// machine.
+  public let choiceBound: ChoiceBound?
 
   /// - Returns: nil where the file has no record, or one that cannot be read.
   public init?(in file: GristFile) {
@@ -20,6 +23,7 @@ public struct RecordSummary: Sendable {
       let cases = json["cases"]?.array, let source = json["source"]?.string
     else { return nil }
     questions = cases.count
+    choiceBound = ChoiceBound(record: json)
     self.source = source
     date = json["asked"]?["date"]?.string
     tokens = cases.reduce(0) { $0 + ($1["tokens"]?.array?.count ?? 0) }

@@ -75,6 +75,9 @@ public struct Recording: Sendable {
       cases = try ReferenceRecord.Case.trying(cases, of: parameters, pool: compute.pool) {
         progress(Double($0) / count, "choices in coarser arithmetic")
       }
+      cases = try ReferenceRecord.Case.tryingInt8(cases, of: parameters, pool: compute.pool) {
+        progress(Double($0) / count, "choices in int8")
+      }
     }
     return ReferenceRecord(
       fingerprint: fingerprint, source: fileName(of: source.path), loss: source.loss, clock: options.clock,

@@ -15,6 +15,8 @@ public struct ReferenceRecord: Sendable {
     /// What the same weights choose when they are rounded to another type and every result with them; empty where that
     /// was not asked.
     public var rounded: [Compute.Rounding: RoundedChoice] = [:]
+    /// What the same weights choose in int8; nil where that was not asked.
+    public var int8Choice: Int8Choice?
     /// What the tiles became that the outputs were computed with; nil without an image.
     public let granularity: Granularity?
     public let sequenceLength: Int
@@ -60,6 +62,7 @@ public struct ReferenceRecord: Sendable {
           logits.ids == nil ? KeptLogits(logits.values, greatest: greatest, and: token) : logits
         })
       copy.rounded = rounded
+      copy.int8Choice = int8Choice
       return copy
     }
 

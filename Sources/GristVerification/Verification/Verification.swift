@@ -118,7 +118,7 @@ public struct Verification: Sendable {
       arithmetic: compute.summary, referenceLoss: record.loss, limits: options.limits, cases: cases,
       hasRouter: try model.configuration().vision?.usesRouter == true, weights: weights,
       ownAlignment: model.alignment?.digest == record.alignment ? nil : alignment(record),
-      hasExactChoices: model.hasExactChoices, parts: try parts(record, progress))
+      hasExactChoices: compute.choiceMargin == nil ? model.hasExactChoices : false, parts: try parts(record, progress))
   }
 
   /// How the model and, where it is no record, the reference are run within the budget; nil without one.

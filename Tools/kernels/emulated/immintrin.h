@@ -34,6 +34,18 @@ static inline __m512i emulated_floor(__m512 x) {
     emulated_floor(x);                                                                               \
   }))
 
+/* To the nearest, ties to even. */
+static inline __m512i emulated_nearest(__m512 x) {
+  emulated_ints result;
+  for (int i = 0; i < 16; i++) {
+    float whole = __builtin_rintf(x[i]);
+    result[i] = whole >= -0x1p31f && whole < 0x1p31f ? (int32_t)whole : INT32_MIN;
+  }
+  return (__m512i)result;
+}
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32 emulated_nearest
+
 static inline __m512 emulated_floats_of_halves(__m256i halves) {
   __m256 parts[2] = {
       _mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
