@@ -2,19 +2,31 @@
 #ifndef GRIST_FETCH_H
 #define GRIST_FETCH_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <stdatomic.h>
 
-/* Whether weights that are used once pass by the second-level cache, as suits AMD's CPUs. On Intel's the non-temporal hint
-   takes the few fill buffers of the first-level cache, and reading falls by a third to a half. See grist_dispatch.c. */
-extern bool grist_passes_second_level;
+#include "grist_tuning.h"
+
+/* In use now, see grist_tuning.c. Whoever reads sees each value as it was or as it is. */
+extern struct grist_tuned {
+  atomic_int hint;
+  atomic_size_t distance, int8_block_bytes, int4_block_bytes, lone_tiles;
+} grist_tuned;
+
+#define GRIST_TUNED(member) atomic_load_explicit(&grist_tuned.member, memory_order_relaxed)
 
 static inline void fetch_once(uintptr_t address, size_t bytes) {
-  if (grist_passes_second_level)
-    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const void *)(address + line), 0, 0);
-  else
-    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const void *)(address + line), 0, 2);
+  switch (GRIST_TUNED(hint)) {
+    default: return;
+    case GRIST_HINT_PAST:
+      for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const void *)(address + line), 0, 0);
+      return;
+    case GRIST_HINT_SECOND_LEVEL:
+      for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const void *)(address + line), 0, 2);
+      return;
+    case GRIST_HINT_ALL_LEVELS:
+      for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const void *)(address + line), 0, 3);
+      return;
+  }
 }
 
 #endif

@@ -67,7 +67,6 @@ package struct MachineLimits: Sendable {
   private static func bestSeconds(_ trials: Int, _ body: () -> Void) -> Double {
     let clock = ContinuousClock()
     let durations = (0..<max(trials, 1)).map { _ in clock.measure(body) }
-    let best = (durations.min() ?? .zero).components
-    return max(Double(best.seconds) + Double(best.attoseconds) * 1e-18, 1e-9)
+    return max((durations.min() ?? .zero).seconds, 1e-9)
   }
 }

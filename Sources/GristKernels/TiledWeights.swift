@@ -98,8 +98,6 @@ package struct TiledWeights: LinearWeights {
     }
   }
 
-  private static let tilesOfOneRow = 32
-
   package func product(
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
@@ -116,7 +114,7 @@ package struct TiledWeights: LinearWeights {
     // cache together: with more, the last task would keep one thread busy and the others idle.
     let (multiply, cachedBytes) = (shape.codes.multiply, shape.codes.cachedBytes)
     let isOneRow = input.x.rows == 1
-    let most = isOneRow ? Self.tilesOfOneRow : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
+    let most = isOneRow ? grist_tuning_in_use().lone_tiles : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
     let tasks = TileTasks(
       tiles: shape.tiles, tilesPerRun: isOneRow ? shape.tiles : tilesPerRun,
       wanted: max(1, min(most, shape.tiles / (compute.pool.threadCount * 4))),
@@ -153,8 +151,8 @@ extension CodeWidth {
   /// Bytes of such codes that stay in the second-level cache together.
   fileprivate var cachedBytes: Int {
     switch self {
-    case .int4: kernels.int4_block_bytes
-    case .int8: kernels.int8_block_bytes
+    case .int4: KernelTuning.blockBytes(tuned: \.int4_block_bytes, kernels.int4_block_bytes)
+    case .int8: KernelTuning.blockBytes(tuned: \.int8_block_bytes, kernels.int8_block_bytes)
     }
   }
 }

@@ -42,7 +42,8 @@ struct WideProduct {
   ) -> LinearProduct {
     let codeBytesPerTile = Self.codeBytesPerTile(columns: columns)
     let together = max(1, kernels.tiles_together)
-    let most = max(together, kernels.int8_block_bytes / max(codeBytesPerTile, 1))
+    let most = max(
+      together, KernelTuning.blockBytes(tuned: \.int8_block_bytes, kernels.int8_block_bytes) / max(codeBytesPerTile, 1))
     let tasks = TileTasks(
       tiles: tiles, tilesPerRun: tiles, wanted: max(1, min(most, tiles / (compute.pool.threadCount * 4))),
       together: together)

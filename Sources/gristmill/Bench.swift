@@ -13,7 +13,17 @@ struct Bench: ParsableCommand {
       """)
 
   @Argument(help: "A .grist file, or a checkpoint folder.")
-  var model: String
+  var model: String?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Instead of a model: find what suits this machine.",
+      discussion: """
+        Tries for about a minute how weights are best asked for ahead of their turn and how many of them the cache is \
+        to hold, and keeps the outcome in the user's cache folder for every command that runs a model with as many \
+        threads. It changes no result. Leave the machine alone meanwhile.
+        """))
+  var tune = false
 
   @Option(
     help: ArgumentHelp(
@@ -41,11 +51,13 @@ struct Bench: ParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
+    if tune == (model != nil) { throw ValidationError("give either a model or --tune") }
     if decodeTokens < 1 { throw ValidationError("--decode-tokens must be 1 or more, not \(decodeTokens)") }
     if repetitions < 1 { throw ValidationError("--repetitions must be 1 or more, not \(repetitions)") }
   }
 
   func run() throws {
+    guard let model else { return try findTuning() }
     let benchmark = try Benchmark(
       path: model, options: options.checkpoint.sourceOptions(), budget: memory.memoryBudget?.budget,
       compute: options.compute(global)
@@ -62,6 +74,25 @@ struct Bench: ParsableCommand {
     let report = try benchmark.run { bar.show($0, $1) }
     bar.clear()
     if global.json { try Console.print(report.json) } else { try Console.print(BenchText.describe(report)) }
+  }
+}
+
+extension Bench {
+  private func findTuning() throws {
+    guard let file = TuningFile() else {
+      throw GristError(
+        .usage, "there is no cache folder to keep the outcome in", advice: "set XDG_CACHE_HOME or HOME")
+    }
+    let pool = try global.pool()
+    var bar = ProgressBar(quiet: global.quiet)
+    let found = try KernelTuner(pool: pool).run(from: KernelTuning.builtIn.tuning) { bar.show($0, $1) }
+    bar.clear()
+    try file.keep(found.tuning, threads: pool.threadCount)
+    if global.json {
+      try Console.print(TuningText.json(found.tuning, found.steps, path: file.path))
+    } else {
+      try Console.print(TuningText.describe(found.tuning, found.steps, path: file.path))
+    }
   }
 }
 

@@ -129,7 +129,11 @@ struct ComputeOptions: ParsableArguments {
   @OptionGroup var checkpoint: CheckpointOptions
 
   func compute(_ global: GlobalOptions) throws -> Compute {
-    Compute(pool: try global.pool(), activations: activations, cache: cache.precision)
+    let pool = try global.pool()
+    do { try TuningFile()?.tuning(threads: pool.threadCount)?.use() } catch let error as GristError {
+      try global.note("gristmill: \(error); going on without it")
+    }
+    return Compute(pool: pool, activations: activations, cache: cache.precision)
   }
 }
 

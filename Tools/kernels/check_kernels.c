@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "grist_kernels.h"
+#include "grist_tuning.h"
 
 /* Best first, as the dispatcher has them. */
 static const char *const instruction_sets[] = {
@@ -1331,6 +1332,10 @@ static size_t check_dispatch(void) {
                         : i == LENGTH(instruction_sets) ? "no such name"
                                                         : NULL;
     size_t expected = i < LENGTH(instruction_sets) ? i : 0;
+#if defined(__x86_64__)
+    /* Intel's CPUs take their attention in bf16 only where it is asked for. */
+    if (i >= LENGTH(instruction_sets) && strcmp(grist_this_cpu().vendor, "GenuineIntel") == 0) expected = 1;
+#endif
     while (grist_kernel_table_named(instruction_sets[expected]) == NULL) expected++;
     const char *chosen = choice_under(limit);
     if (strcmp(chosen, instruction_sets[expected]) == 0) continue;

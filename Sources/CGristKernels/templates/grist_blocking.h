@@ -27,6 +27,12 @@ enum { kInt8BlockBytes = 256 * 1024, kInt4BlockBytes = 192 * 1024 };
 enum { kInt8BlockBytes = 192 * 1024, kInt4BlockBytes = 192 * 1024 };
 #endif
 
+/* Of codes of this kind. */
+static inline size_t block_bytes(int kind) {
+  size_t tuned = bits_of(kind) == 8 ? GRIST_TUNED(int8_block_bytes) : GRIST_TUNED(int4_block_bytes);
+  return tuned != 0 ? tuned : bits_of(kind) == 8 ? kInt8BlockBytes : kInt4BlockBytes;
+}
+
 /* Tiles that the products of several tokens take at a time; an instruction set may have defined it. */
 #ifndef GRIST_TILES_TOGETHER
 #define GRIST_TILES_TOGETHER 2
@@ -70,10 +76,10 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
    fetch_once has it. Of several the next one finds them in the second-level cache; int8 codes, read twice as fast, gain
    nothing there with AVX-512. */
 static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes, int kind) {
-  enum { kAheadOfOne = 4096, kAheadOfSeveral = 8192 };
+  enum { kAheadOfSeveral = 8192 };
   size_t bytes = 32 * (size_t)bits_of(kind);
   if (p->tokens == 1) {
-    fetch_once((uintptr_t)codes + kAheadOfOne, bytes);
+    fetch_once((uintptr_t)codes + GRIST_TUNED(distance), bytes);
   } else if (bits_of(kind) != 8) {
     for (size_t line = 0; line < bytes; line += 64)
       __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfSeveral + line), 0, 3);
@@ -102,7 +108,7 @@ static inline void fetch_ahead(
   do {                                                                                           \
     size_t tiles_used = tiles_of(p);                                                             \
     size_t tile_bytes = code_bytes_of_tile((p), kind);                                           \
-    size_t block_tiles = (bits_of(kind) == 8 ? kInt8BlockBytes : kInt4BlockBytes) / tile_bytes / 2 * 2; \
+    size_t block_tiles = block_bytes(kind) / tile_bytes / 2 * 2;                                 \
     if (block_tiles < 2) block_tiles = 2;                                                        \
     for (size_t first = 0; first < tiles_used; first += block_tiles) {                           \
       size_t end = first + block_tiles < tiles_used ? first + block_tiles : tiles_used;          \

@@ -89,8 +89,3 @@ extension VisionLanguageModel {
       passes: passes, prefillSeconds: (prefilled - began).seconds, decodeSeconds: (clock.now - prefilled).seconds)
   }
 }
-
-extension Duration {
-  /// The duration in seconds.
-  package var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}

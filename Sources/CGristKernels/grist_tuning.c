@@ -1,0 +1,77 @@
+#include "grist_tuning.h"
+
+#include <string.h>
+
+#include "grist_fetch.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+grist_cpu grist_this_cpu(void) {
+  grist_cpu cpu = {{0}, 0, 0};
+#if defined(__x86_64__)
+  unsigned eax, ebx, ecx, edx;
+  if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx)) return cpu;
+  memcpy(cpu.vendor, &ebx, 4), memcpy(cpu.vendor + 4, &edx, 4), memcpy(cpu.vendor + 8, &ecx, 4);
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return cpu;
+  cpu.family = eax >> 8 & 15, cpu.model = eax >> 4 & 15;
+  if (cpu.family == 6 || cpu.family == 15) cpu.model += (eax >> 16 & 15) << 4;
+  if (cpu.family == 15) cpu.family += eax >> 20 & 255;
+#endif
+  return cpu;
+}
+
+enum { kUsualDistance = 4096, kUsualTiles = 32 };
+static const grist_tuning
+    past = {.hint = GRIST_HINT_PAST, .distance = kUsualDistance, .lone_tiles = kUsualTiles},
+    second_level = {.hint = GRIST_HINT_SECOND_LEVEL, .distance = kUsualDistance, .lone_tiles = kUsualTiles};
+
+/* Families that were measured, and for the rest of a vendor's CPUs what those have in common. Docs/measurements.md tells what
+   speaks for each. */
+static const struct {
+  const char *vendor;
+  unsigned family, least_model, greatest_model;
+  const grist_tuning *tuning;
+  bool measured;
+} families[] = {
+    {"AuthenticAMD", 25, 0x00, 0x0f, &past, true}, /* Zen 3, servers */
+    {"AuthenticAMD", 25, 0x10, 0x1f, &past, true}, /* Zen 4, servers */
+    {"AuthenticAMD", 26, 0x00, 0x1f, &past, true}, /* Zen 5, servers */
+    /* On Intel's the non-temporal hint takes the few fill buffers of the first-level cache: reading falls by a third to a half. */
+    {"GenuineIntel", 6, 143, 143, &second_level, true}, /* Sapphire Rapids */
+    {"GenuineIntel", 6, 0, 255, &second_level, false},
+};
+
+grist_tuning grist_builtin_tuning(bool *measured) {
+  grist_cpu cpu = grist_this_cpu();
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    if (strcmp(cpu.vendor, families[i].vendor) != 0 || cpu.family != families[i].family) continue;
+    if (cpu.model < families[i].least_model || cpu.model > families[i].greatest_model) continue;
+    *measured = families[i].measured;
+    return *families[i].tuning;
+  }
+  *measured = false;
+  return past;
+}
+
+struct grist_tuned grist_tuned = {.hint = GRIST_HINT_PAST, .distance = kUsualDistance, .lone_tiles = kUsualTiles};
+
+__attribute__((constructor)) static void begin(void) {
+  bool measured;
+  grist_use_tuning(grist_builtin_tuning(&measured));
+}
+
+grist_tuning grist_tuning_in_use(void) {
+  return (grist_tuning){
+      .hint = (enum grist_hint)GRIST_TUNED(hint), .distance = GRIST_TUNED(distance),
+      .int8_block_bytes = GRIST_TUNED(int8_block_bytes), .int4_block_bytes = GRIST_TUNED(int4_block_bytes),
+      .lone_tiles = GRIST_TUNED(lone_tiles)};
+}
+
+void grist_use_tuning(grist_tuning tuning) {
+#define USE(member) atomic_store_explicit(&grist_tuned.member, tuning.member, memory_order_relaxed)
+  USE(distance), USE(int8_block_bytes), USE(int4_block_bytes), USE(lone_tiles);
+#undef USE
+  atomic_store_explicit(&grist_tuned.hint, (int)tuning.hint, memory_order_relaxed);
+}

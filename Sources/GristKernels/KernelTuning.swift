@@ -1,0 +1,78 @@
+internal import CGristKernels
+import GristCore
+
+/// What suits a CPU and changes no result: how weights are asked for ahead of their turn, and how many of them the cache
+/// is to hold.
+///
+/// There is one for the whole process. It begins with what was found for the CPU's family; ``KernelTuner`` finds a better
+/// one, and ``TuningFile`` keeps it.
+package struct KernelTuning: Sendable, Equatable {
+  /// How codes that are used once are asked for: not at all, past the second-level cache, into it, or into all caches.
+  package enum Hint: String, Sendable, CaseIterable { case none, past, second, all }
+
+  package var hint: Hint
+  /// Bytes ahead of the codes that one row is about to meet.
+  package var distance: Int
+  /// Bytes of codes that stay in the second-level cache while many rows meet them; 0 leaves it to the kernels.
+  package var int8BlockBytes: Int
+  package var int4BlockBytes: Int
+  /// Tiles that one thread takes at a time of a product of one row.
+  package var loneTiles: Int
+
+  package static let distances = 0...1 << 20
+  package static let blockBytes = 0...64 << 20
+  package static let loneTileCounts = 1...4096
+
+  package init(hint: Hint, distance: Int, int8BlockBytes: Int, int4BlockBytes: Int, loneTiles: Int) {
+    self.hint = hint
+    self.distance = distance
+    self.int8BlockBytes = int8BlockBytes
+    self.int4BlockBytes = int4BlockBytes
+    self.loneTiles = loneTiles
+  }
+
+  private init(_ tuning: grist_tuning) {
+    let hints: [Hint] = [.none, .past, .second, .all]
+    self.init(
+      hint: hints[min(Int(tuning.hint.rawValue), hints.count - 1)], distance: tuning.distance,
+      int8BlockBytes: tuning.int8_block_bytes, int4BlockBytes: tuning.int4_block_bytes, loneTiles: tuning.lone_tiles)
+  }
+
+  /// What was found for this CPU's family, and whether that was measured; else what is least wrong.
+  package static var builtIn: (tuning: KernelTuning, isMeasured: Bool) {
+    var isMeasured = false
+    let tuning = KernelTuning(grist_builtin_tuning(&isMeasured))
+    return (tuning, isMeasured)
+  }
+
+  /// What is in use.
+  package static var inUse: KernelTuning { KernelTuning(grist_tuning_in_use()) }
+
+  /// Uses it from now on, in the whole process.
+  ///
+  /// - Precondition: All values lie in their ranges.
+  package func use() {
+    precondition(
+      Self.distances.contains(distance) && Self.blockBytes.contains(int8BlockBytes)
+        && Self.blockBytes.contains(int4BlockBytes) && Self.loneTileCounts.contains(loneTiles))
+    let hints: [Hint: grist_hint] = [
+      .none: GRIST_HINT_NONE, .past: GRIST_HINT_PAST, .second: GRIST_HINT_SECOND_LEVEL, .all: GRIST_HINT_ALL_LEVELS,
+    ]
+    grist_use_tuning(
+      grist_tuning(
+        hint: hints[hint] ?? GRIST_HINT_NONE, distance: distance, int8_block_bytes: int8BlockBytes,
+        int4_block_bytes: int4BlockBytes, lone_tiles: loneTiles))
+  }
+
+  /// The CPU as it names itself, and the kernels that run on it: what a tuning was found for.
+  package static var machine: String {
+    let cpu = grist_this_cpu()
+    let vendor = withUnsafeBytes(of: cpu.vendor) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    return "\(vendor.isEmpty ? "unnamed" : vendor) family \(cpu.family) model \(cpu.model), \(Compute.instructionSet)"
+  }
+
+  static func blockBytes(tuned: KeyPath<grist_tuning, Int>, _ kernels: Int) -> Int {
+    let tuned = grist_tuning_in_use()[keyPath: tuned]
+    return tuned == 0 ? kernels : tuned
+  }
+}
