@@ -51,6 +51,14 @@ package struct TuningFile {
   }
 }
 
+extension Compute {
+  /// Uses what `gristmill bench --tune` kept for this machine and so many threads, where it kept anything. It changes no
+  /// result.
+  ///
+  /// - Throws: 65 when the file holds something else, 74 when it cannot be read; what is built in stays in use then.
+  public static func useKeptTuning(threads: Int) throws { try TuningFile()?.tuning(threads: threads)?.use() }
+}
+
 extension KernelTuning {
   package var json: JSONValue {
     [

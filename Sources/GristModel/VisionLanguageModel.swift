@@ -190,22 +190,24 @@ public final class VisionLanguageModel: Sendable {
   /// - Throws: 64 for a text-only model, 65 for a missing tensor and for values that are not finite.
   public func encode(_ tiles: ImageTiles, identity: String? = nil) throws -> ImageFeatures {
     let vision = try requireVision()
-    let pixels = tiles.tiles.map { vision.preprocessor.normalized($0) }
-    guard let rounding = roundingFirst, let whole = pixels.first else {
-      return ImageFeatures(tiles: tiles, features: try features(pixels, vision, compute), identity: identity)
+    @Sendable func features(_ tiles: ArraySlice<[UInt8]>, _ compute: Compute) throws -> FloatMatrix {
+      try locating(file: path) {
+        let pixels = tiles.map { vision.preprocessor.normalized($0) }
+        return try vision.projector.get()(vision.tower.get().features(pixels, compute), compute)
+      }
+    }
+    let all = tiles.tiles[...]
+    guard let rounding = roundingFirst, !all.isEmpty else {
+      return ImageFeatures(tiles: tiles, features: try features(all, compute), identity: identity)
     }
     // Which words the router looks at hangs by the whole picture alone, and on a hair: that is exact from the start.
-    let first = try features([whole], vision, compute)
-    let others = Array(pixels.dropFirst())
-    @Sendable func with(_ compute: Compute) throws -> FloatMatrix {
-      others.isEmpty ? first : FloatMatrix(stacking: [first, try features(others, vision, compute)])
+    let whole = try features(all.prefix(1), compute)
+    @Sendable func withOthers(_ compute: Compute) throws -> FloatMatrix {
+      all.count == 1 ? whole : FloatMatrix(stacking: [whole, try features(all.dropFirst(), compute)])
     }
     return ImageFeatures(
-      tiles: tiles, features: try with(rounding), identity: identity, exact: Lazy { try with(self.compute) })
-  }
-
-  private func features(_ pixels: [[Float]], _ vision: Vision, _ compute: Compute) throws -> FloatMatrix {
-    try locating(file: path) { try vision.projector.get()(vision.tower.get().features(pixels, compute), compute) }
+      tiles: tiles, features: try withOthers(rounding), identity: identity,
+      exact: Lazy { try withOthers(self.compute) })
   }
 
   /// What tower and router are tried with first where a choice's margin decides whether they are asked exactly; nil

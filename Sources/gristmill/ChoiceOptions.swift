@@ -1,5 +1,4 @@
 import ArgumentParser
-import GristCore
 import GristKernels
 import GristSources
 import GristVerification
@@ -16,13 +15,6 @@ struct ChoiceOptions: ParsableArguments {
   var exactChoices: Exactness = .always
 
   func applied(to compute: Compute, _ source: Source) throws -> Compute {
-    guard exactChoices == .margin else { return compute }
-    let bound = try ChoiceBound(of: source)
-    guard let result = compute.tryingChoices(above: bound.margin) else {
-      throw GristError(
-        .usage, "--exact-choices margin goes with int8 activations", file: source.path,
-        advice: "leave one of the two out")
-    }
-    return result
+    exactChoices == .margin ? try compute.tryingChoices(of: source) : compute
   }
 }

@@ -130,7 +130,7 @@ struct ComputeOptions: ParsableArguments {
 
   func compute(_ global: GlobalOptions) throws -> Compute {
     let pool = try global.pool()
-    do { try TuningFile()?.tuning(threads: pool.threadCount)?.use() } catch let error as GristError {
+    do { try Compute.useKeptTuning(threads: pool.threadCount) } catch let error as GristError {
       try global.note("gristmill: \(error); going on without it")
     }
     return Compute(pool: pool, activations: activations, cache: cache.precision)

@@ -68,6 +68,12 @@ struct GristmillServer: AsyncParsableCommand {
   @Option(help: ArgumentHelp("How activations meet quantized weights: int8, f32.", valueName: "type"))
   var activations: String = "int8"
 
+  @Option(
+    help: ArgumentHelp(
+      "How a file with exact choices makes them: always at full precision, or in int8 where the margin allows it.",
+      valueName: "always|margin"))
+  var exactChoices: String = "always"
+
   @Option(help: ArgumentHelp("Compute threads.", discussion: "Default: one a core.", valueName: "n"))
   var threads: Int?
 
@@ -85,6 +91,9 @@ struct GristmillServer: AsyncParsableCommand {
   }
 
   func validate() throws {
+    guard ["always", "margin"].contains(exactChoices) else {
+      throw ValidationError("--exact-choices must be always or margin, not \(exactChoices)")
+    }
     guard Compute.Activations(rawValue: activations) != nil else {
       throw ValidationError("--activations must be int8 or f32, not \(activations)")
     }
@@ -115,8 +124,12 @@ struct GristmillServer: AsyncParsableCommand {
     (limits.parallel, limits.queue, limits.maxTokens, limits.memory) = (parallel, queue, maxNewTokens, keep.bytes)
     let source = try Source.open(path: model)
     let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
-    let compute = Compute(
+    do { try Compute.useKeptTuning(threads: threads) } catch let error as GristError {
+      FileHandle.standardError.write(Data("gristmill-server: \(error); going on without it\n".utf8))
+    }
+    var compute = Compute(
       pool: try ThreadPool(threads: threads), activations: Compute.Activations(rawValue: activations) ?? .int8)
+    if exactChoices == "margin" { compute = try compute.tryingChoices(of: source) }
     let verified = VerifiedBox()
     let verifies = verify
     limits.context = context

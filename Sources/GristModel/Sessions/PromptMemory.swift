@@ -128,5 +128,8 @@ public final class PromptMemory {
 }
 
 extension VisionLanguageModel.ImageFeatures {
-  var byteCount: Int { features.count * MemoryLayout<Float>.size + tiles.tiles.reduce(0) { $0 + $1.count } }
+  /// With what it may come to hold at full precision.
+  var byteCount: Int {
+    (exact == nil ? 1 : 2) * features.count * MemoryLayout<Float>.size + tiles.tiles.reduce(0) { $0 + $1.count }
+  }
 }

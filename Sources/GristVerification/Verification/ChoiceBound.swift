@@ -102,3 +102,19 @@ public struct ChoiceBound: Sendable, Equatable {
     self = bound
   }
 }
+
+extension Compute {
+  /// The same, with the choices of `source` tried in int8 first, as the record inside it allows.
+  ///
+  /// - Throws: 64 when its choices are not exact, no record inside says how far int8 is off here, or activations are not
+  ///   int8.
+  public func tryingChoices(of source: Source) throws -> Compute {
+    let bound = try ChoiceBound(of: source)
+    guard let result = tryingChoices(above: bound.margin) else {
+      throw GristError(
+        .usage, "--exact-choices margin goes with int8 activations", file: source.path,
+        advice: "leave one of the two out")
+    }
+    return result
+  }
+}

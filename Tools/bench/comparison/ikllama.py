@@ -28,20 +28,24 @@ class IkLlama:
         )
 
     def bench(self, model: Path, *options, threads: int | None = None) -> dict[str, float]:
-        """llama-bench's tests by their names (pp512, tg16, tg16@pp512), in tokens a second. Weights are repacked for this
-        processor first, which is when it is at its best; the cache is f16."""
-        measured = measure(
-            [
-                self.program("llama-bench"),
-                *("-m", model, "-t", threads or self.settings.threads, "-r", 1, "-o", "json"),
-                *("-rtr", 1, "-fa", 1, "-ctk", "f16", "-ctv", "f16", "-w", 0),
-                *options,
-            ]
-        )
-        # What it says about loading may stand before the document.
-        tests = json.loads(measured.output[re.search(r"^\[", measured.output, re.M).start() :])
-        self.commit = tests[0]["build_commit"]
-        return {test["test"]: test["avg_ts"] for test in tests}
+        """llama-bench's tests by their names (pp512, tg16, tg16@pp512), in tokens a second, the cache in f16: with weights as they are,
+        which it converts once a batch, and repacked for this processor. Whichever is faster counts, test by test."""
+        best: dict[str, float] = {}
+        for repacks in (0, 1):
+            measured = measure(
+                [
+                    self.program("llama-bench"),
+                    *("-m", model, "-t", threads or self.settings.threads, "-r", 1, "-o", "json"),
+                    *("-rtr", repacks, "-fa", 1, "-ctk", "f16", "-ctv", "f16", "-w", 0),
+                    *options,
+                ]
+            )
+            # What it says about loading may stand before the document.
+            tests = json.loads(measured.output[re.search(r"^\[", measured.output, re.M).start() :])
+            self.commit = tests[0]["build_commit"]
+            for test in tests:
+                best[test["test"]] = max(best.get(test["test"], 0), test["avg_ts"])
+        return best
 
     def prompts(self, model: Path, lengths: list[int], threads: int | None = None) -> dict[int, float]:
         tests = self.bench(model, "-n", 0, "-p", ",".join(map(str, lengths)), threads=threads)
@@ -65,7 +69,7 @@ class IkLlama:
                 self.program("llama-mtmd-cli"),
                 *("-m", model, "--mmproj", self.settings.mmproj, "--image", photograph, "-p", question),
                 *("-n", 1, "-t", self.settings.threads, "-c", 4096, "--temp", 0, "--chat-template", "vicuna"),
-                *("-rtr", "-fa", "on", "-ctk", "f16", "-ctv", "f16"),
+                *("-fa", "on", "-ctk", "f16", "-ctv", "f16"),
             ],
             folder=self.settings.work,  # where it leaves its log
         )

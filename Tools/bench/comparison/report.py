@@ -337,7 +337,7 @@ NOTES = """\
 prompt the matrices of its rows at the machine's int8 rate; for decoding the weights (each side's own bytes) and the
 cache in f16 at the memory's rate. Both limits are the best seen in the same runs as Gristmill's figures. Prompts and
 decoding are random tokens on all sides; llama.cpp's and ik_llama.cpp's are their `llama-bench`'s, the latter's with
-weights repacked for the processor and the better of its types.
+weights repacked for the processor or as they are, and of its types, whichever was faster.
 
 Tower: Gristmill's median of five tiles at once, llama.cpp's own timing lines. Photograph: 672×672 pixels, from the
 file to the first token, loading not counted; llama.cpp's preprocessing cuts it into TILES tiles of 576 tokens, as
