@@ -19,7 +19,7 @@ LEVELS = ("coarse", "medium", "fine")
 
 def evaluated(program: Path, data: Path) -> dict:
     command = [program, "evaluate", HERE / "checkpoint", "--questions", data / "evaluation.jsonl", "--images", data]
-    command += ["--granularity", "all,auto", "--max-new-tokens", "4", "--score", "exact", "--json", "--quiet"]
+    command += ["--granularity", "all", "--max-new-tokens", "4", "--score", "exact", "--json", "--quiet"]
     return json.loads(subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 

@@ -5,7 +5,7 @@ language-TYPE.gguf by llama.cpp's and ik_llama.cpp's llama-quantize; openvino-KI
 beside it. What is not there is left out. Programs: --llama-build, --ik-build, --openvino-python.
 
 All sides take turns, medians of --rounds: prompts of 512 and decoding at an empty context with every option; then, of each peer the
-options that were best, prompts of 2,900 and decoding behind 512 and 2,900 rows. The machine's limits are measured by every run of ours."""
+options that were best, decoding at an empty context more often, prompts of 2,900 and decoding behind 512 and 2,900 rows. The machine's limits are measured by every run of ours."""
 
 from __future__ import annotations
 
@@ -157,6 +157,12 @@ class Peers:
         arguments = self.arguments
         if "short" in arguments.only:
             self.measure(OPTIONS, [SHORT], [0], arguments.rounds)
+        if "shallow" in arguments.only:
+            # It takes seconds, and the memory of a shared machine changes its pace within minutes: more turns, close together.
+            chosen = [self.best("decode/0", bits, side) for bits in ("int4", "int8") for side in ("Gristmill", *PEERS)]
+            for option in filter(None, chosen):
+                self.results.samples.pop(f"decode/0/{option.bits}/{option.side}/{option.name}", None)
+            self.measure([option for option in chosen if option], [], [0], arguments.shallow_rounds)
         if "long" in arguments.only:
             for prompts, depths, what in (([LONG], [], f"prompt/{SHORT}"), ([], [SHORT, LONG], "decode/0")):
                 chosen = [self.best(what, bits, side) for bits in ("int4", "int8") for side in ("Gristmill", *PEERS)]
@@ -173,6 +179,11 @@ class Peers:
         read = facts[f"{bits} weight_bytes_per_token"] + int(at) * facts[f"{bits} cache_bytes_per_token"]
         return f"{100 * rate * read / self.results.median('limits/memory_read_bytes_per_s'):.0f} %"
 
+    def ratio(self, mine: str, theirs: str) -> float:
+        """The median of each turn's ratio: what memory does from turn to turn is in both."""
+        pairs = zip(self.results.samples[mine], self.results.samples[theirs])
+        return statistics.median(first["value"] / second["value"] for first, second in pairs)
+
     def summary(self) -> list[str]:
         lines = ["| | Gristmill | of limit | " + " | ".join(f"{peer}, its best | times better" for peer in PEERS) + " |"]
         lines.append("|---|---:|---:|" + "---|---:|" * len(PEERS))
@@ -188,7 +199,8 @@ class Peers:
                 for peer in PEERS:
                     other = self.best(what, bits, peer)
                     theirs = self.results.median(f"{what}/{bits}/{peer}/{other.name}") if other else None
-                    cells += [f"{theirs:.1f} ({other.name})", f"{rate / theirs:.2f}"] if theirs else ["–", "–"]
+                    ratio = self.ratio(f"{what}/{bits}/Gristmill/{mine.name}", f"{what}/{bits}/{peer}/{other.name}") if theirs else None
+                    cells += [f"{theirs:.1f} ({other.name})", f"{ratio:.2f}"] if theirs else ["–", "–"]
                 lines.append(f"| {' | '.join(cells)} |")
         return lines
 
@@ -215,7 +227,7 @@ class Peers:
                 "", *self.summary(), "",
                 "*Of limit*: a prompt's matrices at the best int8 rate seen; weights and cache of a decoded token at the median of the memory's "
                 f"rate, which was from {min(memory):.0f} to {max(memory):.0f} GB/s while this was measured. Peers' best is the best of their options "
-                "in the table below; longer rows were measured with what was best there.",
+                "in the table below; other rows were measured with what was best there. *Times better*: the median of the ratios of each turn.",
                 "", "## Every option", "", *self.rows(), "",
                 "llama.cpp repacks weights for the processor by itself; `-fa` is its attention. ik_llama.cpp has `-fa 1` throughout; `-rtr 1` repacks "
                 "when it loads. OpenVINO GenAI: paged attention (PA) or the plain one (SDPA), activations rounded in groups of `dq`. All keep keys "
@@ -233,8 +245,9 @@ def main() -> None:
     parser.add_argument("--versions", default="", help="of the peers, for the page")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shallow-rounds", type=int, default=9)
     parser.add_argument("--long-rounds", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=["short", "long", "page"], default=["short", "long"])
+    parser.add_argument("--only", nargs="+", choices=["short", "shallow", "long", "page"], default=["short", "shallow", "long"])
     parser.add_argument("--gristmill", type=Path, default=ROOT / ".build/release/gristmill")
     parser.add_argument("--page", type=Path, default=ROOT / "Docs/benchmarks-peers.md")
     Peers(parser.parse_args()).run()
