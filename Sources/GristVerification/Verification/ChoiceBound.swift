@@ -5,7 +5,7 @@ import GristSources
 
 extension ReferenceRecord.Case {
   /// What becomes of a choice's scores when the weights it is made with are rounded to int8, see
-  /// ``Compute/roundingPlainWeights``.
+  /// `Compute.roundingPlainWeights`.
   public struct Int8Choice: Sendable, Equatable {
     /// The instruction set that computed it: another's may round otherwise.
     public let kernels: String
