@@ -35,7 +35,7 @@ static const struct {
   const grist_tuning *tuning;
   bool measured;
 } families[] = {
-    {"AuthenticAMD", 25, 0x00, 0x0f, &past, true}, /* Zen 3, servers */
+    {"AuthenticAMD", 25, 0x00, 0x0f, &past, false}, /* Zen 3, servers: run with it, never beside another */
     {"AuthenticAMD", 25, 0x10, 0x1f, &past, true}, /* Zen 4, servers */
     {"AuthenticAMD", 26, 0x00, 0x1f, &past, true}, /* Zen 5, servers */
     /* On Intel's the non-temporal hint takes the few fill buffers of the first-level cache: reading falls by a third to a half. */

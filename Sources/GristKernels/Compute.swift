@@ -15,6 +15,10 @@ public struct Compute: Sendable {
     case f32
   }
 
+  /// From so many rows on matrices are multiplied in another order, and may be with other codes, than fewer: a prompt's
+  /// rows are all of one kind or all of the other, however it is cut.
+  package static let manyRows = 32
+
   public let pool: ThreadPool
   public let activations: Activations
   /// What the results of every operation are rounded to.

@@ -1,4 +1,3 @@
-internal import CGristKernels
 import GristCore
 
 /// Finds what suits this machine: tries settings on the real kernels, with weights from real memory, in turn.

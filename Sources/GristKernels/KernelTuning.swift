@@ -71,8 +71,14 @@ package struct KernelTuning: Sendable, Equatable {
     return "\(vendor.isEmpty ? "unnamed" : vendor) family \(cpu.family) model \(cpu.model), \(Compute.instructionSet)"
   }
 
-  static func blockBytes(tuned: KeyPath<grist_tuning, Int>, _ kernels: Int) -> Int {
-    let tuned = grist_tuning_in_use()[keyPath: tuned]
-    return tuned == 0 ? kernels : tuned
+  /// Bytes of such codes that stay in the second-level cache together.
+  static func blockBytes(of codes: CodeWidth) -> Int {
+    let tuning = grist_tuning_in_use()
+    let (tuned, own) =
+      switch codes {
+      case .int4: (tuning.int4_block_bytes, kernels.int4_block_bytes)
+      case .int8: (tuning.int8_block_bytes, kernels.int8_block_bytes)
+      }
+    return tuned == 0 ? own : tuned
   }
 }

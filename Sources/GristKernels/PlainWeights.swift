@@ -70,7 +70,7 @@ package struct PlainWeights: LinearWeights {
     _ input: LinearInput, bias: [Float]?, into out: FloatMatrix, compute: Compute
   ) -> LinearProduct {
     let x = input.x
-    if compute.roundsPlainWeights, x.rows >= WideProduct.leastRows, columns > 0 {
+    if compute.roundsPlainWeights, x.rows >= Compute.manyRows, columns > 0 {
       let activations = input.quantized(groupSize: WideProduct.groupSize, compute)
       let tiles = (rows + TileShape.kernelTileRows - 1) / TileShape.kernelTileRows
       return WideProduct(columns: columns, tiles: tiles, multiplier: 1, widen: widen).product(

@@ -75,7 +75,7 @@ package struct TiledWeights: LinearWeights {
 
   /// int4 alone: what wide codes add to int8's own error would be as much again.
   private func becomesWide(rows: Int) -> Bool {
-    rows >= WideProduct.leastRows && shape.codes == .int4 && WideProduct.isOffered
+    rows >= Compute.manyRows && shape.codes == .int4 && WideProduct.isOffered
       && WideProduct.groupSize % shape.groupSize == 0
   }
 
@@ -112,7 +112,7 @@ package struct TiledWeights: LinearWeights {
     let activations = input.quantized(groupSize: shape.groupSize, rotation: coding.rotation, compute)
     // A single row runs through memory, best in long stretches. Several take as many tiles as stay in the second-level
     // cache together: with more, the last task would keep one thread busy and the others idle.
-    let (multiply, cachedBytes) = (shape.codes.multiply, shape.codes.cachedBytes)
+    let (multiply, cachedBytes) = (shape.codes.multiply, KernelTuning.blockBytes(of: shape.codes))
     let isOneRow = input.x.rows == 1
     let most = isOneRow ? grist_tuning_in_use().lone_tiles : min(cachedBytes / max(shape.codeBytesPerTile, 1), 16)
     let tasks = TileTasks(
@@ -145,14 +145,6 @@ extension CodeWidth {
     switch self {
     case .int4: kernels.multiply_int4_tiles
     case .int8: kernels.multiply_int8_tiles
-    }
-  }
-
-  /// Bytes of such codes that stay in the second-level cache together.
-  fileprivate var cachedBytes: Int {
-    switch self {
-    case .int4: KernelTuning.blockBytes(tuned: \.int4_block_bytes, kernels.int4_block_bytes)
-    case .int8: KernelTuning.blockBytes(tuned: \.int8_block_bytes, kernels.int8_block_bytes)
     }
   }
 }

@@ -7,11 +7,8 @@ import GristCore
 /// looked up and no group ends within 256 columns where rows are multiplied. Activations are rounded with one scale for
 /// the same 256 columns. What that adds is a hundredth of int4's own error, see Docs/quantization.md.
 struct WideProduct {
-  /// From so many rows on. It changes what is computed: a prompt's rows are all above it or all below, see
-  /// Docs/small-hosts.md.
-  static let leastRows = 32
   /// Columns that share a scale.
-  static let groupSize = 256
+  static let groupSize = Int(GRIST_WIDE_GROUP)
 
   let columns: Int
   let tiles: Int
@@ -43,7 +40,7 @@ struct WideProduct {
     let codeBytesPerTile = Self.codeBytesPerTile(columns: columns)
     let together = max(1, kernels.tiles_together)
     let most = max(
-      together, KernelTuning.blockBytes(tuned: \.int8_block_bytes, kernels.int8_block_bytes) / max(codeBytesPerTile, 1))
+      together, KernelTuning.blockBytes(of: .int8) / max(codeBytesPerTile, 1))
     let tasks = TileTasks(
       tiles: tiles, tilesPerRun: tiles, wanted: max(1, min(most, tiles / (compute.pool.threadCount * 4))),
       together: together)

@@ -11,7 +11,7 @@ extension VisionLanguageModel {
     /// Nil without an image, without a router, or when the granularity was forced.
     public let decision: RouterDecision?
     /// Whether the decision was made at full precision after it had been tried in int8; nil where it was not tried.
-    public var isAskedTwice: Bool?
+    public let isAskedTwice: Bool?
     /// What each tile becomes; nil without an image.
     public let granularity: Granularity?
     /// Tiles of all pictures, those that show a whole one counted in; 0 without a picture.
@@ -70,7 +70,8 @@ extension VisionLanguageModel {
     if overlength == .refused { try requireRoom(for: ids.count - images.count, images: 0) }
     let text = try embed(ids.filter { $0 != Conversation.imageID })
     guard let first = images.first else {
-      return PreparedPrompt(inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: truncated(text))
+      return PreparedPrompt(
+        inputIDs: ids, decision: nil, isAskedTwice: nil, granularity: nil, tiles: 0, rows: truncated(text))
     }
     let vision = try requireVision()
     if let wrong = forced?.values.subtracting(configuration.granularities).min() {
@@ -255,7 +256,7 @@ extension VisionLanguageModel {
     rows.copyRows(0..<prompt.rows.rows, of: prompt.rows, toRow: 0)
     rows.copyRows(0..<tokens.count, of: try embed(tokens), toRow: prompt.rows.rows)
     return PreparedPrompt(
-      inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, granularity: prompt.granularity,
-      tiles: prompt.tiles, rows: truncated(rows), pictures: prompt.pictures)
+      inputIDs: prompt.inputIDs + tokens, decision: prompt.decision, isAskedTwice: prompt.isAskedTwice,
+      granularity: prompt.granularity, tiles: prompt.tiles, rows: truncated(rows), pictures: prompt.pictures)
   }
 }

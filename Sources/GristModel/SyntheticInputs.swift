@@ -16,7 +16,8 @@ extension VisionLanguageModel {
   /// - Throws: What reading the embeddings throws.
   package func syntheticPrompt(rows: Int, seed: UInt64) throws -> PreparedPrompt {
     let ids = syntheticTokens(rows, seed: seed)
-    return PreparedPrompt(inputIDs: ids, decision: nil, granularity: nil, tiles: 0, rows: try embed(ids))
+    return PreparedPrompt(
+      inputIDs: ids, decision: nil, isAskedTwice: nil, granularity: nil, tiles: 0, rows: try embed(ids))
   }
 
   /// A square picture of noise, two of the tower's tiles wide; nil for a text-only model.

@@ -105,6 +105,8 @@ import Testing
     }
     #expect(decision([1, 2, 3]).spread(from: decision([1.5, 2.5, 3.5])) == 0)
     #expect(decision([1, 2, 3]).spread(from: decision([1.5, 2, 2])) == 1.5)
+    let ruled = RouterDecision([RouterChoice(.picture, options: [1, 2, 4], scores: [1, 2, 3], index: 2, margin: 0.5)])
+    #expect(ruled.spread(from: decision([1, 2, 3])) == nil && decision([1, 2, 3]).spread(from: ruled) == nil)
     #expect(decision([1, .nan, 3]).spread(from: decision([1, 2, 3])) == nil)
     #expect(
       decision([1, 2, 3]).spread(from: RouterDecision([RouterChoice(.picture, options: [1, 2], scores: [1, 2])])) == nil

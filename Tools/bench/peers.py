@@ -115,9 +115,7 @@ class Peers:
 
     def tests(self, build: Path, *options) -> list[dict]:
         output = self.call(build / "bin/llama-bench", *options)
-        tests = json.loads(output[re.search(r"^\[", output, re.M).start() :])
-        self.results.facts[f"{build.parts[-2]} commit"] = tests[0].get("build_commit", "")
-        return tests
+        return json.loads(output[re.search(r"^\[", output, re.M).start() :])
 
     def openvino(self, option: Option, model: Path, threads: int, prompts: list[int], depths: list[int]) -> dict[str, float]:
         backend, group = option.flags
@@ -228,6 +226,7 @@ class Peers:
                 "*Of limit*: a prompt's matrices at the best int8 rate seen; weights and cache of a decoded token at the median of the memory's "
                 f"rate, which was from {min(memory):.0f} to {max(memory):.0f} GB/s while this was measured. Peers' best is the best of their options "
                 "in the table below; other rows were measured with what was best there. *Times better*: the median of the ratios of each turn.",
+                *(["", f"Remark: {self.arguments.remark}"] if self.arguments.remark else []),
                 "", "## Every option", "", *self.rows(), "",
                 "llama.cpp repacks weights for the processor by itself; `-fa` is its attention. ik_llama.cpp has `-fa 1` throughout; `-rtr 1` repacks "
                 "when it loads. OpenVINO GenAI: paged attention (PA) or the plain one (SDPA), activations rounded in groups of `dq`. All keep keys "
@@ -243,6 +242,7 @@ def main() -> None:
     parser.add_argument("--ik-build", type=Path, required=True)
     parser.add_argument("--openvino-python", type=Path, required=True)
     parser.add_argument("--versions", default="", help="of the peers, for the page")
+    parser.add_argument("--remark", help="a paragraph of your own for the page")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shallow-rounds", type=int, default=9)

@@ -190,7 +190,8 @@ typedef struct {
   double (*sum_of_squares)(const float *x, size_t count);
 } grist_kernel_table;
 
-/* The best table this CPU can run; on Intel's, avx512 before avx512bf16, which differ in attention alone. The environment variable GRISTMILL_ISA, read once, names the highest set allowed:
+/* The best table this CPU can run; on Intel's, avx512 before avx512bf16, which differ in attention alone. The environment
+   variable GRISTMILL_ISA, read once, names the highest set allowed:
    "portable", "avx2", "avxvnni", "avx512", "avx512bf16"; on aarch64 "portable", "neon". Unknown names allow everything; a
    program refuses them by grist_kernel_name_is_known. */
 const grist_kernel_table *grist_kernels(void);

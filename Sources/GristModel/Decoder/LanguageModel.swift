@@ -45,14 +45,10 @@ struct LanguageModel: Sendable {
   /// that reading its weights again for the next block is nothing.
   static let blockRows = 512
 
-  /// From so many rows on matrices are multiplied in another order than fewer: a prompt's rows are all of one kind or
-  /// all of the other, however it is cut.
-  static let manyRows = 32
-
-  /// A prompt's rows in blocks. None is of fewer than ``manyRows`` where the prompt is not.
+  /// A prompt's rows in blocks. None is of fewer than `Compute.manyRows` where the prompt is not.
   static func blocks(of rows: Int) -> [Range<Int>] {
     var blocks = stride(from: 0, to: rows, by: blockRows).map { $0..<min($0 + blockRows, rows) }
-    if blocks.count > 1, let last = blocks.last, last.count < manyRows {
+    if blocks.count > 1, let last = blocks.last, last.count < Compute.manyRows {
       blocks.removeLast()
       blocks[blocks.count - 1] = blocks[blocks.count - 1].lowerBound..<rows
     }
@@ -93,7 +89,7 @@ struct LanguageModel: Sendable {
   /// Whether rows of several sequences may meet the matrices together: where each becomes what it becomes alone.
   private func goTogether(_ rows: [Int], _ compute: Compute) -> Bool {
     computesAlike(compute) && rows.allSatisfy { $0 <= VisionLanguageModel.tokensAPass }
-      && rows.reduce(0, +) < Self.manyRows
+      && rows.reduce(0, +) < Compute.manyRows
   }
 
   /// Runs passages as ``logits(_:_:)`` does. Returns each one's last rows behind the final norm, [wanted, hidden].

@@ -44,6 +44,9 @@ public struct RouterChoice: Sendable, Equatable {
   /// Visual tokens a tile that were chosen.
   public var tokens: Int { options[index] }
 
+  /// Whether it is the choice of the greatest score, and its margin the distance to the second.
+  var isOfGreatestScore: Bool { self == RouterChoice(place, options: options, scores: scores) }
+
   /// Whether every score is a number; among others there is no choice.
   public var isFinite: Bool { scores.allSatisfy(\.isFinite) && !margin.isNaN }
 
@@ -124,15 +127,14 @@ public struct RouterDecision: Sendable, Equatable {
     return changes.reduce(0, +) / Float(max(changes.count, 1))
   }
 
-  /// The greatest change of the distance between two scores of one choice, from another decision about the same; nil
-  /// where that chose among other options, and where a score is no number.
-  ///
-  /// A choice of the greatest score whose margin is more than this is the other's.
+  /// The greatest change of the distance between two scores of one choice, from another decision about the same: a
+  /// choice whose margin is more than this is the other's. Nil where that chose among other options, where a score is no
+  /// number, and where a family chooses by another rule than the greatest score, of which the distances say nothing.
   public func spread(from other: RouterDecision) -> Float? {
     guard choices.count == other.choices.count, isFinite, other.isFinite else { return nil }
     var greatest: Float = 0
     for (choice, other) in zip(choices, other.choices) {
-      guard choice.options == other.options else { return nil }
+      guard choice.options == other.options, choice.isOfGreatestScore, other.isOfGreatestScore else { return nil }
       let changes = zip(choice.scores, other.scores).map { $0 - $1 }
       greatest = max(greatest, (changes.max() ?? 0) - (changes.min() ?? 0))
     }

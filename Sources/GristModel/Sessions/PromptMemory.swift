@@ -1,5 +1,6 @@
 import GristCore
 import GristImaging
+import GristKernels
 import GristSources
 
 /// Remembers what pictures and prompts became, so that a second question about a picture, and a conversation's next
@@ -99,8 +100,8 @@ public final class PromptMemory {
     guard model.computesAlike else { return nil }
     let candidates = idle + Array(used.values)
     guard let best = candidates.max(by: { shared($0, parts) < shared($1, parts) }) else { return nil }
-    let count = min(shared(best, parts), rows - LanguageModel.manyRows)
-    guard count >= LanguageModel.manyRows else { return nil }
+    let count = min(shared(best, parts), rows - Compute.manyRows)
+    guard count >= Compute.manyRows else { return nil }
     // What little a conversation loses is computed again sooner than all of it is copied.
     if let index = idle.firstIndex(where: { $0 === best }), 4 * count >= 3 * best.rows {
       idle.remove(at: index)

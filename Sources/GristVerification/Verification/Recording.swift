@@ -17,8 +17,8 @@ public struct Recording: Sendable {
     public var keptLogits: Int?
     /// What templates are told that write the day down.
     public var clock: ChatProgram.Clock?
-    /// Whether it is also kept what the router chooses in coarser arithmetic: how firmly the reference holds its own
-    /// choices.
+    /// Whether it is also kept what the router chooses in coarser arithmetic, how firmly the reference holds its own
+    /// choices; and how far its scores are off in int8, see ``ChoiceBound``.
     public var triesCoarserArithmetic = true
     /// Memory to keep to: weights that do not fit are read again for every pass, and questions go through together as
     /// far as they have room. Nil: none.
