@@ -23,9 +23,11 @@ grist_cpu grist_this_cpu(void) {
 }
 
 enum { kUsualDistance = 4096, kUsualTiles = 32 };
-static const grist_tuning
-    past = {.hint = GRIST_HINT_PAST, .distance = kUsualDistance, .lone_tiles = kUsualTiles},
-    second_level = {.hint = GRIST_HINT_SECOND_LEVEL, .distance = kUsualDistance, .lone_tiles = kUsualTiles};
+#define USUAL(INT8, INT4) \
+  {.int8_hint = INT8, .int4_hint = INT4, .distance = kUsualDistance, .lone_tiles = kUsualTiles}
+static const grist_tuning past = USUAL(GRIST_HINT_PAST, GRIST_HINT_PAST),
+                          int4_past = USUAL(GRIST_HINT_NONE, GRIST_HINT_PAST),
+                          second_level = USUAL(GRIST_HINT_SECOND_LEVEL, GRIST_HINT_SECOND_LEVEL);
 
 /* Families that were measured, and for the rest of a vendor's CPUs what those have in common. Docs/measurements.md tells what
    speaks for each. */
@@ -36,7 +38,7 @@ static const struct {
   bool measured;
 } families[] = {
     {"AuthenticAMD", 25, 0x00, 0x0f, &past, false}, /* Zen 3, servers: run with it, never beside another */
-    {"AuthenticAMD", 25, 0x10, 0x1f, &past, true}, /* Zen 4, servers */
+    {"AuthenticAMD", 25, 0x10, 0x1f, &int4_past, true}, /* Zen 4, servers: int8 is so little arithmetic that the CPU looks ahead best by itself */
     {"AuthenticAMD", 26, 0x00, 0x1f, &past, true}, /* Zen 5, servers */
     /* On Intel's the non-temporal hint takes the few fill buffers of the first-level cache: reading falls by a third to a half. */
     {"GenuineIntel", 6, 143, 143, &second_level, true}, /* Sapphire Rapids */
@@ -55,7 +57,7 @@ grist_tuning grist_builtin_tuning(bool *measured) {
   return past;
 }
 
-struct grist_tuned grist_tuned = {.hint = GRIST_HINT_PAST, .distance = kUsualDistance, .lone_tiles = kUsualTiles};
+struct grist_tuned grist_tuned = USUAL(GRIST_HINT_PAST, GRIST_HINT_PAST);
 
 __attribute__((constructor)) static void begin(void) {
   bool measured;
@@ -64,7 +66,7 @@ __attribute__((constructor)) static void begin(void) {
 
 grist_tuning grist_tuning_in_use(void) {
   return (grist_tuning){
-      .hint = (enum grist_hint)GRIST_TUNED(hint), .distance = GRIST_TUNED(distance),
+      .int8_hint = (enum grist_hint)GRIST_TUNED(int8_hint), .int4_hint = (enum grist_hint)GRIST_TUNED(int4_hint), .distance = GRIST_TUNED(distance),
       .int8_block_bytes = GRIST_TUNED(int8_block_bytes), .int4_block_bytes = GRIST_TUNED(int4_block_bytes),
       .lone_tiles = GRIST_TUNED(lone_tiles)};
 }
@@ -73,5 +75,6 @@ void grist_use_tuning(grist_tuning tuning) {
 #define USE(member) atomic_store_explicit(&grist_tuned.member, tuning.member, memory_order_relaxed)
   USE(distance), USE(int8_block_bytes), USE(int4_block_bytes), USE(lone_tiles);
 #undef USE
-  atomic_store_explicit(&grist_tuned.hint, (int)tuning.hint, memory_order_relaxed);
+  atomic_store_explicit(&grist_tuned.int8_hint, (int)tuning.int8_hint, memory_order_relaxed);
+  atomic_store_explicit(&grist_tuned.int4_hint, (int)tuning.int4_hint, memory_order_relaxed);
 }

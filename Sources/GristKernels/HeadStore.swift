@@ -34,19 +34,22 @@ package final class HeadStore {
     let base: UnsafeMutableRawPointer
     /// One a row; of codes only.
     let scales: UnsafeMutablePointer<Float>?
+    private let byteCount: Int
+    private let scaleByteCount: Int
 
     /// For `rows` rows of `bytes` bytes.
     init(rows: Int, bytes: Int, _ precision: CachePrecision) {
-      base = RecycledMemory.fresh(byteCount: rows * bytes)
+      byteCount = rows * bytes
+      scaleByteCount = rows * MemoryLayout<Float>.size
+      base = RecycledMemory.take(byteCount: byteCount)
       scales =
         precision == .int8
-        ? RecycledMemory.fresh(byteCount: rows * MemoryLayout<Float>.size).bindMemory(to: Float.self, capacity: rows)
-        : nil
+        ? RecycledMemory.take(byteCount: scaleByteCount).bindMemory(to: Float.self, capacity: max(rows, 1)) : nil
     }
 
     deinit {
-      base.deallocate()
-      scales?.deallocate()
+      RecycledMemory.give(base, byteCount: byteCount)
+      if let scales { RecycledMemory.give(scales, byteCount: scaleByteCount) }
     }
   }
 

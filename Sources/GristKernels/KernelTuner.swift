@@ -72,7 +72,9 @@ package struct KernelTuner {
         choice.apply(&tuning)
         return (name: choice.name, tuning: tuning)
       }
-      let weights = setting.isOfOneRow ? lone : many
+      let weights = (setting.isOfOneRow ? lone : many).filter {
+        setting.codes == nil || $0.shape.codes == setting.codes
+      }
       let input = FloatMatrix(rows: setting.isOfOneRow ? 1 : Self.promptRows, columns: Self.columns)
       for row in 0..<input.rows { input.withMutableRow(row) { $0[row % Self.columns] = 1 } }
       var seconds = [[Double]](repeating: [], count: tried.count)
@@ -108,6 +110,8 @@ package struct KernelTuner {
     let name: String
     /// Whether products of one row are measured, which wait for memory; else of many.
     let isOfOneRow: Bool
+    /// The codes that it is about; nil of all.
+    var codes: CodeWidth?
     let choices: [(name: String, apply: (inout KernelTuning) -> Void)]
   }
 
@@ -122,8 +126,11 @@ package struct KernelTuner {
     let blocks = [0, 96, 128, 192, 256, 384, 512, 768]
     return [
       Setting(
-        name: "codes of one row are asked for", isOfOneRow: true,
-        choices: KernelTuning.Hint.allCases.map { hint in (hint.title, { $0.hint = hint }) }),
+        name: "int8 codes of one row are asked for", isOfOneRow: true, codes: .int8,
+        choices: KernelTuning.Hint.allCases.map { hint in (hint.title, { $0.int8Hint = hint }) }),
+      Setting(
+        name: "int4 codes of one row are asked for", isOfOneRow: true, codes: .int4,
+        choices: KernelTuning.Hint.allCases.map { hint in (hint.title, { $0.int4Hint = hint }) }),
       Setting(name: "ahead by", isOfOneRow: true, choices: sized([1, 2, 4, 8, 16], \.distance)),
       Setting(
         name: "tiles of one row a task", isOfOneRow: true,

@@ -10,7 +10,8 @@ package struct KernelTuning: Sendable, Equatable {
   /// How codes that are used once are asked for: not at all, past the second-level cache, into it, or into all caches.
   package enum Hint: String, Sendable, CaseIterable { case none, past, second, all }
 
-  package var hint: Hint
+  package var int8Hint: Hint
+  package var int4Hint: Hint
   /// Bytes ahead of the codes that one row is about to meet.
   package var distance: Int
   /// Bytes of codes that stay in the second-level cache while many rows meet them; 0 leaves it to the kernels.
@@ -23,8 +24,11 @@ package struct KernelTuning: Sendable, Equatable {
   package static let blockBytes = 0...64 << 20
   package static let loneTileCounts = 1...4096
 
-  package init(hint: Hint, distance: Int, int8BlockBytes: Int, int4BlockBytes: Int, loneTiles: Int) {
-    self.hint = hint
+  package init(
+    int8Hint: Hint, int4Hint: Hint, distance: Int, int8BlockBytes: Int, int4BlockBytes: Int, loneTiles: Int
+  ) {
+    self.int8Hint = int8Hint
+    self.int4Hint = int4Hint
     self.distance = distance
     self.int8BlockBytes = int8BlockBytes
     self.int4BlockBytes = int4BlockBytes
@@ -32,9 +36,9 @@ package struct KernelTuning: Sendable, Equatable {
   }
 
   private init(_ tuning: grist_tuning) {
-    let hints: [Hint] = [.none, .past, .second, .all]
+    func hint(_ hint: grist_hint) -> Hint { Hint.allCases.first { $0.kernels == hint } ?? .none }
     self.init(
-      hint: hints[min(Int(tuning.hint.rawValue), hints.count - 1)], distance: tuning.distance,
+      int8Hint: hint(tuning.int8_hint), int4Hint: hint(tuning.int4_hint), distance: tuning.distance,
       int8BlockBytes: tuning.int8_block_bytes, int4BlockBytes: tuning.int4_block_bytes, loneTiles: tuning.lone_tiles)
   }
 
@@ -55,12 +59,9 @@ package struct KernelTuning: Sendable, Equatable {
     precondition(
       Self.distances.contains(distance) && Self.blockBytes.contains(int8BlockBytes)
         && Self.blockBytes.contains(int4BlockBytes) && Self.loneTileCounts.contains(loneTiles))
-    let hints: [Hint: grist_hint] = [
-      .none: GRIST_HINT_NONE, .past: GRIST_HINT_PAST, .second: GRIST_HINT_SECOND_LEVEL, .all: GRIST_HINT_ALL_LEVELS,
-    ]
     grist_use_tuning(
       grist_tuning(
-        hint: hints[hint] ?? GRIST_HINT_NONE, distance: distance, int8_block_bytes: int8BlockBytes,
+        int8_hint: int8Hint.kernels, int4_hint: int4Hint.kernels, distance: distance, int8_block_bytes: int8BlockBytes,
         int4_block_bytes: int4BlockBytes, lone_tiles: loneTiles))
   }
 
@@ -80,5 +81,16 @@ package struct KernelTuning: Sendable, Equatable {
       case .int8: (tuning.int8_block_bytes, kernels.int8_block_bytes)
       }
     return tuned == 0 ? own : tuned
+  }
+}
+
+extension KernelTuning.Hint {
+  fileprivate var kernels: grist_hint {
+    switch self {
+    case .none: GRIST_HINT_NONE
+    case .past: GRIST_HINT_PAST
+    case .second: GRIST_HINT_SECOND_LEVEL
+    case .all: GRIST_HINT_ALL_LEVELS
+    }
   }
 }

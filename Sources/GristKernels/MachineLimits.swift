@@ -1,5 +1,4 @@
 internal import CGristKernels
-internal import Glibc
 import GristCore
 
 /// What this machine can do at best with the pool's threads, measured by loops that do nothing else.
@@ -28,32 +27,8 @@ package struct MachineLimits: Sendable {
   ) -> MachineLimits {
     let loops = grist_limits_of_kernels().pointee
     return MachineLimits(
-      memoryReadBytesPerSecond: readRate(loops, pool, bufferBytes: bufferBytes, trials: trials),
+      memoryReadBytesPerSecond: MemoryReader(pool: pool, byteCount: bufferBytes).bytesPerSecond(trials: trials),
       int8OperationsPerSecond: dotRate(loops, pool, rounds: rounds, trials: trials))
-  }
-
-  /// A worker reads pieces this long, so that a slow core holds nobody up.
-  private static let pieceBytes = 4 << 20
-
-  private static func readRate(_ loops: grist_limits, _ pool: ThreadPool, bufferBytes: Int, trials: Int) -> Double {
-    let pieces = max(1, (bufferBytes + pieceBytes - 1) / pieceBytes)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: pieces * pieceBytes, alignment: 1 << 21)
-    defer { buffer.deallocate() }
-    // Every call works on its own piece.
-    guard let base = buffer.baseAddress else { return 0 }
-    nonisolated(unsafe) let (first, loops) = (base, loops)
-    // Small pages would measure the address translation too. A wish: where there are none, small ones it is.
-    madvise(base, buffer.count, MADV_HUGEPAGE)
-    pool.run(pieces) { piece, _ in
-      memset(first + piece * pieceBytes, Int32(1 + piece % 255), pieceBytes)
-    }
-    // From one place in memory and from four: which is faster differs from CPU to CPU.
-    let seconds = [1, 4].map { places in
-      bestSeconds(trials) {
-        pool.run(pieces) { piece, _ in _ = loops.read(first + piece * pieceBytes, pieceBytes, places) }
-      }
-    }
-    return Double(pieces * pieceBytes) / min(seconds[0], seconds[1])
   }
 
   private static func dotRate(_ loops: grist_limits, _ pool: ThreadPool, rounds: Int, trials: Int) -> Double {

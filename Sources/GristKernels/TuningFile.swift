@@ -16,21 +16,29 @@ package struct TuningFile {
 
   package init(path: String) { self.path = path }
 
+  /// Of what is kept; files of another are passed over.
+  private static let version = 2
+
   /// What was kept; nil where nothing was, or for another CPU, other kernels or another number of threads.
   ///
   /// - Throws: 65 when the file holds something else, 74 when it cannot be read.
   package func tuning(threads: Int) throws -> KernelTuning? {
     guard fileKind(at: path) != nil else { return nil }
     let json = try JSONReader(path: path)
-    guard try json.integer("version", in: 1...Int(Int32.max)) == 1, try json.string("machine") == KernelTuning.machine,
+    guard try json.integer("version", in: 1...Int(Int32.max)) == Self.version,
+      try json.string("machine") == KernelTuning.machine,
       try json.integer("threads", in: 1...4096) == threads
     else { return nil }
     let found = try json.object("tuning")
-    guard let hint = KernelTuning.Hint(rawValue: try found.string("hint")) else {
-      throw found.failure("hint", "one of " + KernelTuning.Hint.allCases.map(\.rawValue).joined(separator: ", "))
+    func hint(_ name: String) throws -> KernelTuning.Hint {
+      guard let hint = KernelTuning.Hint(rawValue: try found.string(name)) else {
+        throw found.failure(name, "one of " + KernelTuning.Hint.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      return hint
     }
     return KernelTuning(
-      hint: hint, distance: try found.integer("distance", in: KernelTuning.distances),
+      int8Hint: try hint("int8_hint"), int4Hint: try hint("int4_hint"),
+      distance: try found.integer("distance", in: KernelTuning.distances),
       int8BlockBytes: try found.integer("int8_block_bytes", in: KernelTuning.blockBytes),
       int4BlockBytes: try found.integer("int4_block_bytes", in: KernelTuning.blockBytes),
       loneTiles: try found.integer("lone_tiles", in: KernelTuning.loneTileCounts))
@@ -44,7 +52,7 @@ package struct TuningFile {
     try createFolder(folderName(of: folder))
     try createFolder(folder)
     let document: JSONValue = [
-      "version": 1, "machine": JSONValue(KernelTuning.machine), "threads": JSONValue(threads),
+      "version": JSONValue(Self.version), "machine": JSONValue(KernelTuning.machine), "threads": JSONValue(threads),
       "tuning": tuning.json,
     ]
     try AtomicFile(path: path).finish(with: Bytes(Array((document.text() + "\n").utf8)))
@@ -62,7 +70,8 @@ extension Compute {
 extension KernelTuning {
   package var json: JSONValue {
     [
-      "hint": JSONValue(hint.rawValue), "distance": JSONValue(distance),
+      "int8_hint": JSONValue(int8Hint.rawValue), "int4_hint": JSONValue(int4Hint.rawValue),
+      "distance": JSONValue(distance),
       "int8_block_bytes": JSONValue(int8BlockBytes), "int4_block_bytes": JSONValue(int4BlockBytes),
       "lone_tiles": JSONValue(loneTiles),
     ]

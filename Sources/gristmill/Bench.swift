@@ -43,6 +43,12 @@ struct Bench: ParsableCommand {
   @Option(help: ArgumentHelp("How often to measure everything.", valueName: "n"))
   var repetitions = 1
 
+  @Flag(
+    help: ArgumentHelp(
+      "Run every prompt once before its time is taken.",
+      discussion: "As other programs' benchmarks do: the system has cleared the memory by then."))
+  var warmUp = false
+
   @Flag(help: "Leave out tower and router.")
   var textOnly = false
 
@@ -64,7 +70,7 @@ struct Bench: ParsableCommand {
     ) {
       try BenchmarkPlan(
         prefillRows: prefill?.values, depths: depths?.values, decodeTokens: decodeTokens, repetitions: repetitions,
-        seesImages: !textOnly, maximumLength: $0)
+        warmsUp: warmUp, seesImages: !textOnly, maximumLength: $0)
     }
     if let plan = benchmark.memoryPlan {
       if memory.dryRun { return try Console.print(plan, global) }

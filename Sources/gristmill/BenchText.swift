@@ -48,7 +48,7 @@ enum BenchText {
     rows += report.decode.map {
       [
         "decoding after \($0.depth)", NumberText.fixed($0.tokensPerSecond, digits: 2),
-        "tokens/s, " + limit($0.tokensPerSecond, report.decodeLimit(depth: $0.depth)),
+        "tokens/s, " + limit($0.tokensPerSecond, report.limit(of: $0)),
       ]
     }
     rows.append(["peak memory", NumberText.bytes(report.peakResidentBytes), ""])

@@ -198,7 +198,10 @@ import Testing
     #expect(document["prefill"]?.array?.map { $0["tokens"] } == [8, 32])
     #expect(document["prefill"]?.array?.first?.names == ["tokens", "s", "tokens_per_s", "of_limit"])
     #expect(document["decode"]?.array?.map { $0["depth"] } == [0, 32])
-    #expect(document["decode"]?.array?.first?.names == ["depth", "tokens", "tokens_per_s", "of_limit"])
+    #expect(
+      document["decode"]?.array?.first?.names == [
+        "depth", "tokens", "tokens_per_s", "of_limit", "memory_read_bytes_per_s",
+      ])
     #expect(document["limits"]?.names == ["memory_read_bytes_per_s", "int8_operations_per_s"])
 
     let text = try Command.run(arguments + ["--text-only"])

@@ -28,10 +28,15 @@ import Testing
     KernelTuning.builtIn.tuning.use()
     let usual = products()
     for tuning in [
-      KernelTuning(hint: .none, distance: 0, int8BlockBytes: 1, int4BlockBytes: 1, loneTiles: 1),
-      KernelTuning(hint: .past, distance: 1 << 20, int8BlockBytes: 1 << 20, int4BlockBytes: 1 << 20, loneTiles: 4096),
-      KernelTuning(hint: .second, distance: 100, int8BlockBytes: 70_000, int4BlockBytes: 70_000, loneTiles: 3),
-      KernelTuning(hint: .all, distance: 4096, int8BlockBytes: 0, int4BlockBytes: 0, loneTiles: 32),
+      KernelTuning(
+        int8Hint: .none, int4Hint: .all, distance: 0, int8BlockBytes: 1, int4BlockBytes: 1, loneTiles: 1),
+      KernelTuning(
+        int8Hint: .past, int4Hint: .none, distance: 1 << 20, int8BlockBytes: 1 << 20, int4BlockBytes: 1 << 20,
+        loneTiles: 4096),
+      KernelTuning(
+        int8Hint: .second, int4Hint: .past, distance: 100, int8BlockBytes: 70_000, int4BlockBytes: 70_000, loneTiles: 3),
+      KernelTuning(
+        int8Hint: .all, int4Hint: .second, distance: 4096, int8BlockBytes: 0, int4BlockBytes: 0, loneTiles: 32),
     ] {
       tuning.use()
       #expect(KernelTuning.inUse == tuning)
@@ -56,7 +61,10 @@ import Testing
     let text = try #require(readFile(file.path).utf8)
     try folder.write("other.json", Array(text.replacing(KernelTuning.machine, with: "another").utf8))
     #expect(try TuningFile(path: folder.file("other.json")).tuning(threads: 2) == nil)
-    for (what, with) in [("12345", "-1"), ("12345", "1e9"), ("\"hint\":\"", "\"hint\":\"x"), ("{", "[")] {
+    for (what, with) in [
+      ("12345", "-1"), ("12345", "1e9"), ("\"int8_hint\":\"", "\"int8_hint\":\"x"),
+      ("\"int4_hint\":\"", "\"int4_hint\":\"x"), ("{", "["),
+    ] {
       try folder.write("damaged.json", Array(text.replacing(what, with: with).utf8))
       let error = #expect(throws: GristError.self, "\(with)") {
         try TuningFile(path: folder.file("damaged.json")).tuning(threads: 2)
@@ -69,7 +77,7 @@ import Testing
     defer { KernelTuning.builtIn.tuning.use() }
     let found = try KernelTuner(pool: try ThreadPool(threads: 2), bytes: 4 << 20).run(
       from: KernelTuning.builtIn.tuning, rounds: 1)
-    #expect(found.steps.count >= 4)
+    #expect(found.steps.count >= 5)
     for step in found.steps {
       #expect(
         step.candidates.count { $0.isTaken } == 1 && step.candidates.allSatisfy { $0.rate > 0 }, "\(step.setting)")

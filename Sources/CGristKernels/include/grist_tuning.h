@@ -11,7 +11,7 @@
 enum grist_hint { GRIST_HINT_NONE, GRIST_HINT_PAST, GRIST_HINT_SECOND_LEVEL, GRIST_HINT_ALL_LEVELS };
 
 typedef struct {
-  enum grist_hint hint;
+  enum grist_hint int8_hint, int4_hint;
   size_t distance; /* bytes ahead of the codes that one row is about to meet, at most 1 << 20 */
   /* Bytes of codes that stay in the second-level cache while many rows meet them; 0 leaves it to the kernels. */
   size_t int8_block_bytes, int4_block_bytes;

@@ -79,7 +79,7 @@ static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes
   enum { kAheadOfSeveral = 8192 };
   size_t bytes = 32 * (size_t)bits_of(kind);
   if (p->tokens == 1) {
-    fetch_once((uintptr_t)codes + GRIST_TUNED(distance), bytes);
+    fetch_once((uintptr_t)codes + GRIST_TUNED(distance), bytes, bits_of(kind));
   } else if (bits_of(kind) != 8) {
     for (size_t line = 0; line < bytes; line += 64)
       __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfSeveral + line), 0, 3);
@@ -87,9 +87,9 @@ static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes
 }
 
 /* Asks for the scales of two groups of one token, 512 bytes ahead, when the first of the two begins. */
-static inline void fetch_scales(const uint16_t *scales, size_t group) {
+static inline void fetch_scales(const uint16_t *scales, size_t group, int kind) {
   enum { kAhead = 512 };
-  if (group % 2 == 0) fetch_once((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead, 64);
+  if (group % 2 == 0) fetch_once((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead, 64, bits_of(kind));
 }
 
 /* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the

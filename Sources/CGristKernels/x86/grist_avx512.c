@@ -156,7 +156,7 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
-    if (kind != kWide8) fetch_scales(o.scales, group);
+    if (kind != kWide8) fetch_scales(o.scales, group, kind);
     for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
       fetch_codes(p, codes, kind);
       load_block(codes, kind, table, &low, &high);

@@ -41,6 +41,7 @@ GRIST_INLINE __m512i wide_codes(__m512i front, __m512i behind, __m512i values, _
 }
 
 static void widen_tile(const grist_stored_tile *tile, uint8_t *codes, float *scales) {
+  enum { kAhead = 4096 };
   struct wide_meanings meanings = wide_meanings_of(tile->table);
   size_t padded = padded_columns(tile->columns), groups = (tile->columns + tile->group_size - 1) / tile->group_size;
   size_t together = GRIST_WIDE_GROUP / tile->group_size;
@@ -62,6 +63,8 @@ static void widen_tile(const grist_stored_tile *tile, uint8_t *codes, float *sca
       __m512i factors = pairs_of_factors(_mm512_mul_ps(tile_scales(tile->scales + group * GRIST_TILE_ROWS), share));
       size_t end = k + tile->group_size < padded ? k + tile->group_size : padded;
       for (; k < end; k += GRIST_BLOCK_COLUMNS, source += 64, codes += 128) {
+        /* Asked for into the second-level cache: reading from memory alone takes twice as long as what is done here. */
+        __builtin_prefetch((const void *)((uintptr_t)source + kAhead), 0, 2);
         __m512i pairs = _mm512_loadu_si512(source);
         __m512i behind = _mm512_srli_epi16(pairs, 8);
         _mm512_storeu_si512(codes, wide_codes(pairs, behind, meanings.values, factors));

@@ -82,7 +82,7 @@ GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m256i sums[2][kMostTokens][2];
-    if (tokens == 1) fetch_scales(o.scales, group);
+    if (tokens == 1) fetch_scales(o.scales, group, kind);
     for (int t = 0; t < tokens; t++)
       for (int h = 0; h < 2; h++) {
         sums[h][t][sets - 1] = _mm256_setzero_si256();

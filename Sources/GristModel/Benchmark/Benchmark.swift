@@ -70,7 +70,8 @@ package struct Benchmark {
     let sessions = plan.sessions
     // Long prompts take the time; a picture counts as a prompt of its patches.
     let pictureRows = plan.seesImages ? 5 * model.configuration.patchesPerTile / 4 : 0
-    let total = Double(sessions.reduce(pictureRows) { $0 + $1.rows } * plan.repetitions)
+    let runs = plan.repetitions + (plan.warmsUp ? 1 : 0)
+    let total = Double(sessions.reduce(0) { $0 + $1.rows } * runs + pictureRows * plan.repetitions)
     var done = 0.0
     func begin(_ rows: Int, _ label: String) throws {
       try Interruption.check()
@@ -85,18 +86,23 @@ package struct Benchmark {
     if let first = sessions.first(where: { $0.depth != nil }) {
       _ = try run(.init(rows: 1, timesPrefill: false, depth: first.depth))
     }
-    var prefill: [Int: [Double]] = [:]
-    var decode: [Int: [Double]] = [:]
+    let peakBefore = peakResidentBytes()
+    let memory = memoryPlan == nil ? MemoryReader(pool: compute.pool, byteCount: bytesToMeasure) : nil
+    var measured: [(session: BenchmarkPlan.Session, times: [Times])] = []
     for session in sessions {
-      for _ in 0..<plan.repetitions {
-        try begin(session.rows, "\(session.rows) rows of prompt")
-        let (prefillSeconds, decodeSeconds) = try run(session)
-        if session.timesPrefill { prefill[session.rows, default: []].append(prefillSeconds) }
-        if let depth = session.depth { decode[depth, default: []].append(decodeSeconds) }
+      if plan.warmsUp {
+        try begin(session.rows, "\(session.rows) rows of prompt, not timed")
+        _ = try run(.init(rows: session.rows, timesPrefill: false, depth: nil))
       }
+      let times = try (0..<plan.repetitions).map { _ in
+        try begin(session.rows, "\(session.rows) rows of prompt")
+        return try run(session, beside: memory)
+      }
+      measured.append((session, times))
     }
     let (tower, router) = try picture { try begin(pictureRows, $0) }
-    let peak = peakResidentBytes()
+    // What is read beside the tokens is no part of the model.
+    let peak = max(peakBefore, peakResidentBytes() - (memory?.byteCount ?? 0))
     let streaming = try streaming { onProgress(1, "reading without computing") }
     let provenance = source.file?.manifest.provenance
     onProgress(1, "the machine's limits")
@@ -104,9 +110,15 @@ package struct Benchmark {
       model: source.path, recipe: provenance?.recipe, packing: provenance?.packing.rawValue,
       threads: compute.pool.threadCount, instructionSet: Compute.instructionSet, activations: compute.activations,
       repetitions: plan.repetitions, openSeconds: openSeconds, firstRowSeconds: firstRow, tower: tower, router: router,
-      prefill: plan.prefillRows.map { .init(rows: $0, seconds: median(prefill[$0] ?? [])) },
-      decode: plan.depths.map {
-        .init(depth: $0, tokens: plan.decodeTokens, seconds: median(decode[$0] ?? []))
+      prefill: measured.filter(\.session.timesPrefill).map { session, times in
+        .init(rows: session.rows, seconds: median(times.map(\.prefill)))
+      },
+      decode: measured.compactMap { session, times in
+        session.depth.map {
+          .init(
+            depth: $0, tokens: plan.decodeTokens, seconds: median(times.map(\.decode)),
+            memoryReadBytesPerSecond: memory == nil ? nil : median(times.compactMap(\.memoryRead)))
+        }
       },
       cost: DecodingCost(source, model.configuration), cacheBytesPerToken: cacheBytes, peakResidentBytes: peak,
       limits: .measure(pool: compute.pool, bufferBytes: bytesToMeasure), streaming: streaming)
@@ -146,18 +158,33 @@ package struct Benchmark {
     try model.syntheticPrompt(rows: rows, seed: UInt64(rows))
   }
 
-  private func run(_ session: BenchmarkPlan.Session) throws -> (prefill: Double, decode: Double) {
+  /// What a session took, in seconds, and the bytes a second that memory gave before and after its tokens.
+  private struct Times {
+    let prefill: Double
+    let decode: Double
+    let memoryRead: Double?
+  }
+
+  private func run(_ session: BenchmarkPlan.Session, beside memory: MemoryReader? = nil) throws -> Times {
     let prompt = try prompt(rows: session.rows)
     let tokens = session.depth == nil ? [] : model.syntheticTokens(plan.decodeTokens, seed: 1)
     let start = clock.now
     let running = try model.start(prompt, newTokens: tokens.count)
-    let prefilled = clock.now
-    for token in tokens {
-      try Interruption.check()
-      try running.advance(token)
+    let prefill = (clock.now - start).seconds
+    guard !tokens.isEmpty else { return Times(prefill: prefill, decode: 0, memoryRead: nil) }
+    let before = memory?.bytesPerSecond(trials: Self.memoryTrials)
+    let decode = try time {
+      for token in tokens {
+        try Interruption.check()
+        try running.advance(token)
+      }
     }
-    return ((prefilled - start).seconds, (clock.now - prefilled).seconds)
+    let after = memory?.bytesPerSecond(trials: Self.memoryTrials)
+    return Times(
+      prefill: prefill, decode: decode, memoryRead: before.flatMap { before in after.map { (before + $0) / 2 } })
   }
+
+  private static let memoryTrials = 3
 
   /// Tower and router on a picture, after a first run that reads their weights.
   private func picture(

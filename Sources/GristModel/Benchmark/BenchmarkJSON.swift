@@ -37,7 +37,8 @@ extension BenchmarkReport {
           [
             "depth": JSONValue($0.depth), "tokens": JSONValue($0.tokens),
             "tokens_per_s": JSONValue($0.tokensPerSecond),
-            "of_limit": JSONValue($0.tokensPerSecond / decodeLimit(depth: $0.depth)),
+            "of_limit": JSONValue($0.tokensPerSecond / limit(of: $0)),
+            "memory_read_bytes_per_s": $0.memoryReadBytesPerSecond.map { JSONValue($0) } ?? .null,
           ]
         }),
       "weight_bytes_per_token": JSONValue(cost.weightBytesPerToken),

@@ -11,6 +11,8 @@ package struct BenchmarkPlan: Sendable, Equatable {
   package let decodeTokens: Int
   /// How often everything is measured; medians are reported.
   package let repetitions: Int
+  /// Whether every prompt runs once before its time is taken, so that memory that is used again has been touched.
+  package let warmsUp: Bool
   /// Whether tower and router are measured, where the model has them.
   package let seesImages: Bool
 
@@ -23,7 +25,7 @@ package struct BenchmarkPlan: Sendable, Equatable {
   ///   least one repetition.
   package init(
     prefillRows: [Int]? = nil, depths: [Int]? = nil, decodeTokens: Int = 16, repetitions: Int = 1,
-    seesImages: Bool = true, maximumLength: Int
+    warmsUp: Bool = false, seesImages: Bool = true, maximumLength: Int
   ) throws {
     func checked(_ given: [Int]?, _ defaults: [Int], _ name: String, atLeast minimum: Int) throws -> [Int] {
       guard let given else { return defaults.filter { $0 <= maximumLength } }
@@ -43,6 +45,7 @@ package struct BenchmarkPlan: Sendable, Equatable {
     }
     self.decodeTokens = decodeTokens
     self.repetitions = repetitions
+    self.warmsUp = warmsUp
     self.seesImages = seesImages
   }
 

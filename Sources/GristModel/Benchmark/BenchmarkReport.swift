@@ -22,6 +22,9 @@ package struct BenchmarkReport: Sendable {
     package let tokens: Int
     /// Seconds for all tokens.
     package let seconds: Double
+    /// Bytes a second that all threads read from memory right before and after, in the mean; nil where a budget leaves
+    /// no room to try.
+    package let memoryReadBytesPerSecond: Double?
     package var tokensPerSecond: Double { Double(tokens) / seconds }
   }
 
@@ -68,8 +71,10 @@ package struct BenchmarkReport: Sendable {
   /// The most tokens a second that the machine allows for a prompt.
   package var prefillLimit: Double { limits.prefillRate(cost) }
 
-  /// The most tokens a second that the machine allows for decoding at a context of `depth` rows.
-  package func decodeLimit(depth: Int) -> Double {
-    limits.decodeRate(cost, cacheBytes: depth * cacheBytesPerToken)
+  /// The most tokens a second that the machine allows for decoding at such a context, by what memory gave beside it.
+  package func limit(of decode: Decode) -> Double {
+    cost.decodeRate(
+      bytesPerSecond: decode.memoryReadBytesPerSecond ?? limits.memoryReadBytesPerSecond,
+      cacheBytes: decode.depth * cacheBytesPerToken)
   }
 }

@@ -33,14 +33,18 @@ package struct DecodingCost: Sendable, Equatable {
   }
 }
 
+extension DecodingCost {
+  /// Tokens decoded a second if memory, giving `bytesPerSecond`, did nothing but deliver the weights and `cacheBytes` of
+  /// keys and values.
+  package func decodeRate(bytesPerSecond: Double, cacheBytes: Int) -> Double {
+    bytesPerSecond / Double(max(weightBytesPerToken + cacheBytes, 1))
+  }
+}
+
 extension MachineLimits {
   /// Tokens a second of a prompt if all int8 units did nothing but the layers' matrices.
   package func prefillRate(_ cost: DecodingCost) -> Double {
     int8OperationsPerSecond / Double(max(cost.operationsPerRow, 1))
   }
 
-  /// Tokens decoded a second if memory did nothing but deliver the weights and `cacheBytes` of keys and values.
-  package func decodeRate(_ cost: DecodingCost, cacheBytes: Int) -> Double {
-    memoryReadBytesPerSecond / Double(max(cost.weightBytesPerToken + cacheBytes, 1))
-  }
 }

@@ -10,13 +10,14 @@ import Testing
 @Suite("Measuring a model") struct BenchmarkTests {
   let compute = Compute(pool: try! ThreadPool(threads: 2))
 
-  private func report(_ path: String, prefill: [Int], depths: [Int], seesImages: Bool = true) throws -> BenchmarkReport
+  private func report(_ path: String, prefill: [Int], depths: [Int], seesImages: Bool = true, warmsUp: Bool = false)
+    throws -> BenchmarkReport
   {
     var fractions: [Double] = []
     let benchmark = try Benchmark(path: path, compute: compute) {
       try BenchmarkPlan(
-        prefillRows: prefill, depths: depths, decodeTokens: 3, repetitions: 2, seesImages: seesImages, maximumLength: $0
-      )
+        prefillRows: prefill, depths: depths, decodeTokens: 3, repetitions: 2, warmsUp: warmsUp, seesImages: seesImages,
+        maximumLength: $0)
     }
     let report = try benchmark.run { fraction, _ in fractions.append(fraction) }
     #expect(fractions == fractions.sorted() && fractions.first == 0 && fractions.last == 1)
@@ -48,7 +49,16 @@ import Testing
     #expect(report.prefill.map(\.rows) == [8, 40] && report.prefill.allSatisfy { $0.tokensPerSecond > 0 })
     #expect(report.decode.map(\.depth) == [0, 40] && report.decode.allSatisfy { $0.tokensPerSecond > 0 })
     #expect(report.decode.map(\.tokens) == [3, 3])
+    #expect(report.decode.allSatisfy { ($0.memoryReadBytesPerSecond ?? 0) > 1e6 })
     #expect(report.tower?.tiles == 5 && report.router?.tiles == 5)
+  }
+
+  @Test("a prompt of one row and an empty context are two things; warming up counts as progress, not as a result")
+  func oneRow() throws {
+    let report = try report(
+      Fixtures.path("checkpoints/llava15-pad"), prefill: [1, 8], depths: [0], seesImages: false, warmsUp: true)
+    #expect(report.prefill.map(\.rows) == [1, 8] && report.decode.map(\.depth) == [0])
+    #expect(report.prefill.allSatisfy { $0.seconds > 0 } && report.decode[0].seconds > 0)
   }
 
   @Test("without a router, without pictures")
@@ -94,7 +104,8 @@ import Testing
     let limits = MachineLimits(memoryReadBytesPerSecond: 8000, int8OperationsPerSecond: 1000)
     let cost = DecodingCost(weightBytesPerToken: 1000, operationsPerRow: 50)
     #expect(limits.prefillRate(cost) == 20)
-    #expect(limits.decodeRate(cost, cacheBytes: 0) == 8 && limits.decodeRate(cost, cacheBytes: 1000) == 4)
+    #expect(cost.decodeRate(bytesPerSecond: 8000, cacheBytes: 0) == 8)
+    #expect(cost.decodeRate(bytesPerSecond: 8000, cacheBytes: 1000) == 4)
   }
 
   @Test("the document says what the report says")
@@ -107,7 +118,8 @@ import Testing
       json["prefill"]?.array?.first?["of_limit"]?.double == report.prefill[0].tokensPerSecond / report.prefillLimit)
     #expect(
       json["decode"]?.array?.first?["of_limit"]?.double
-        == report.decode[0].tokensPerSecond / report.decodeLimit(depth: 4))
-    #expect(report.decodeLimit(depth: 4) < report.decodeLimit(depth: 0))
+        == report.decode[0].tokensPerSecond / report.limit(of: report.decode[0]))
+    #expect(
+      json["decode"]?.array?.first?["memory_read_bytes_per_s"]?.double == report.decode[0].memoryReadBytesPerSecond)
   }
 }
