@@ -187,8 +187,10 @@ class Peers:
         return [*lines, "", "`dq`: columns whose activations share a scale, 0: not rounded. *Static* int8 (NNCF) has its scales set beforehand and another accuracy."]
 
     def best(self, what: str, bits: str, side: str) -> Option | None:
-        rates = {option: self.results.median(f"{what}/{bits}/{side}/{option.name}") for option in OPTIONS if (option.side, option.bits) == (side, bits)}
-        rates = {option: rate for option, rate in rates.items() if rate}
+        names = {option: f"{what}/{bits}/{side}/{option.name}" for option in OPTIONS if (option.side, option.bits) == (side, bits)}
+        # Of those that were measured most often: a median of two may be luck.
+        most = max(map(self.results.count, names.values()), default=0)
+        rates = {option: self.results.median(name) for option, name in names.items() if most and self.results.count(name) == most}
         return max(rates, key=rates.get, default=None)
 
     def run(self) -> None:
