@@ -127,9 +127,9 @@ struct GristmillServer: AsyncParsableCommand {
     do { try Compute.useKeptTuning(threads: threads) } catch let error as GristError {
       FileHandle.standardError.write(Data("gristmill-server: \(error); going on without it\n".utf8))
     }
-    var compute = Compute(
+    let plain = Compute(
       pool: try ThreadPool(threads: threads), activations: Compute.Activations(rawValue: activations) ?? .int8)
-    if exactChoices == "margin" { compute = try compute.tryingChoices(of: source) }
+    let compute = try exactChoices == "margin" ? plain.tryingChoices(of: source) : plain
     let verified = VerifiedBox()
     let verifies = verify
     limits.context = context
