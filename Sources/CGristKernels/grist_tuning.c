@@ -38,7 +38,8 @@ static const struct {
   bool measured;
 } families[] = {
     {"AuthenticAMD", 25, 0x00, 0x0f, &past, false}, /* Zen 3, servers: run with it, never beside another */
-    {"AuthenticAMD", 25, 0x10, 0x1f, &int4_past, true}, /* Zen 4, servers: int8 is so little arithmetic that the CPU looks ahead best by itself */
+    /* Zen 4, servers: int8 is so little arithmetic that the CPU looks ahead best by itself. */
+    {"AuthenticAMD", 25, 0x10, 0x1f, &int4_past, true},
     {"AuthenticAMD", 26, 0x00, 0x1f, &past, true}, /* Zen 5, servers */
     /* On Intel's the non-temporal hint takes the few fill buffers of the first-level cache: reading falls by a third to a half. */
     {"GenuineIntel", 6, 143, 143, &second_level, true}, /* Sapphire Rapids */
@@ -66,9 +67,9 @@ __attribute__((constructor)) static void begin(void) {
 
 grist_tuning grist_tuning_in_use(void) {
   return (grist_tuning){
-      .int8_hint = (enum grist_hint)GRIST_TUNED(int8_hint), .int4_hint = (enum grist_hint)GRIST_TUNED(int4_hint), .distance = GRIST_TUNED(distance),
-      .int8_block_bytes = GRIST_TUNED(int8_block_bytes), .int4_block_bytes = GRIST_TUNED(int4_block_bytes),
-      .lone_tiles = GRIST_TUNED(lone_tiles)};
+      .int8_hint = (enum grist_hint)GRIST_TUNED(int8_hint), .int4_hint = (enum grist_hint)GRIST_TUNED(int4_hint),
+      .distance = GRIST_TUNED(distance), .int8_block_bytes = GRIST_TUNED(int8_block_bytes),
+      .int4_block_bytes = GRIST_TUNED(int4_block_bytes), .lone_tiles = GRIST_TUNED(lone_tiles)};
 }
 
 void grist_use_tuning(grist_tuning tuning) {

@@ -253,9 +253,6 @@ class Peers:
                 lines.append(f"| {option.bits} | {option.side} {option.name} | " + " | ".join(f"{rate:.1f}" if rate else "–" for rate in rates) + " |")
         return lines
 
-    def kt(self) -> bool:
-        return any("IQ4_KT" in name for name in self.results.samples)
-
     def text(self) -> str:
         facts, limits = self.results.facts, self.results
         short = [limits.count(name) for name in limits.samples if name.startswith(f"prompt/{SHORT}")]
@@ -277,7 +274,7 @@ class Peers:
                 "llama.cpp repacks weights for the processor by itself; `-fa` is its attention. ik_llama.cpp has `-fa 1` throughout; `-rtr 1` repacks "
                 "when it loads. OpenVINO GenAI: paged attention (PA) or the plain one (SDPA), activations rounded in groups of `dq`. All keep keys "
                 "and values in f16. "
-                + ("IQ4_KT was quantized for one layer, which stands eight times in the file (`convert/gguf_layers.py`)." if self.kt() else ""),
+                + ("IQ4_KT was quantized for one layer, which stands eight times in the file (`convert/gguf_layers.py`)." if any("IQ4_KT" in name for name in limits.samples) else ""),
                 *self.tower_rows(), "",
             ]
         )  # fmt: skip

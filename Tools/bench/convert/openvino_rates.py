@@ -1,8 +1,8 @@
 """How fast OpenVINO GenAI runs a model that openvino_model.py wrote: `openvino_rates.py MODEL JSON`, in a Python that has it.
 
 JSON: {"threads": 2, "prompts": [512], "depths": [0, 512], "tokens": 16, "backend": "PA" or "SDPA", "properties": {…}}. Random token ids; a
-first, short prompt touches all weights and does not count, nor does the first of two of each length. Prints one JSON document with tokens a second: of a prompt by the time to the
-first token, of decoding by the time of the tokens after it."""
+first, short prompt touches all weights and does not count, nor does the first of two of each length. Prints one JSON document with tokens a
+second: of a prompt by the time to the first token, of decoding by the time of the tokens after it."""
 
 from __future__ import annotations
 
