@@ -26,8 +26,12 @@ enum { kUsualDistance = 4096, kUsualTiles = 32 };
 #define USUAL(INT8, INT4) \
   {.int8_hint = INT8, .int4_hint = INT4, .distance = kUsualDistance, .lone_tiles = kUsualTiles}
 static const grist_tuning past = USUAL(GRIST_HINT_PAST, GRIST_HINT_PAST),
-                          int4_past = USUAL(GRIST_HINT_NONE, GRIST_HINT_PAST),
-                          second_level = USUAL(GRIST_HINT_SECOND_LEVEL, GRIST_HINT_SECOND_LEVEL);
+                          second_level = USUAL(GRIST_HINT_SECOND_LEVEL, GRIST_HINT_SECOND_LEVEL),
+                          page_starts = {
+                              .int8_hint = GRIST_HINT_PAGE_STARTS,
+                              .int4_hint = GRIST_HINT_PAGE_STARTS,
+                              .distance = 3 * kUsualDistance,
+                              .lone_tiles = kUsualTiles};
 
 /* Families that were measured, and for the rest of a vendor's CPUs what those have in common. Docs/measurements.md tells what
    speaks for each. */
@@ -38,8 +42,8 @@ static const struct {
   bool measured;
 } families[] = {
     {"AuthenticAMD", 25, 0x00, 0x0f, &past, false}, /* Zen 3, servers: run with it, never beside another */
-    /* Zen 4, servers: int8 is so little arithmetic that the CPU looks ahead best by itself. */
-    {"AuthenticAMD", 25, 0x10, 0x1f, &int4_past, true},
+    /* Zen 4, servers: the CPU looks ahead best by itself, but not across pages. */
+    {"AuthenticAMD", 25, 0x10, 0x1f, &page_starts, true},
     {"AuthenticAMD", 26, 0x00, 0x1f, &past, true}, /* Zen 5, servers */
     /* On Intel's the non-temporal hint takes the few fill buffers of the first-level cache: reading falls by a third to a half. */
     {"GenuineIntel", 6, 143, 143, &second_level, true}, /* Sapphire Rapids */

@@ -131,7 +131,7 @@ package struct KernelTuner {
       Setting(
         name: "int4 codes of one row are asked for", isOfOneRow: true, codes: .int4,
         choices: KernelTuning.Hint.allCases.map { hint in (hint.title, { $0.int4Hint = hint }) }),
-      Setting(name: "ahead by", isOfOneRow: true, choices: sized([1, 2, 4, 8, 16], \.distance)),
+      Setting(name: "ahead by", isOfOneRow: true, choices: sized([1, 2, 4, 8, 12, 16], \.distance)),
       Setting(
         name: "tiles of one row a task", isOfOneRow: true,
         choices: [8, 16, 32, 64, 128].map { tiles in ("\(tiles)", { $0.loneTiles = tiles }) }),
@@ -151,6 +151,7 @@ extension KernelTuning.Hint {
     case .past: "past the second-level cache"
     case .second: "into the second-level cache"
     case .all: "into all caches"
+    case .pages: "where a page begins"
     }
   }
 }

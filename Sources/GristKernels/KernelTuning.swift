@@ -7,8 +7,9 @@ import GristCore
 /// There is one for the whole process. It begins with what was found for the CPU's family; ``KernelTuner`` finds a better
 /// one, and ``TuningFile`` keeps it.
 package struct KernelTuning: Sendable, Equatable {
-  /// How codes that are used once are asked for: not at all, past the second-level cache, into it, or into all caches.
-  package enum Hint: String, Sendable, CaseIterable { case none, past, second, all }
+  /// How codes that are used once are asked for: not at all, past the second-level cache, into it, into all caches, or
+  /// only where each page begins.
+  package enum Hint: String, Sendable, CaseIterable { case none, past, second, all, pages }
 
   package var int8Hint: Hint
   package var int4Hint: Hint
@@ -91,6 +92,7 @@ extension KernelTuning.Hint {
     case .past: GRIST_HINT_PAST
     case .second: GRIST_HINT_SECOND_LEVEL
     case .all: GRIST_HINT_ALL_LEVELS
+    case .pages: GRIST_HINT_PAGE_STARTS
     }
   }
 }

@@ -17,7 +17,7 @@ package struct TuningFile {
   package init(path: String) { self.path = path }
 
   /// Of what is kept; files of another are passed over.
-  private static let version = 2
+  private static let version = 3
 
   /// What was kept; nil where nothing was, or for another CPU, other kernels or another number of threads.
   ///

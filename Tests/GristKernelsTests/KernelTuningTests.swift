@@ -37,6 +37,8 @@ import Testing
         int8Hint: .second, int4Hint: .past, distance: 100, int8BlockBytes: 70_000, int4BlockBytes: 70_000, loneTiles: 3),
       KernelTuning(
         int8Hint: .all, int4Hint: .second, distance: 4096, int8BlockBytes: 0, int4BlockBytes: 0, loneTiles: 32),
+      KernelTuning(
+        int8Hint: .pages, int4Hint: .pages, distance: 12_288, int8BlockBytes: 0, int4BlockBytes: 0, loneTiles: 32),
     ] {
       tuning.use()
       #expect(KernelTuning.inUse == tuning)

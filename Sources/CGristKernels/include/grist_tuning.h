@@ -7,8 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How codes and scales that are used once are asked for: not at all, past the second-level cache, into it, or into all caches. */
-enum grist_hint { GRIST_HINT_NONE, GRIST_HINT_PAST, GRIST_HINT_SECOND_LEVEL, GRIST_HINT_ALL_LEVELS };
+/* How codes and scales that are used once are asked for: not at all, past the second-level cache, into it, or into all caches.
+   PAGE_STARTS asks only for where each page of codes begins, into the second-level cache, and for all scales, past it: from there on the
+   CPU looks ahead by itself. */
+enum grist_hint {
+  GRIST_HINT_NONE,
+  GRIST_HINT_PAST,
+  GRIST_HINT_SECOND_LEVEL,
+  GRIST_HINT_ALL_LEVELS,
+  GRIST_HINT_PAGE_STARTS
+};
 
 typedef struct {
   enum grist_hint int8_hint, int4_hint;

@@ -38,9 +38,12 @@ static inline size_t block_bytes(int kind) {
 #define GRIST_TILES_TOGETHER 2
 #endif
 
+/* Bytes of the codes that so many columns of a tile have. */
+static inline size_t code_bytes(size_t columns, int kind) { return columns * GRIST_TILE_ROWS * bits_of(kind) / 8; }
+
 /* Bytes of one tile's codes. */
 static inline size_t code_bytes_of_tile(const grist_tile_product *p, int kind) {
-  return padded_columns(p->columns) * GRIST_TILE_ROWS * bits_of(kind) / 8;
+  return code_bytes(padded_columns(p->columns), kind);
 }
 
 /* Tiles that have rows. */
@@ -57,6 +60,7 @@ struct tile_operands {
   const int8_t *x;
   const float *x_scales;
   const int32_t *x_sums;
+  struct fetching fetching;
 };
 
 static inline struct tile_operands tile_operands(const grist_tile_product *p, size_t tile, size_t token, int kind) {
@@ -68,28 +72,22 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
       .scales = p->scales + tile * groups * GRIST_TILE_ROWS,
       .x = p->activations + token * padded,
       .x_scales = p->activation_scales + token * groups,
-      .x_sums = p->activation_sums + token * groups};
+      .x_sums = p->activation_sums + token * groups,
+      .fetching = fetching_of(bits_of(kind))};
 }
 
-/* Asks for as many codes as one token meets in two blocks of columns, ahead of those it is about to meet: their arithmetic
+/* Asks for as many codes as one token is about to meet, `bytes` of them, ahead of these: their arithmetic
    leaves memory idle now and then, and the CPU's own look ahead ends with the page. For the only token they come as
-   fetch_once has it. Of several the next one finds them in the second-level cache; int8 codes, read twice as fast, gain
+   fetch_codes_once has it. Of several the next one finds them in the second-level cache; int8 codes, read twice as fast, gain
    nothing there with AVX-512. */
-static inline void fetch_codes(const grist_tile_product *p, const uint8_t *codes, int kind) {
+static inline void fetch_codes(const grist_tile_product *p, struct fetching fetching, const uint8_t *codes, size_t bytes, int kind) {
   enum { kAheadOfSeveral = 8192 };
-  size_t bytes = 32 * (size_t)bits_of(kind);
   if (p->tokens == 1) {
-    fetch_once((uintptr_t)codes + GRIST_TUNED(distance), bytes, bits_of(kind));
+    fetch_codes_once(fetching, codes, bytes);
   } else if (bits_of(kind) != 8) {
     for (size_t line = 0; line < bytes; line += 64)
       __builtin_prefetch((const void *)((uintptr_t)codes + kAheadOfSeveral + line), 0, 3);
   }
-}
-
-/* Asks for the scales of two groups of one token, 512 bytes ahead, when the first of the two begins. */
-static inline void fetch_scales(const uint16_t *scales, size_t group, int kind) {
-  enum { kAhead = 512 };
-  if (group % 2 == 0) fetch_once((uintptr_t)(scales + group * GRIST_TILE_ROWS) + kAhead, 64, bits_of(kind));
 }
 
 /* Asks for the eight tokens' share of the next few tiles' codes: what would be waited for when their turn comes is in the

@@ -48,7 +48,7 @@ GRIST_INLINE void lone_token(const grist_tile_product *p, size_t tile, size_t ti
     __m256 x_scale = _mm256_set1_ps(o.x_scales[group]);
     for (size_t t = 0; t < tiles; t++) {
       const uint16_t *scales = o.scales + t * o.groups * GRIST_TILE_ROWS;
-      fetch_scales(scales, group, kind);
+      fetch_scales_once(o.fetching, scales, group);
       for (int h = 0; h < 2; h++) {
         const __m128i *halves = (const __m128i *)(scales + group * GRIST_TILE_ROWS + 8 * h);
         __m256 scale = _mm256_mul_ps(_mm256_cvtph_ps(_mm_loadu_si128(halves)), x_scale);

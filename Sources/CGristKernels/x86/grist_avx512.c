@@ -144,6 +144,7 @@ GRIST_INLINE void many_tokens(
 
 /* One token of one tile: four independent sums hide the multiplier's latency, so that memory is what is waited for. */
 GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t token, int kind) {
+  enum { kAtOnce = 32 }; /* columns */
   struct tile_operands o = tile_operands(p, tile, token, kind);
   __m512i table = biased_table(p, kind);
   size_t padded = o.padded, groups = o.groups, group_size = p->group_size;
@@ -156,15 +157,16 @@ GRIST_INLINE void one_token(const grist_tile_product *p, size_t tile, size_t tok
         _mm512_set1_epi32(bias * o.x_sums[group]), _mm512_setzero_si512(), _mm512_setzero_si512(),
         _mm512_setzero_si512()};
     __m512i low, high;
-    if (kind != kWide8) fetch_scales(o.scales, group, kind);
-    for (; k + 2 * GRIST_BLOCK_COLUMNS <= end; k += 2 * GRIST_BLOCK_COLUMNS, codes += 32 * bits_of(kind)) {
-      fetch_codes(p, codes, kind);
-      load_block(codes, kind, table, &low, &high);
-      sums[0] = _mm512_dpbusd_epi32(sums[0], low, four_activations(o.x + k));
-      sums[1] = _mm512_dpbusd_epi32(sums[1], high, four_activations(o.x + k + 4));
-      load_block(codes + 16 * bits_of(kind), kind, table, &low, &high);
-      sums[2] = _mm512_dpbusd_epi32(sums[2], low, four_activations(o.x + k + 8));
-      sums[3] = _mm512_dpbusd_epi32(sums[3], high, four_activations(o.x + k + 12));
+    if (kind != kWide8) fetch_scales_once(o.fetching, o.scales, group);
+    for (; k + kAtOnce <= end; k += kAtOnce, codes += code_bytes(kAtOnce, kind)) {
+      fetch_codes(p, o.fetching, codes, code_bytes(kAtOnce, kind), kind);
+      for (int block = 0; block < kAtOnce / GRIST_BLOCK_COLUMNS; block++) {
+        const int8_t *x = o.x + k + block * GRIST_BLOCK_COLUMNS;
+        int pair = block % 2 * 2;
+        load_block(codes + code_bytes(block * GRIST_BLOCK_COLUMNS, kind), kind, table, &low, &high);
+        sums[pair] = _mm512_dpbusd_epi32(sums[pair], low, four_activations(x));
+        sums[pair + 1] = _mm512_dpbusd_epi32(sums[pair + 1], high, four_activations(x + 4));
+      }
     }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       load_block(codes, kind, table, &low, &high);

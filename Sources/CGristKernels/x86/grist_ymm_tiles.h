@@ -82,7 +82,7 @@ GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_
   for (size_t group = 0, k = 0; group < groups; group++) {
     size_t end = k + group_size < padded ? k + group_size : padded;
     __m256i sums[2][kMostTokens][2];
-    if (tokens == 1) fetch_scales(o.scales, group, kind);
+    if (tokens == 1) fetch_scales_once(o.fetching, o.scales, group);
     for (int t = 0; t < tokens; t++)
       for (int h = 0; h < 2; h++) {
         sums[h][t][sets - 1] = _mm256_setzero_si256();
@@ -90,7 +90,7 @@ GRIST_INLINE void tokens_of_tile(const grist_tile_product *p, size_t tile, size_
       }
     for (; k < end; k += GRIST_BLOCK_COLUMNS, codes += 16 * bits_of(kind)) {
       __m256i low[2], high[2];
-      if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(p, codes, kind);
+      if (tokens == 1 && (k & GRIST_BLOCK_COLUMNS) == 0) fetch_codes(p, o.fetching, codes, code_bytes(2 * GRIST_BLOCK_COLUMNS, kind), kind);
       for (int h = 0; h < 2; h++) load_half(codes + 32 * h, kind, table, &low[h], &high[h]);
       for (int t = 0; t < tokens; t++) {
         const int8_t *row = o.x + (size_t)t * padded + k;
