@@ -69,7 +69,7 @@ static inline struct tile_operands tile_operands(const grist_tile_product *p, si
       .padded = padded,
       .groups = groups,
       .codes = p->codes + tile * code_bytes_of_tile(p, kind),
-      .scales = p->scales + tile * groups * GRIST_TILE_ROWS,
+      .scales = kind == kWide8 ? NULL : p->scales + tile * groups * GRIST_TILE_ROWS,
       .x = p->activations + token * padded,
       .x_scales = p->activation_scales + token * groups,
       .x_sums = p->activation_sums + token * groups,
