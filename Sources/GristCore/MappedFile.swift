@@ -71,10 +71,16 @@ package final class MappedFile: @unchecked Sendable {
     case willNeed
     /// Drop the range from this process's memory; touching it again reads it anew.
     case dontNeed
+    /// The range is read from end to end, again and again: what comes from the disk is to come in large pages, 2 MB on
+    /// x86-64. They are read ahead of and found faster. Linux has them for ext4 since 6.16, for XFS since 5.18; it goes by
+    /// this only for what it does not hold yet.
+    case readWhole
   }
 
+  private static let largePage = 2 << 20
+
   /// Tells the kernel about a byte range. A hint: failures are ignored. For `.dontNeed` only whole pages inside the
-  /// range are dropped.
+  /// range are dropped; for `.readWhole` the large pages count that the range touches.
   package func advise(_ advice: Advice, offset: Int, count: Int) {
     guard let base, offset >= 0, count > 0, offset <= self.count, count <= self.count - offset else { return }
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -87,6 +93,10 @@ package final class MappedFile: @unchecked Sendable {
       let start = (offset + page - 1) / page * page
       let stop = end == self.count ? end : end / page * page
       if stop > start { madvise(base + start, stop - start, MADV_DONTNEED) }
+    case .readWhole:
+      let start = offset / Self.largePage * Self.largePage
+      let stop = min(self.count, (end + Self.largePage - 1) / Self.largePage * Self.largePage)
+      madvise(base + start, stop - start, MADV_HUGEPAGE)
     }
   }
 }

@@ -237,6 +237,12 @@ public final class GristFile: Sendable {
     file.advise(.willNeed, offset: start, count: end - start)
   }
 
+  /// Says that these chunks are read from end to end, again and again, where they lie.
+  public func readWhole(_ run: ChunkRun) {
+    guard let first = run.range.first, let last = run.range.last else { return }
+    file.advise(.readWhole, offset: chunks[first].offset, count: chunks[last].end - chunks[first].offset)
+  }
+
   /// Drops a chunk's pages from this process's memory; they are read again when they are used again.
   public func release(chunk index: Int) {
     file.advise(.dontNeed, offset: chunks[index].offset, count: chunks[index].storedLength)

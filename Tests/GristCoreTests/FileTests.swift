@@ -191,9 +191,11 @@ import Testing
     for (offset, count) in [(-1, 10), (0, -1), (0, 0), (30_000, 1), (19_999, 2), (Int.max, Int.max), (1, Int.max)] {
       file.advise(.dontNeed, offset: offset, count: count)
       file.advise(.willNeed, offset: offset, count: count)
+      file.advise(.readWhole, offset: offset, count: count)
     }
     file.advise(.dontNeed, offset: 100, count: 19_900)
     file.advise(.willNeed, offset: 5000, count: 10)
+    file.advise(.readWhole, offset: 5000, count: 10)
     #expect(file.bytes.array == contents)
   }
 

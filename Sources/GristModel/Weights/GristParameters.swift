@@ -43,6 +43,7 @@ struct GristParameters: ParameterStore {
 
   func matrix(_ name: String, rows: Int, columns: Int) throws -> any LinearWeights {
     let record = try record(name, [rows, columns])
+    if residency == nil { file.readWhole(record.chunks) }
     let runs = try payloads(record)
     let weights: (any LinearWeights)?
     switch record.scheme {
